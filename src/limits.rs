@@ -1,0 +1,91 @@
+//! Every bound of the program, named with its unit, with the reason for its size.
+//!
+//! At a bound the answer is back-pressure, then an error that names it; nothing grows without one of these.
+
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+// ── Heads (RFC 9112 §3, §5; RFC 6585 §5) ────────────────────────────────────────────────────────────────────────────
+
+/// One request or response head, from its first byte to its blank line. Agents send 2 KiB; cookies and tokens rarely 16.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Fields in one head. SDKs send about 25, providers behind a CDN answer with about 45.
+pub const FIELDS_MAX: usize = 100;
+/// The request target. Longer ones are an attack or a body sent in the wrong place.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// The `model` member, decoded. The longest real names (fine-tunes, gateway paths) have about 120 bytes.
+pub const MODEL_BYTES_MAX: usize = 512;
+/// Interim (1xx) responses before a final one; more is a broken or hostile upstream.
+pub const INTERIM_RESPONSES_MAX: usize = 10;
+
+// ── Chunked coding (RFC 9112 §7.1) ──────────────────────────────────────────────────────────────────────────────────
+
+/// Hex digits of one chunk size: 16 hold every u64.
+pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
+/// Bytes of chunk extensions over one body: they mean nothing here, and cost CPU per byte.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of trailer fields after one body; they are dropped (RFC 9110 §6.5.1).
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+
+// ── Streams and JSON ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// One server-sent event where we must hold it whole. Pass-through streams are not bound by it.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of a request's JSON. Tool schemas reach about 20.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// An object key of a request's top level that is compared to the members we read, escapes included.
+pub const JSON_KEY_BYTES_MAX: usize = 256;
+
+// ── Buffers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// What one posted read can bring: a few events, or a slice of a body.
+pub const READ_BYTES: usize = 16 * 1024;
+/// Buffers kept in a worker's free list; beyond it they go back to the allocator.
+pub const FREE_BUFFERS_MAX: usize = 256;
+/// Bytes of a client read ahead of the answer it waits for (pipelined requests). Past it we stop reading.
+pub const PIPELINE_BYTES_MAX: usize = 64 * 1024;
+/// One buffered request body, by default (`SIDESTREAM_BODY_MAX`). Anthropic refuses at 32 MiB, others later.
+pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// All buffered bodies together, by default (`SIDESTREAM_BUFFER_MAX`).
+pub const BUFFER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What is read and thrown away of a refused request, so that the client can read the refusal (RFC 9112 §9.6).
+pub const LINGER_BYTES_MAX: usize = 64 * 1024;
+/// Log bytes waiting for a slow reader of our standard error; beyond it lines are dropped and counted.
+pub const LOG_BYTES_MAX: usize = 256 * 1024;
+
+// ── Connections ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Client connections of one worker. A sidecar's application rarely holds a hundred.
+pub const CLIENTS_MAX: usize = 20_000;
+/// Connections waiting in the kernel to be accepted, per listener.
+pub const BACKLOG: i32 = 1024;
+/// Idle upstream connections kept for one origin, by default (`{NAME}_KEEPALIVE_CONNECTIONS`), per worker.
+pub const IDLE_UPSTREAMS_MAX: usize = 20;
+
+// ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// The grain of deadlines: one sweep of a worker's connections.
+pub const TICK: Duration = Duration::from_millis(100);
+/// A posted read that brought nothing for so long gives its buffer back and waits by readiness.
+pub const QUIET: Duration = Duration::from_secs(1);
+/// From the first byte of a request's head to its blank line, in all (slow-loris).
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// Between two pieces of a request's body.
+pub const BODY_IDLE_MAX: Duration = Duration::from_secs(30);
+/// A client that takes nothing of what we write.
+pub const WRITE_IDLE_MAX: Duration = Duration::from_secs(60);
+/// An idle client connection. Long: closing one under a client that is about to send costs it a request.
+pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(600);
+/// An idle upstream connection: shorter than the shortest keep-alive of the servers we know (15 s).
+pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(10);
+/// Reading on after a refusal, so that its bytes are not destroyed by a reset.
+pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+/// Establishing a connection, by default (`{NAME}_CONNECT_TIMEOUT`).
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// From the request sent to the first byte of the answer, by default (`{NAME}_FIRST_BYTE_TIMEOUT`): models think.
+pub const FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(600);
+/// Between two pieces of an answer, by default (`{NAME}_IDLE_TIMEOUT`).
+pub const UPSTREAM_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// Grace for live requests after SIGTERM, by default (`SIDESTREAM_DRAIN`).
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
