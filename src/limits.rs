@@ -41,8 +41,10 @@ pub const JSON_KEY_BYTES_MAX: usize = 256;
 
 /// What one posted read can bring: a few events, or a slice of a body.
 pub const READ_BYTES: usize = 16 * 1024;
-/// Buffers kept in a worker's free list; beyond it they go back to the allocator.
-pub const FREE_BUFFERS_MAX: usize = 256;
+/// Capacity kept in a worker's free list; beyond it buffers go back to the allocator.
+pub const FREE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The largest buffer kept: an agent's turn (30–80 KB) is received without an allocation, a giant leaves no trace.
+pub const FREE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a client read ahead of the answer it waits for (pipelined requests). Past it we stop reading.
 pub const PIPELINE_BYTES_MAX: usize = 64 * 1024;
 /// One buffered request body, by default (`SIDESTREAM_BODY_MAX`). Anthropic refuses at 32 MiB, others later.

@@ -1,0 +1,113 @@
+//! Errors of our own, in the client's dialect: envelopes and types from the providers' API references.
+
+use super::Dialect;
+use crate::fault::Fault;
+use crate::json::text::encode;
+
+/// Appends the JSON body of an error.
+pub fn write_body(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) {
+    match dialect {
+        Dialect::Messages => {
+            out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":\"");
+            out.extend_from_slice(messages_type(fault.status).as_bytes());
+            out.extend_from_slice(b"\",\"message\":");
+            encode(fault.message.as_bytes(), out);
+            out.extend_from_slice(b"},\"request_id\":null}");
+        }
+        Dialect::Chat | Dialect::Responses => {
+            out.extend_from_slice(b"{\"error\":{\"message\":");
+            encode(fault.message.as_bytes(), out);
+            out.extend_from_slice(b",\"type\":\"");
+            out.extend_from_slice(chat_type(fault.status).as_bytes());
+            out.extend_from_slice(b"\",\"param\":null,\"code\":\"");
+            out.extend_from_slice(fault.reason.as_bytes());
+            out.extend_from_slice(b"\"}}");
+        }
+    }
+}
+
+/// Appends the error as the last event of a stream that already began. Clients raise it as an exception; a stream that
+/// merely stopped could be taken for a short answer.
+pub fn write_event(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) {
+    match dialect {
+        Dialect::Chat => out.extend_from_slice(b"data: "),
+        Dialect::Messages => out.extend_from_slice(b"event: error\ndata: "),
+        Dialect::Responses => {
+            // Flat, unlike the body: openai-responses' `error` event.
+            out.extend_from_slice(b"event: error\ndata: {\"type\":\"error\",\"code\":\"");
+            out.extend_from_slice(fault.reason.as_bytes());
+            out.extend_from_slice(b"\",\"message\":");
+            encode(fault.message.as_bytes(), out);
+            out.extend_from_slice(b",\"param\":null}\n\n");
+            return;
+        }
+    }
+    write_body(dialect, fault, out);
+    out.extend_from_slice(b"\n\n");
+}
+
+fn messages_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        504 => "timeout_error",
+        503 | 529 => "overloaded_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
+fn chat_type(status: u16) -> &'static str {
+    match status {
+        429 => "rate_limit_error",
+        503 => "service_unavailable_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault() -> Fault {
+        Fault::upstream(502, "upstream-connect", "no \"route\"")
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn bodies() {
+        for (dialect, want) in [
+            (
+                Dialect::Chat,
+                r#"{"error":{"message":"no \"route\"","type":"server_error","param":null,"code":"upstream-connect"}}"#,
+            ),
+            (
+                Dialect::Messages,
+                r#"{"type":"error","error":{"type":"api_error","message":"no \"route\""},"request_id":null}"#,
+            ),
+        ] {
+            assert_eq!(written(|out| write_body(dialect, &fault(), out)), want);
+        }
+    }
+
+    #[test]
+    fn events() {
+        for (dialect, start) in [
+            (Dialect::Chat, "data: {\"error\":{"),
+            (Dialect::Messages, "event: error\ndata: {\"type\":\"error\",\"error\":{"),
+            (Dialect::Responses, "event: error\ndata: {\"type\":\"error\",\"code\":\"upstream-connect\",\"message\":"),
+        ] {
+            let event = written(|out| write_event(dialect, &fault(), out));
+            assert!(event.starts_with(start) && event.ends_with("}\n\n"), "{event}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One table per worker of everything that waits. A sweep every [`limits::TICK`] ends what waits too long and takes
+//! the buffer from a read that stays silent; the path of a request only stores numbers.
+//!
+//! Time is counted in ticks: arming a deadline costs one store, no timer and no look at the clock.
+//! Expiry is `shutdown` of the socket: it completes every pending operation under both drivers, so that no future is
+//! ever dropped while the kernel still writes into its buffer.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use monoio::io::{CancelHandle, Canceller};
+
+use super::sys::Socket;
+use crate::limits;
+
+const NEVER: u32 = u32::MAX;
+
+/// The worker's table.
+#[derive(Default)]
+pub struct Deadlines {
+    now: Cell<u32>,
+    watches: RefCell<Vec<Rc<Watch>>>,
+    /// The sweeper, asleep because nothing is watched.
+    sleeper: Cell<Option<Waker>>,
+}
+
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A client's.
+    Client,
+    /// To an upstream.
+    Upstream,
+}
+
+/// What is known of one connection.
+struct Watch {
+    side: Side,
+    socket: Socket,
+    /// A client between two requests: the first to go when the worker drains.
+    idle: Cell<bool>,
+    place: Cell<usize>,
+    due: Cell<u32>,
+    how: Cell<Shutdown>,
+    expired: Cell<bool>,
+    /// Since when a read has been posted; `NEVER` when none is.
+    posted: Cell<u32>,
+    canceller: RefCell<Canceller>,
+}
+
+/// A connection's entry; leaving the scope removes it.
+pub struct Deadline {
+    table: Rc<Deadlines>,
+    watch: Rc<Watch>,
+}
+
+impl Deadlines {
+    /// Watches one connection from now on, without a deadline.
+    pub fn watch(self: &Rc<Self>, side: Side, socket: Socket) -> Deadline {
+        let mut watches = self.watches.borrow_mut();
+        let watch = Rc::new(Watch {
+            side,
+            socket,
+            idle: Cell::new(false),
+            place: Cell::new(watches.len()),
+            due: Cell::new(NEVER),
+            how: Cell::new(Shutdown::Both),
+            expired: Cell::new(false),
+            posted: Cell::new(NEVER),
+            canceller: RefCell::new(Canceller::new()),
+        });
+        watches.push(watch.clone());
+        if let Some(sleeper) = self.sleeper.take() {
+            sleeper.wake();
+        }
+        Deadline { table: self.clone(), watch }
+    }
+
+    /// Ticks since the worker began: the coarse clock of everything that only needs to be roughly on time.
+    pub fn now(&self) -> u32 {
+        self.now.get()
+    }
+
+    /// Sweeps for ever; `each` runs once per tick, after the sweep. Sleeps without a timer while nothing is watched.
+    pub async fn sweep(&self, mut each: impl FnMut(u32)) {
+        loop {
+            poll_fn(|cx| {
+                if self.watches.borrow().is_empty() {
+                    self.sleeper.set(Some(cx.waker().clone()));
+                    return Poll::Pending;
+                }
+                Poll::Ready(())
+            })
+            .await;
+            monoio::time::sleep(limits::TICK).await;
+            // u32 ticks of 100 ms last 13 years.
+            self.now.set(self.now.get() + 1);
+            for watch in self.watches.borrow().iter() {
+                watch.look(self.now.get());
+            }
+            each(self.now.get());
+        }
+    }
+
+    /// Ends the clients that wait between two requests (the worker drains).
+    pub fn end_idle_clients(&self) {
+        for watch in self.watches.borrow().iter().filter(|watch| watch.idle.get()) {
+            watch.socket.shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Ends every upstream connection (the grace is over): the answers they carry are cut, and their clients told.
+    pub fn end_upstreams(&self) {
+        for watch in self.watches.borrow().iter().filter(|watch| watch.side == Side::Upstream) {
+            watch.socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn remove(&self, watch: &Watch) {
+        let mut watches = self.watches.borrow_mut();
+        let place = watch.place.get();
+        watches.swap_remove(place);
+        if let Some(moved) = watches.get(place) {
+            moved.place.set(place);
+        }
+    }
+}
+
+impl Watch {
+    fn look(&self, now: u32) {
+        if self.due.get() <= now {
+            self.due.set(NEVER);
+            self.expired.set(true);
+            self.socket.shutdown(self.how.get());
+        }
+        let posted = self.posted.get();
+        if posted != NEVER && now.saturating_sub(posted) > ticks(limits::QUIET) {
+            self.posted.set(NEVER);
+            self.canceller.replace_with(|canceller| std::mem::take(canceller).cancel());
+        }
+    }
+}
+
+impl Deadline {
+    /// From now on, `after` until the whole connection ends. Replaces what was armed.
+    pub fn arm(&self, after: Duration) {
+        self.arm_with(after, Shutdown::Both);
+    }
+
+    /// From now on, `after` until the receiving side ends; what we send still goes out (an answer that says why).
+    pub fn arm_receiving(&self, after: Duration) {
+        self.arm_with(after, Shutdown::Read);
+    }
+
+    /// A client between two requests: like [`Deadline::arm`], and a drain may end it at any time.
+    pub fn arm_idle(&self, after: Duration) {
+        self.arm_with(after, Shutdown::Both);
+        self.watch.idle.set(true);
+    }
+
+    fn arm_with(&self, after: Duration, how: Shutdown) {
+        self.watch.idle.set(false);
+        self.watch.how.set(how);
+        // One more: the current tick has partly gone.
+        self.watch.due.set(self.table.now() + ticks(after) + 1);
+    }
+
+    /// No deadline.
+    pub fn disarm(&self) {
+        self.watch.idle.set(false);
+        self.watch.due.set(NEVER);
+    }
+
+    /// True once an armed deadline has passed: the reason behind the end or error that the socket reports.
+    pub fn expired(&self) -> bool {
+        self.watch.expired.get()
+    }
+
+    /// The connection's socket.
+    pub fn socket(&self) -> Socket {
+        self.watch.socket
+    }
+
+    /// A read is posted: should it stay silent, it is cancelled through this handle.
+    pub(super) fn posted(&self) -> CancelHandle {
+        self.watch.posted.set(self.table.now());
+        self.watch.canceller.borrow().handle()
+    }
+
+    /// The posted read completed.
+    pub(super) fn completed(&self) {
+        self.watch.posted.set(NEVER);
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.table.remove(&self.watch);
+    }
+}
+
+fn ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / limits::TICK.as_millis()).unwrap_or(NEVER - 1).min(NEVER / 2)
+}

@@ -1,0 +1,248 @@
+//! What a client sent and nobody has read yet.
+//!
+//! A connection is two futures polled by one task: the requests, which read top to bottom, and the pump of this module,
+//! which keeps one read posted for the connection's whole life. So a client that goes away is noticed at once,
+//! whatever its request is waiting for, and no read is ever dropped before its connection.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::buffers::Buffers;
+use super::stream::Inlet;
+use crate::limits;
+
+/// How the client's sending side ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// FIN: it closed, or sends no more.
+    Closed,
+    /// RST, or another error of the socket.
+    Broken,
+}
+
+/// The unread bytes of one client connection.
+pub struct Inbox {
+    bytes: RefCell<Vec<u8>>,
+    /// How much of `bytes` has been read.
+    start: Cell<usize>,
+    end: Cell<Option<End>>,
+    /// The requests wait for more bytes; the number says how many more are expected (a hint for the buffer's size).
+    wanted: Cell<Option<usize>>,
+    /// Counts deliveries, so that the driver of both futures knows when to poll the requests again.
+    deliveries: Cell<u64>,
+    buffers: Rc<Buffers>,
+}
+
+impl Inbox {
+    /// An empty inbox.
+    pub fn new(buffers: Rc<Buffers>) -> Self {
+        Self {
+            bytes: RefCell::default(),
+            start: Cell::new(0),
+            end: Cell::new(None),
+            wanted: Cell::new(None),
+            deliveries: Cell::new(0),
+            buffers,
+        }
+    }
+
+    /// Looks at the unread bytes.
+    pub fn peek<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(self.bytes.borrow().get(self.start.get()..).unwrap_or_default())
+    }
+
+    /// Number of unread bytes.
+    pub fn len(&self) -> usize {
+        self.peek(<[u8]>::len)
+    }
+
+    /// True when everything that came has been read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Marks the first `count` unread bytes as read.
+    pub fn consume(&self, count: usize) {
+        let start = self.start.get() + count;
+        let all = self.bytes.borrow().len();
+        debug_assert!(start <= all);
+        self.start.set(start.min(all));
+        if start >= all {
+            self.start.set(0);
+            self.buffers.give(self.bytes.take());
+        }
+    }
+
+    /// Takes the unread bytes out, without copying when nothing before them is kept. [`Inbox::put_back`] the rest.
+    pub fn take(&self) -> Vec<u8> {
+        let start = self.start.replace(0);
+        let mut bytes = self.bytes.take();
+        bytes.drain(..start);
+        bytes
+    }
+
+    /// Returns bytes that were taken and not used: they are read before anything that came since.
+    pub fn put_back(&self, unused: &[u8]) {
+        if unused.is_empty() {
+            return;
+        }
+        let mut bytes = self.bytes.borrow_mut();
+        let start = self.start.replace(0);
+        let mut all = self.buffers.take();
+        all.extend_from_slice(unused);
+        all.extend_from_slice(bytes.get(start..).unwrap_or_default());
+        self.buffers.give(std::mem::replace(&mut bytes, all));
+    }
+
+    /// Takes back the memory of bytes that were taken and are done with.
+    pub fn recycle(&self, bytes: Vec<u8>) {
+        self.buffers.give(bytes);
+    }
+
+    /// How the client's side ended, if it did. Unread bytes may still be there.
+    pub fn ended(&self) -> Option<End> {
+        self.end.get()
+    }
+
+    /// Waits until more bytes came than there are now, or the client's side ended. `expected` more will be useful.
+    pub async fn more(&self, expected: usize) -> Option<End> {
+        let before = self.deliveries.get();
+        let _wish = Wish::new(&self.wanted, expected);
+        poll_fn(|_| {
+            // No waker: pump and requests are polled together, see `drive`.
+            if self.deliveries.get() != before || self.end.get().is_some() {
+                return Poll::Ready(self.end.get().filter(|_| self.deliveries.get() == before));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits until the client's side has ended.
+    pub async fn gone(&self) -> End {
+        poll_fn(|_| self.end.get().map_or(Poll::Pending, Poll::Ready)).await
+    }
+
+    /// Receives for as long as the connection lives: at once when bytes are wanted, ahead of need up to
+    /// [`limits::PIPELINE_BYTES_MAX`].
+    async fn pump(&self, inlet: &mut Inlet) {
+        loop {
+            poll_fn(|_| {
+                let room = self.wanted.get().is_some() || self.len() < limits::PIPELINE_BYTES_MAX;
+                if room { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            let (result, buffer) = inlet.receive(self.lend()).await;
+            match result {
+                Ok(0) => self.end.set(Some(End::Closed)),
+                Ok(_) => self.deliver(buffer),
+                Err(_) => self.end.set(Some(End::Broken)),
+            }
+            if self.end.get().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// The vector that the next read appends to: our own while the requests wait for its continuation, so that a body
+    /// is received where it will stay; else a fresh one, because what is here may be read meanwhile.
+    fn lend(&self) -> Vec<u8> {
+        match self.wanted.get() {
+            Some(expected) if !self.is_empty() => {
+                let mut bytes = self.take();
+                bytes.reserve(expected.max(1));
+                bytes
+            }
+            _ => self.buffers.take(),
+        }
+    }
+
+    fn deliver(&self, mut buffer: Vec<u8>) {
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.len() > self.start.get() {
+            bytes.extend_from_slice(&buffer);
+            buffer.clear();
+        } else {
+            self.start.set(0);
+            std::mem::swap(&mut *bytes, &mut buffer);
+        }
+        if buffer.capacity() > 0 {
+            self.buffers.give(buffer);
+        }
+        self.deliveries.set(self.deliveries.get() + 1);
+    }
+}
+
+/// Withdraws the wish for bytes when the wait ends, also when it is dropped: the pump's bound must hold again.
+struct Wish<'a>(&'a Cell<Option<usize>>);
+
+impl<'a> Wish<'a> {
+    fn new(wanted: &'a Cell<Option<usize>>, expected: usize) -> Self {
+        wanted.set(Some(expected));
+        Self(wanted)
+    }
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}
+
+/// Polls a connection's two futures as one, until the requests are done.
+///
+/// The requests go first: what they decide (wait for a body, or answer) tells the pump which buffer to lend. After a
+/// delivery they are polled again, before the task sleeps.
+pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, requests: impl Future<Output = T>) -> T {
+    let mut requests = std::pin::pin!(requests);
+    let mut pump = std::pin::pin!(inbox.pump(inlet));
+    let mut pumping = true;
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(output) = requests.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+            let before = inbox.deliveries.get();
+            if pumping && pump.as_mut().poll(cx).is_ready() {
+                pumping = false;
+                continue;
+            }
+            if inbox.deliveries.get() == before {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}
+
+/// Runs `work` unless the client goes away first. Then `work` is dropped, which closes what it holds.
+///
+/// # Errors
+/// [`Gone`]: nobody is left to read the answer.
+pub async fn unless_gone<T>(inbox: &Inbox, half_close: bool, work: impl Future<Output = T>) -> Result<T, Gone> {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        match inbox.ended() {
+            Some(End::Closed) if half_close => Poll::Pending,
+            Some(_) => Poll::Ready(Err(Gone)),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// The client went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl From<Gone> for io::Error {
+    fn from(_: Gone) -> Self {
+        io::ErrorKind::ConnectionAborted.into()
+    }
+}

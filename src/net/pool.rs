@@ -1,0 +1,92 @@
+//! Kept upstream connections of one worker. One that ended while it was kept is never handed out.
+
+use std::cell::{Cell, RefCell};
+
+use super::stream::{Inlet, Outlet};
+use super::sys::Pulse;
+
+/// A connection to an upstream, between two requests or in one.
+pub struct Upstream {
+    /// What it sends.
+    pub inlet: Inlet,
+    /// What we send.
+    pub outlet: Outlet,
+    /// It already carried a request: its failure may be no more than a stale keep-alive.
+    pub reused: bool,
+}
+
+/// The kept connections of one origin.
+pub struct Pool {
+    idle: RefCell<Vec<Idle>>,
+    /// At most so many are kept.
+    kept_max: usize,
+    /// An idle connection is closed after so many ticks.
+    idle_ticks: u32,
+    stale: Cell<u64>,
+}
+
+struct Idle {
+    upstream: Upstream,
+    since: u32,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(kept_max: usize, idle_ticks: u32) -> Self {
+        Self { idle: RefCell::default(), kept_max, idle_ticks, stale: Cell::new(0) }
+    }
+
+    /// The most recently used connection that is still open and silent. Those that are not are closed and counted:
+    /// a FIN means the origin's keep-alive was shorter than ours, bytes that nobody asked for poison the next answer.
+    pub fn take(&self) -> Option<Upstream> {
+        while let Some(Idle { mut upstream, .. }) = self.pop() {
+            if upstream.inlet.deadline().socket().pulse() == Pulse::Quiet {
+                upstream.reused = true;
+                return Some(upstream);
+            }
+            self.stale.set(self.stale.get() + 1);
+        }
+        None
+    }
+
+    /// Keeps a connection whose answer ended exactly at its framed end. The oldest makes room.
+    pub fn keep(&self, upstream: Upstream, now: u32) {
+        upstream.outlet.deadline().disarm();
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= self.kept_max && !idle.is_empty() {
+            idle.remove(0);
+        }
+        if idle.len() < self.kept_max {
+            idle.push(Idle { upstream, since: now });
+        }
+    }
+
+    /// Closes what was idle too long. Called once a tick.
+    pub fn sweep(&self, now: u32) {
+        self.idle.borrow_mut().retain(|one| now.saturating_sub(one.since) < self.idle_ticks);
+    }
+
+    /// Closes everything.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
+    /// How many are kept now.
+    pub fn len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    /// True when none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many were found closed or talking when they were about to be reused.
+    pub fn stale(&self) -> u64 {
+        self.stale.get()
+    }
+
+    fn pop(&self) -> Option<Idle> {
+        self.idle.borrow_mut().pop()
+    }
+}

@@ -1,0 +1,176 @@
+//! One connection, as a receiving side and a sending side that wait independently.
+//!
+//! The rule that everything here serves: a posted read is never dropped before its connection. Under io_uring the
+//! kernel may already have written into its buffer, and those bytes would be lost; epoll hides the mistake.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use monoio::buf::{IoBuf, IoBufMut};
+use monoio::io::{AsyncWriteRent, CancelableAsyncReadRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
+use monoio::net::{TcpStream, UnixStream};
+
+use super::buffers::Buffers;
+use super::deadlines::{Deadline, Deadlines, Side};
+use super::sys;
+use super::sys::Socket;
+use crate::limits;
+
+/// A connected socket, before it is split.
+pub enum Stream {
+    /// TCP, `TCP_NODELAY` set by [`split`].
+    Tcp(TcpStream),
+    /// A UNIX stream socket.
+    Unix(UnixStream),
+}
+
+enum ReadHalf {
+    Tcp(OwnedReadHalf<TcpStream>),
+    Unix(OwnedReadHalf<UnixStream>),
+}
+
+enum WriteHalf {
+    Tcp(OwnedWriteHalf<TcpStream>),
+    Unix(OwnedWriteHalf<UnixStream>),
+}
+
+/// The receiving side. It owns the connection's entry in the deadlines' table.
+pub struct Inlet {
+    // Declared first, dropped first: the entry holds the bare descriptor.
+    deadline: Rc<Deadline>,
+    half: ReadHalf,
+    buffers: Rc<Buffers>,
+}
+
+/// The sending side.
+pub struct Outlet {
+    deadline: Rc<Deadline>,
+    half: WriteHalf,
+}
+
+/// Takes a connection apart. The deadline governs both sides.
+pub fn split(stream: Stream, side: Side, deadlines: &Rc<Deadlines>, buffers: &Rc<Buffers>) -> (Inlet, Outlet) {
+    let fd = match &stream {
+        Stream::Tcp(stream) => {
+            // Lumps and 40 ms stalls are what users notice first; a socket that refuses the option still works.
+            let _ = stream.set_nodelay(true);
+            stream.as_raw_fd()
+        }
+        Stream::Unix(stream) => stream.as_raw_fd(),
+    };
+    let deadline = Rc::new(deadlines.watch(side, Socket::new(fd)));
+    let (read, write) = match stream {
+        Stream::Tcp(stream) => {
+            let (read, write) = stream.into_split();
+            (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+        }
+        Stream::Unix(stream) => {
+            let (read, write) = stream.into_split();
+            (ReadHalf::Unix(read), WriteHalf::Unix(write))
+        }
+    };
+    let inlet = Inlet { deadline: deadline.clone(), half: read, buffers: buffers.clone() };
+    (inlet, Outlet { deadline, half: write })
+}
+
+impl Inlet {
+    /// The connection's deadline.
+    pub fn deadline(&self) -> &Rc<Deadline> {
+        &self.deadline
+    }
+
+    /// Receives once and appends to `buffer`, whose spare capacity bounds what comes; `Ok(0)` is the peer's end.
+    ///
+    /// The read is posted when this is first polled. If it stays silent for [`limits::QUIET`], it is cancelled (a cancelled read yields its bytes or nothing, never half), an empty buffer
+    /// goes back to the free list, and the wait goes on by readiness, which holds no memory.
+    pub fn receive(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> {
+        let posted = self.post(buffer);
+        async move {
+            let (mut inlet, mut result) = posted.await;
+            while matches!(&result.0, Err(error) if error.raw_os_error() == Some(libc::ECANCELED)) {
+                let buffer = inlet.rest(result.1);
+                if let Err(error) = inlet.readable().await {
+                    return (Err(error), buffer.unwrap_or_default());
+                }
+                let buffer = buffer.unwrap_or_else(|| inlet.buffers.take());
+                (inlet, result) = inlet.post(buffer).await;
+            }
+            result
+        }
+    }
+
+    /// One posted read.
+    fn post(&mut self, mut buffer: Vec<u8>) -> impl Future<Output = (&mut Self, (io::Result<usize>, Vec<u8>))> {
+        if buffer.capacity() == buffer.len() {
+            buffer.reserve(limits::READ_BYTES);
+        }
+        let range = buffer.len()..buffer.capacity();
+        let handle = self.deadline.posted();
+        async move {
+            let spare = buffer.slice_mut(range);
+            let (result, spare) = match &mut self.half {
+                ReadHalf::Tcp(half) => half.cancelable_read(spare, handle).await,
+                ReadHalf::Unix(half) => half.cancelable_read(spare, handle).await,
+            };
+            self.deadline.completed();
+            (self, (result, spare.into_inner()))
+        }
+    }
+
+    /// Gives an empty buffer back; one that holds bytes is kept.
+    fn rest(&self, buffer: Vec<u8>) -> Option<Vec<u8>> {
+        if buffer.is_empty() {
+            self.buffers.give(buffer);
+            return None;
+        }
+        Some(buffer)
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        match &self.half {
+            ReadHalf::Tcp(half) => sys::lend(&half.0).readable(false).await,
+            ReadHalf::Unix(half) => sys::lend(&half.0).readable(false).await,
+        }
+    }
+}
+
+impl Outlet {
+    /// The connection's deadline.
+    pub fn deadline(&self) -> &Rc<Deadline> {
+        &self.deadline
+    }
+
+    /// Sends `buffer[from..to]`, all of it, and gives the buffer back. Each partial send grants `patience` anew.
+    pub async fn send(
+        &mut self,
+        mut buffer: Vec<u8>,
+        mut from: usize,
+        to: usize,
+        patience: Duration,
+    ) -> (io::Result<()>, Vec<u8>) {
+        while from < to {
+            self.deadline.arm(patience);
+            let (result, part) = match &mut self.half {
+                WriteHalf::Tcp(half) => half.write(buffer.slice(from..to)).await,
+                WriteHalf::Unix(half) => half.write(buffer.slice(from..to)).await,
+            };
+            buffer = part.into_inner();
+            match result {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buffer),
+                Ok(sent) => from += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (Err(error), buffer),
+            }
+        }
+        self.deadline.disarm();
+        (Ok(()), buffer)
+    }
+
+    /// Sends all of `buffer`.
+    pub async fn send_all(&mut self, buffer: Vec<u8>, patience: Duration) -> (io::Result<()>, Vec<u8>) {
+        let end = buffer.len();
+        self.send(buffer, 0, end, patience).await
+    }
+}

@@ -1,0 +1,219 @@
+//! A client's connection: one request after the other, until either side ends it.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::exchange::exchange;
+use super::world::World;
+use crate::fault::Fault;
+use crate::limits;
+use crate::net::deadlines::{Deadline, Side};
+use crate::net::inbox::{self, Gone, Inbox};
+use crate::net::stream::{Outlet, Stream, split};
+
+/// How a client reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP: a browser could be behind it.
+    Tcp,
+    /// A UNIX socket: the file system says who may connect.
+    Unix,
+}
+
+/// Which listener a client used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `SIDESTREAM_LISTEN`.
+    Clients,
+    /// `SIDESTREAM_ADMIN`.
+    Admin,
+}
+
+/// A client, as its requests see it.
+pub struct Client<'a> {
+    /// What it sent.
+    pub inbox: &'a Inbox,
+    /// What it gets.
+    pub outlet: Outlet,
+    /// How long it may take.
+    pub deadline: Rc<Deadline>,
+    /// How it came.
+    pub transport: Transport,
+    /// Through which listener.
+    pub door: Door,
+}
+
+/// Why the path of a request ended early.
+#[derive(Debug)]
+pub enum Stop {
+    /// Nobody is left to read an answer.
+    Gone,
+    /// Nothing was sent yet: this becomes the answer.
+    Fault(Fault),
+    /// The answer had begun and cannot be completed; the reason, for the log. The connection ends, visibly cut.
+    Cut(&'static str),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<crate::http::reject::Reject> for Stop {
+    fn from(reject: crate::http::reject::Reject) -> Self {
+        Self::Fault(reject.into())
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// What happens to the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The next request.
+    Next,
+    /// Close: everything the client sent was read.
+    Close,
+    /// Close, but read on for a moment: closing over unread bytes would reset the connection, and the reset would
+    /// destroy the answer before the client reads it (RFC 9112 §9.6).
+    Linger,
+}
+
+/// Serves one client connection to its end.
+pub async fn serve(world: &World, stream: Stream, door: Door) {
+    let transport = match &stream {
+        Stream::Tcp(_) => Transport::Tcp,
+        Stream::Unix(_) => Transport::Unix,
+    };
+    let (mut inlet, outlet) = split(stream, Side::Client, &world.deadlines, &world.buffers);
+    let inbox = Inbox::new(world.buffers.clone());
+    let client = Client { inbox: &inbox, deadline: outlet.deadline().clone(), outlet, transport, door };
+    inbox::drive(&inbox, &mut inlet, requests(world, client)).await;
+}
+
+async fn requests(world: &World, mut client: Client<'_>) {
+    loop {
+        if !client.awaits_request(world).await {
+            return;
+        }
+        let mut job = world.take_job();
+        let after = exchange(world, &mut client, &mut job).await;
+        world.give_job(job);
+        match after {
+            After::Next => {}
+            After::Close => return,
+            After::Linger => return client.linger().await,
+        }
+    }
+}
+
+impl Client<'_> {
+    /// Waits for the first byte of a request. False when the connection ends instead: closed by the client, idle for
+    /// too long, or drained. An idle connection is closed without a word: a 408 would be taken for the answer to the
+    /// request that the client is just about to send.
+    async fn awaits_request(&self, world: &World) -> bool {
+        if self.inbox.is_empty() {
+            if world.draining.get() {
+                return false;
+            }
+            self.deadline.arm_idle(limits::CLIENT_IDLE_MAX);
+            while self.inbox.is_empty() && self.inbox.more(0).await.is_none() {}
+            self.deadline.disarm();
+        }
+        !self.inbox.is_empty()
+    }
+
+    /// Sends `buffer[from..to]` and gives the buffer back.
+    pub async fn send(&mut self, buffer: Vec<u8>, from: usize, to: usize) -> Result<Vec<u8>, Stop> {
+        let (result, buffer) = self.outlet.send(buffer, from, to, limits::WRITE_IDLE_MAX).await;
+        match result {
+            Ok(()) => Ok(buffer),
+            Err(_) if self.deadline.expired() => Err(Stop::Cut("client-stalled")),
+            Err(_) => Err(Stop::Gone),
+        }
+    }
+
+    /// Sends all of `buffer` and gives it back.
+    pub async fn send_all(&mut self, buffer: Vec<u8>) -> Result<Vec<u8>, Stop> {
+        let end = buffer.len();
+        self.send(buffer, 0, end).await
+    }
+
+    /// Makes sure that the client sees a broken connection, not an end: for answers whose end is the connection's.
+    pub fn break_off(&self) {
+        self.deadline.socket().reset_on_close();
+    }
+
+    async fn linger(&mut self) {
+        self.deadline.socket().shutdown(Shutdown::Write);
+        self.deadline.arm(limits::LINGER_TIME_MAX);
+        let mut read = 0;
+        while read <= limits::LINGER_BYTES_MAX {
+            let here = self.inbox.len();
+            self.inbox.consume(here);
+            read += here;
+            if self.inbox.more(0).await.is_some() {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs `work`; a panic inside ends it and nothing else. True if it panicked.
+///
+/// Guards and leases inside `work` are dropped by the unwinding or with `work`, so that the numbers stay true.
+pub async fn contained(work: impl Future<Output = ()>) -> bool {
+    let mut work = std::pin::pin!(work);
+    let panicked = Cell::new(false);
+    poll_fn(|cx| {
+        let poll = std::panic::AssertUnwindSafe(|| work.as_mut().poll(cx));
+        std::panic::catch_unwind(poll).unwrap_or_else(|_| {
+            panicked.set(true);
+            Poll::Ready(())
+        })
+    })
+    .await;
+    panicked.get()
+}
+
+/// The text of an I/O error without its number.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DriverChoice;
+    use crate::net::driver::Driver;
+
+    #[test]
+    fn a_panic_ends_one_task_only() {
+        for choice in [DriverChoice::Auto, DriverChoice::Epoll] {
+            let (mut driver, _) = Driver::build(choice).unwrap();
+            driver.block_on(async {
+                let neighbour = monoio::spawn(async {
+                    monoio::time::sleep(limits::TICK).await;
+                    7
+                });
+                let panicking = monoio::spawn(contained(async {
+                    monoio::time::sleep(limits::TICK / 10).await;
+                    panic!("planted");
+                }));
+                assert!(panicking.await);
+                assert_eq!(neighbour.await, 7);
+                assert!(!contained(async {}).await);
+            });
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A request's memory. The next request uses it again, so that a warm worker allocates nothing.
+
+use std::time::Instant;
+
+use crate::dialect::Dialect;
+use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
+use crate::json::scanner::Scanner;
+use crate::limits;
+use crate::net::buffers::Buffers;
+
+/// Members of a request's JSON that we read.
+pub const MEMBERS: &[&str] = &["model", "stream", "store"];
+
+/// One request and its answer, while they last.
+pub struct Job {
+    /// The request's head.
+    pub request: RequestHead,
+    /// Everything that changes while the request is served.
+    pub work: Work,
+}
+
+/// See [`Job`].
+pub struct Work {
+    /// Finds the end of the request's head.
+    pub scanner: HeadScanner,
+    /// Finds the end of the response's head.
+    pub response_scanner: HeadScanner,
+    /// The response's head.
+    pub response: ResponseHead,
+    /// Finds the members of a JSON body.
+    pub members: Scanner,
+    /// The buffered body.
+    pub body: Vec<u8>,
+    /// The model's name, decoded; empty if there is none.
+    pub model: String,
+    /// A head being written.
+    pub out: Vec<u8>,
+    /// What came from the upstream and was not passed on yet.
+    pub inbound: Vec<u8>,
+    /// A log line being written.
+    pub line: Vec<u8>,
+    /// What the log line will say.
+    pub record: Record,
+}
+
+/// The facts of one request, for the log line and the counters.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// When its head began.
+    pub began: Instant,
+    /// When the first byte of the upstream's final answer came.
+    pub first_byte: Option<Instant>,
+    /// Time spent on dialling.
+    pub connect_micros: u64,
+    /// Which dialect its errors are written in.
+    pub dialect: Dialect,
+    /// Status of the answer, 0 if none went out.
+    pub status: u16,
+    /// Why it was refused or cut short.
+    pub reason: Option<&'static str>,
+    /// Tries made.
+    pub attempts: u16,
+    /// The last try used a kept connection.
+    pub reused: bool,
+    /// The answer is an event stream.
+    pub is_stream: bool,
+    /// Body bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent to the client, head included.
+    pub bytes_out: u64,
+}
+
+impl Default for Job {
+    fn default() -> Self {
+        Self {
+            request: RequestHead::default(),
+            work: Work {
+                scanner: HeadScanner::default(),
+                response_scanner: HeadScanner::default(),
+                response: ResponseHead::default(),
+                members: Scanner::new(MEMBERS),
+                body: Vec::new(),
+                model: String::new(),
+                out: Vec::new(),
+                inbound: Vec::new(),
+                line: Vec::new(),
+                record: Record::new(),
+            },
+        }
+    }
+}
+
+impl Record {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            first_byte: None,
+            connect_micros: 0,
+            dialect: Dialect::Chat,
+            status: 0,
+            reason: None,
+            attempts: 0,
+            reused: false,
+            is_stream: false,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+}
+
+impl Job {
+    /// Starts a new request.
+    pub fn begin(&mut self) {
+        self.work.scanner.reset();
+        self.work.members.reset();
+        self.work.body.clear();
+        self.work.model.clear();
+        self.work.out.clear();
+        self.work.inbound.clear();
+        self.work.record = Record::new();
+    }
+
+    /// Gives large memory back: one giant request must not stay resident.
+    pub fn shrink(&mut self, buffers: &Buffers) {
+        for buffer in [&mut self.work.body, &mut self.work.inbound] {
+            buffers.give(std::mem::take(buffer));
+        }
+        if self.work.out.capacity() > limits::FREE_BUFFER_BYTES_MAX {
+            self.work.out = Vec::new();
+        }
+    }
+}

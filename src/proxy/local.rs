@@ -1,0 +1,194 @@
+//! Answers of our own: refusals in the client's dialect, and the own endpoints.
+
+use super::connection::{After, Client, Stop};
+use super::job::Work;
+use super::relay::write_connection;
+use super::world::World;
+use crate::dialect::error;
+use crate::fault::Fault;
+use crate::http::framing::Framing;
+use crate::http::head::{Method, RequestHead, Version};
+use crate::http::passage::{Form, Passage};
+use crate::http::reject::Reject;
+use crate::http::write;
+use crate::limits;
+use crate::telemetry::metrics;
+
+/// What we answer with.
+struct Answer<'a> {
+    status: u16,
+    content_type: &'static str,
+    body: &'a [u8],
+    error: Option<&'static str>,
+}
+
+/// How the request that is answered looked; a request whose head could not be parsed looks like HTTP/1.1.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    version: Version,
+    keep_alive: bool,
+    head_only: bool,
+}
+
+impl Asked {
+    /// A request whose head was not understood.
+    pub const UNKNOWN: Self = Self { version: Version::Http11, keep_alive: false, head_only: false };
+
+    /// A parsed request.
+    pub fn of(head: &RequestHead) -> Self {
+        let head_only = head.method() == Method::Head;
+        Self { version: head.version(), keep_alive: head.keep_alive(), head_only }
+    }
+}
+
+/// Refuses a request. `unread` says that its body was not read: then the connection ends after the answer.
+///
+/// # Errors
+/// The client takes no answer.
+pub async fn refuse(
+    world: &World,
+    client: &mut Client<'_>,
+    asked: Asked,
+    work: &mut Work,
+    fault: &Fault,
+    unread: bool,
+) -> Result<After, Stop> {
+    world.counters.refusals.add(1);
+    work.record.reason = Some(fault.reason);
+    let mut body = Vec::new();
+    error::write_body(work.record.dialect, fault, &mut body);
+    let close = fault.close || unread;
+    let asked = Asked { keep_alive: asked.keep_alive && !close, ..asked };
+    let answer =
+        Answer { status: fault.status, content_type: "application/json", body: &body, error: Some(fault.reason) };
+    send(world, client, asked, work, answer).await?;
+    Ok(if close {
+        After::Linger
+    } else if asked.keep_alive && !world.draining.get() {
+        After::Next
+    } else {
+        After::Close
+    })
+}
+
+/// Answers `/`, which clients probe before they send anything.
+///
+/// # Errors
+/// The client takes no answer.
+pub async fn root(
+    world: &World,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    work: &mut Work,
+) -> Result<After, Stop> {
+    let answer = match request.method() {
+        Method::Get | Method::Head => text(200, b"sidestream\n"),
+        Method::Options => text(204, b""),
+        _ => return Err(Reject::MethodNotAllowed.into()),
+    };
+    finish(world, client, request, work, answer).await
+}
+
+/// Answers on the admin address: `/healthz` (the process answers), `/readyz` (it takes new work), `/metrics`.
+///
+/// # Errors
+/// The client takes no answer.
+pub async fn admin(
+    world: &World,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    work: &mut Work,
+) -> Result<After, Stop> {
+    if !matches!(request.method(), Method::Get | Method::Head) {
+        return Err(Reject::MethodNotAllowed.into());
+    }
+    let metrics;
+    let answer = match request.path() {
+        b"/healthz" => text(200, b"ok\n"),
+        b"/readyz" if world.draining.get() => text(503, b"draining\n"),
+        b"/readyz" => text(200, b"ready\n"),
+        b"/metrics" => {
+            metrics = metrics::render(&world.shared.counters, world.shared.driver.name);
+            Answer { content_type: metrics::CONTENT_TYPE, ..text(200, metrics.as_bytes()) }
+        }
+        _ => return Err(Reject::NotFound.into()),
+    };
+    finish(world, client, request, work, answer).await
+}
+
+fn text(status: u16, body: &[u8]) -> Answer<'_> {
+    Answer { status, content_type: "text/plain; charset=utf-8", body, error: None }
+}
+
+async fn finish(
+    world: &World,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    work: &mut Work,
+    answer: Answer<'_>,
+) -> Result<After, Stop> {
+    let asked = Asked::of(request);
+    let keep_alive = asked.keep_alive && !world.draining.get();
+    send(world, client, Asked { keep_alive, ..asked }, work, answer).await?;
+    Ok(if keep_alive { After::Next } else { After::Close })
+}
+
+async fn send(
+    world: &World,
+    client: &mut Client<'_>,
+    asked: Asked,
+    work: &mut Work,
+    answer: Answer<'_>,
+) -> Result<(), Stop> {
+    let mut out = std::mem::take(&mut work.out);
+    out.clear();
+    write::status_line(&mut out, answer.status);
+    write::field(&mut out, b"content-type", answer.content_type.as_bytes());
+    if answer.status != 204 {
+        out.extend_from_slice(b"content-length: ");
+        write::number(&mut out, answer.body.len() as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+    if answer.status == 405 {
+        write::field(&mut out, b"allow", b"GET, HEAD, POST, OPTIONS");
+    }
+    if let Some(reason) = answer.error {
+        write::field(&mut out, b"x-sidestream-error", reason.as_bytes());
+    }
+    write_connection(&mut out, asked.version, asked.keep_alive && !world.draining.get());
+    write::end(&mut out);
+    if !asked.head_only {
+        out.extend_from_slice(answer.body);
+    }
+    work.record.status = answer.status;
+    work.record.bytes_out += out.len() as u64;
+    work.out = client.send_all(out).await?;
+    Ok(())
+}
+
+/// Reads a small body and throws it away, so that the connection can carry the next request. False if it is too large
+/// to be worth it, or did not come.
+///
+/// # Errors
+/// Broken chunked coding.
+pub async fn discard(client: &mut Client<'_>, framing: Framing) -> Result<bool, Reject> {
+    if matches!(framing, Framing::Length(length) if length > limits::LINGER_BYTES_MAX as u64) {
+        return Ok(false);
+    }
+    let mut passage = Passage::new(framing, Form::Payload);
+    let (mut waste, mut total) = (Vec::new(), 0);
+    client.deadline.arm_receiving(limits::BODY_IDLE_MAX);
+    loop {
+        let passed = client.inbox.peek(|bytes| passage.pass(bytes, &mut waste, |_| {}))?;
+        client.inbox.consume(passed.consumed());
+        total += passed.consumed();
+        waste.clear();
+        if passage.is_done() {
+            client.deadline.disarm();
+            return Ok(true);
+        }
+        if total > limits::LINGER_BYTES_MAX || client.inbox.more(0).await.is_some() {
+            return Ok(false);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The request's body: buffered and looked into, or streamed on as it comes.
+
+use std::io;
+use std::time::Duration;
+
+use super::connection::{Client, Stop};
+use super::job::Work;
+use super::world::{Lease, World};
+use crate::fault::Fault;
+use crate::http::framing::Framing;
+use crate::http::passage::{Form, Passage, Passed};
+use crate::http::reject::Reject;
+use crate::limits;
+use crate::net::deadlines::Deadline;
+use crate::net::inbox::Inbox;
+use crate::net::stream::Outlet;
+
+/// Replaces a part of a buffered body on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splice {
+    /// First byte replaced.
+    pub start: usize,
+    /// First byte kept again.
+    pub end: usize,
+    /// What stands there instead.
+    pub text: Vec<u8>,
+}
+
+/// A body on its way to the upstream.
+pub enum Upload<'a> {
+    /// All here; can be sent again.
+    Buffered(&'a mut Vec<u8>, Option<Splice>),
+    /// Still coming.
+    Streamed(Passage),
+}
+
+/// Why an upload stopped.
+#[derive(Debug)]
+pub enum Failed {
+    /// What the client sent is broken, or came too slowly.
+    Client(Fault),
+    /// The client ended before its body did.
+    Gone,
+    /// The upstream takes no more.
+    Upstream,
+}
+
+/// Where a streamed body comes from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// What the client sent.
+    pub inbox: &'a Inbox,
+    /// How long it may take to send more.
+    pub deadline: &'a Deadline,
+}
+
+/// Reads a whole JSON body into `work.body`, scanning it as it comes.
+///
+/// # Errors
+/// Too large, no memory left, broken chunks, no JSON, too slow; [`Stop::Gone`] if the client ended before its body did.
+pub async fn buffer<'w>(
+    world: &'w World,
+    client: &mut Client<'_>,
+    framing: Framing,
+    work: &mut Work,
+) -> Result<Lease<'w>, Stop> {
+    let mut lease = world.shared.budget.lease();
+    let max = world.config().body_max;
+    match framing {
+        Framing::Length(length) if length > max => return Err(too_large(max).into()),
+        Framing::Length(length) => {
+            hold(&mut lease, length)?;
+            buffer_length(client, length as usize, work).await?;
+        }
+        Framing::Chunked => buffer_chunked(client, max, &mut lease, work).await?,
+        Framing::None | Framing::UntilClose => {}
+    }
+    client.deadline.disarm();
+    work.record.bytes_in = work.body.len() as u64;
+    if !work.body.is_empty() {
+        work.members.finish().map_err(|error| invalid_json(&error))?;
+    }
+    Ok(lease)
+}
+
+/// A body of known length is received where it stays: the inbox's vector becomes the body.
+async fn buffer_length(client: &Client<'_>, length: usize, work: &mut Work) -> Result<(), Stop> {
+    let mut scanned = 0;
+    loop {
+        let here = client.inbox.len().min(length);
+        let news = |bytes: &[u8]| work.members.push(bytes.get(scanned..here).unwrap_or_default());
+        client.inbox.peek(news).map_err(|error| invalid_json(&error))?;
+        scanned = here;
+        if here == length {
+            work.body = client.inbox.take();
+            client.inbox.put_back(work.body.get(length..).unwrap_or_default());
+            work.body.truncate(length);
+            return Ok(());
+        }
+        more(client, length - here).await?;
+    }
+}
+
+async fn buffer_chunked(client: &Client<'_>, max: u64, lease: &mut Lease<'_>, work: &mut Work) -> Result<(), Stop> {
+    let mut passage = Passage::new(Framing::Chunked, Form::Payload);
+    loop {
+        let before = work.body.len();
+        let passed = client.inbox.peek(|bytes| passage.pass(bytes, &mut work.body, |_| {}));
+        client.inbox.consume(passed.map_err(Reject::from)?.consumed());
+        let size = work.body.len() as u64;
+        if size > max {
+            return Err(too_large(max).into());
+        }
+        hold(lease, size)?;
+        let news = work.body.get(before..).unwrap_or_default();
+        work.members.push(news).map_err(|error| invalid_json(&error))?;
+        if passage.is_done() {
+            return Ok(());
+        }
+        more(client, limits::READ_BYTES).await?;
+    }
+}
+
+/// Waits for more of the body.
+async fn more(client: &Client<'_>, expected: usize) -> Result<(), Stop> {
+    client.deadline.arm_receiving(limits::BODY_IDLE_MAX);
+    match client.inbox.more(expected).await {
+        None => Ok(()),
+        Some(_) if client.deadline.expired() => Err(Reject::BodyTimeout.into()),
+        // The body will never be whole, and nobody waits for an answer to half a request.
+        Some(_) => Err(Stop::Gone),
+    }
+}
+
+fn hold(lease: &mut Lease<'_>, bytes: u64) -> Result<(), Reject> {
+    if lease.grow(bytes) { Ok(()) } else { Err(Reject::BufferFull) }
+}
+
+fn too_large(max: u64) -> Fault {
+    let message = format!("The request body is larger than {max} bytes; SIDESTREAM_BODY_MAX raises the limit.");
+    Fault::because(Reject::BodyTooLarge, message)
+}
+
+/// The scanner reports at the first offending byte; the rest of the body was not read.
+fn invalid_json(error: &crate::json::JsonError) -> Fault {
+    Fault::because(Reject::InvalidJson, error.to_string()).closing()
+}
+
+/// Sends a request: `head`, then the body. Gives the head's memory back. `patience` per piece.
+///
+/// # Errors
+/// See [`Failed`].
+pub async fn send(
+    head: Vec<u8>,
+    upload: &mut Upload<'_>,
+    source: Source<'_>,
+    outlet: &mut Outlet,
+    patience: Duration,
+) -> (Result<u64, Failed>, Vec<u8>) {
+    match upload {
+        Upload::Buffered(body, splice) => {
+            let (result, head) = send_buffered(head, body, splice.as_ref(), outlet, patience).await;
+            (result.map(|()| 0).map_err(|_| Failed::Upstream), head)
+        }
+        Upload::Streamed(passage) => send_streamed(head, passage, source, outlet, patience).await,
+    }
+}
+
+/// How much of a body is copied behind its head, so that a usual request is one write and one packet. Larger bodies
+/// take several packets anyway, and go out from where they are.
+const JOINED: usize = limits::READ_BYTES;
+
+async fn send_buffered(
+    mut out: Vec<u8>,
+    body: &mut Vec<u8>,
+    splice: Option<&Splice>,
+    outlet: &mut Outlet,
+    patience: Duration,
+) -> (io::Result<()>, Vec<u8>) {
+    let mut from = 0;
+    if let Some(Splice { start, end, text }) = splice {
+        if *start > JOINED {
+            let (result, head) = outlet.send_all(out, patience).await;
+            out = head;
+            out.clear();
+            if let Err(error) = result.and(send_part(body, 0, *start, outlet, patience).await) {
+                return (Err(error), out);
+            }
+        } else {
+            out.extend_from_slice(body.get(..*start).unwrap_or_default());
+        }
+        out.extend_from_slice(text);
+        from = *end;
+    }
+    let joined = (body.len() - from).min(JOINED);
+    out.extend_from_slice(body.get(from..from + joined).unwrap_or_default());
+    let (result, out) = outlet.send_all(out, patience).await;
+    let whole = body.len();
+    match result {
+        Ok(()) => (send_part(body, from + joined, whole, outlet, patience).await, out),
+        Err(error) => (Err(error), out),
+    }
+}
+
+/// Sends `body[from..to]`; the body comes back also after an error, so that it can be sent again.
+async fn send_part(
+    body: &mut Vec<u8>,
+    from: usize,
+    to: usize,
+    outlet: &mut Outlet,
+    patience: Duration,
+) -> io::Result<()> {
+    let (result, back) = outlet.send(std::mem::take(body), from, to, patience).await;
+    *body = back;
+    result
+}
+
+/// Streams a body: what is here goes out before more is waited for, one write per read.
+async fn send_streamed(
+    mut out: Vec<u8>,
+    passage: &mut Passage,
+    source: Source<'_>,
+    outlet: &mut Outlet,
+    patience: Duration,
+) -> (Result<u64, Failed>, Vec<u8>) {
+    let Source { inbox, deadline } = source;
+    let mut total = 0;
+    loop {
+        let bytes = inbox.take();
+        let passed = match passage.pass(&bytes, &mut out, |payload| total += payload.len() as u64) {
+            Ok(passed) => passed,
+            Err(error) => return (Err(Failed::Client(Reject::from(error).into())), out),
+        };
+        let consumed = passed.consumed();
+        inbox.put_back(bytes.get(consumed..).unwrap_or_default());
+        let (result, bytes) = match passed {
+            Passed::AsIs(_) if out.is_empty() => outlet.send(bytes, 0, consumed, patience).await,
+            passed => {
+                // The first piece joins the head.
+                if matches!(passed, Passed::AsIs(_)) {
+                    out.extend_from_slice(bytes.get(..consumed).unwrap_or_default());
+                }
+                let (result, back) = outlet.send_all(out, patience).await;
+                out = back;
+                out.clear();
+                (result, bytes)
+            }
+        };
+        inbox.recycle(bytes);
+        if result.is_err() {
+            return (Err(Failed::Upstream), out);
+        }
+        if passage.is_done() {
+            deadline.disarm();
+            return (Ok(total), out);
+        }
+        deadline.arm_receiving(limits::BODY_IDLE_MAX);
+        match inbox.more(0).await {
+            None => {}
+            Some(_) if deadline.expired() => return (Err(Failed::Client(Reject::BodyTimeout.into())), out),
+            Some(_) => return (Err(Failed::Gone), out),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What one worker owns, and what the workers share.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::job::Job;
+use crate::config::{Base, Config};
+use crate::limits;
+use crate::net::buffers::Buffers;
+use crate::net::deadlines::Deadlines;
+use crate::net::driver::Chosen;
+use crate::net::pool::Pool;
+use crate::telemetry::counters::Counters;
+use crate::telemetry::log::Log;
+
+/// What the workers share: read-mostly, or atomic.
+pub struct Shared {
+    /// The configuration.
+    pub config: Config,
+    /// Where each face's upstream answers, resolved before the workers start.
+    pub addresses: Addresses,
+    /// Every worker's counters.
+    pub counters: Vec<Arc<Counters>>,
+    /// The driver, and why.
+    pub driver: Chosen,
+    /// Bytes of request bodies in memory.
+    pub budget: Budget,
+    /// The log.
+    pub log: Log,
+}
+
+/// Socket addresses of the provider's faces.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Of the OpenAI face.
+    pub openai: Vec<SocketAddr>,
+    /// Of the Anthropic face.
+    pub anthropic: Vec<SocketAddr>,
+}
+
+/// One worker's world. Nothing in it is locked, and no borrow is held across an await.
+pub struct World {
+    /// What the workers share.
+    pub shared: Arc<Shared>,
+    /// This worker's counters.
+    pub counters: Arc<Counters>,
+    /// Read buffers.
+    pub buffers: Rc<Buffers>,
+    /// Everything that waits.
+    pub deadlines: Rc<Deadlines>,
+    /// The provider's OpenAI face.
+    pub openai: Option<Face>,
+    /// The provider's Anthropic face.
+    pub anthropic: Option<Face>,
+    /// No new work: answers say `Connection: close`, idle connections end.
+    pub draining: Cell<bool>,
+    /// The grace is over: streams end with an error event.
+    pub stopping: Cell<bool>,
+    jobs: RefCell<Vec<Box<Job>>>,
+}
+
+/// One face of an upstream, as this worker reaches it.
+pub struct Face {
+    /// Its base URL.
+    pub base: Base,
+    /// Where it answers.
+    pub addresses: Vec<SocketAddr>,
+    /// Its kept connections.
+    pub pool: Pool,
+}
+
+/// Jobs kept for reuse: about as many as requests run side by side in a busy sidecar.
+const SPARE_JOBS_MAX: usize = 64;
+
+impl World {
+    /// The world of worker number `index`.
+    pub fn new(shared: Arc<Shared>, index: usize) -> Self {
+        let provider = &shared.config.provider;
+        let face = |base: &Option<Base>, addresses: &[SocketAddr]| {
+            let idle_ticks = limits::UPSTREAM_IDLE_MAX.as_millis() / limits::TICK.as_millis();
+            base.clone().map(|base| Face {
+                base,
+                addresses: addresses.to_vec(),
+                pool: Pool::new(provider.keepalive_connections, idle_ticks as u32),
+            })
+        };
+        Self {
+            openai: face(&provider.openai, &shared.addresses.openai),
+            anthropic: face(&provider.anthropic, &shared.addresses.anthropic),
+            counters: shared.counters.get(index).cloned().unwrap_or_default(),
+            buffers: Rc::default(),
+            deadlines: Rc::default(),
+            draining: Cell::new(false),
+            stopping: Cell::new(false),
+            jobs: RefCell::default(),
+            shared,
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// Memory for one request.
+    pub fn take_job(&self) -> Box<Job> {
+        self.jobs.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a finished request's memory back.
+    pub fn give_job(&self, mut job: Box<Job>) {
+        job.shrink(&self.buffers);
+        let mut jobs = self.jobs.borrow_mut();
+        if jobs.len() < SPARE_JOBS_MAX {
+            jobs.push(job);
+        }
+    }
+
+    /// Once a tick: closes upstream connections that were idle too long, and notes log lines that were lost.
+    pub fn tick(&self, now: u32) {
+        for face in [&self.openai, &self.anthropic].into_iter().flatten() {
+            face.pool.sweep(now);
+        }
+        self.counters.log_dropped.add(self.shared.log.take_dropped());
+    }
+}
+
+/// Bytes of request bodies that may be in memory at once, over all workers.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicU64,
+    max: u64,
+}
+
+/// A part of the budget, given back when dropped.
+#[derive(Debug)]
+pub struct Lease<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl Budget {
+    /// A budget of `max` bytes.
+    pub fn new(max: u64) -> Self {
+        Self { used: AtomicU64::new(0), max }
+    }
+
+    /// An empty lease.
+    pub fn lease(&self) -> Lease<'_> {
+        Lease { budget: self, bytes: 0 }
+    }
+}
+
+impl Lease<'_> {
+    /// Grows to `bytes`; false if the budget is spent. It never shrinks before it ends.
+    pub fn grow(&mut self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        let used = self.budget.used.fetch_add(more, Relaxed);
+        if used.saturating_add(more) > self.budget.max {
+            self.budget.used.fetch_sub(more, Relaxed);
+            return false;
+        }
+        self.bytes += more;
+        true
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_kept_and_given_back() {
+        let budget = Budget::new(100);
+        let mut first = budget.lease();
+        assert!(first.grow(60) && first.grow(50) && first.grow(80));
+        let mut second = budget.lease();
+        assert!(!second.grow(21));
+        assert!(second.grow(20));
+        drop(first);
+        assert!(second.grow(100));
+        drop(second);
+        assert_eq!(budget.used.load(Relaxed), 0);
+    }
+}
