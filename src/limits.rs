@@ -14,6 +14,10 @@ pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 pub const FIELDS_MAX: usize = 100;
 /// The request target. Longer ones are an attack or a body sent in the wrong place.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// The request line: the target, and room for a method, two spaces, a version and the line's end.
+pub const REQUEST_LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + 32;
+/// Options in all Connection fields of one head: every field is compared to every one of them. Real heads have one or two.
+pub const CONNECTION_OPTIONS_MAX: usize = 32;
 /// The `model` member, decoded. The longest real names (fine-tunes, gateway paths) have about 120 bytes.
 pub const MODEL_BYTES_MAX: usize = 512;
 /// Interim (1xx) responses before a final one; more is a broken or hostile upstream.
@@ -23,6 +27,8 @@ pub const INTERIM_RESPONSES_MAX: usize = 10;
 
 /// Hex digits of one chunk size: 16 hold every u64.
 pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
+/// The size one chunk may announce (1 TiB). No sender means more, and sums of such sizes stay far from overflow.
+pub const CHUNK_BYTES_MAX: u64 = 1 << 40;
 /// Bytes of chunk extensions over one body: they mean nothing here, and cost CPU per byte.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of trailer fields after one body; they are dropped (RFC 9110 §6.5.1).

@@ -1,0 +1,217 @@
+//! The fields of a head, shared by requests and responses.
+
+use super::line::Version;
+use crate::http::chunked::is_tchar;
+use crate::http::fields::{connection_names, is_one_of, list};
+use crate::limits::{CONNECTION_OPTIONS_MAX, FIELDS_MAX};
+
+/// A copy of a head's text and where its fields stand in it. Reused: its memory grows to the largest head it held.
+#[derive(Debug, Default)]
+pub struct FieldTable {
+    text: Vec<u8>,
+    fields: Vec<(Span, Span)>,
+    /// Whether Connection says more than close and keep-alive: hardly any head's does.
+    connection_names_fields: bool,
+}
+
+/// A range of a head's text. Heads end at 32 KiB, far below 64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u16,
+    end: u16,
+}
+
+/// What is wrong with the field lines (RFC 9112 §5, RFC 9110 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FieldFault {
+    BareLf,
+    BareCr,
+    Incomplete,
+    TooMany,
+    TooManyOptions,
+    Name,
+    EmptyName,
+    SpaceBeforeColon,
+    LeadingSpace,
+    Fold,
+    MissingColon,
+    Value,
+}
+
+impl AsRef<FieldTable> for FieldTable {
+    fn as_ref(&self) -> &FieldTable {
+        self
+    }
+}
+
+impl FieldTable {
+    /// The fields in order: name as written, value without the white space around it.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields
+            .iter()
+            .map(|(name, value)| (self.slice(*name), self.slice(*value)))
+    }
+
+    /// The value of the first field of this name, in any case.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// How many fields have this name.
+    pub fn count(&self, name: &str) -> usize {
+        self.all(name).count()
+    }
+
+    /// The values of all fields of this name.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.spans(name).map(|value| self.slice(value))
+    }
+
+    /// Where the values of all fields of this name stand.
+    pub(super) fn spans(&self, name: &str) -> impl Iterator<Item = Span> {
+        self.fields
+            .iter()
+            .filter(move |(one, _)| self.slice(*one).eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| *value)
+    }
+
+    /// False if no field could be dropped because Connection names it.
+    pub(in crate::http) fn connection_names_fields(&self) -> bool {
+        self.connection_names_fields
+    }
+
+    /// RFC 9112 §9.3: close wins; HTTP/1.1 persists without a word, HTTP/1.0 with keep-alive.
+    pub(super) fn keep_alive(&self, version: Version) -> bool {
+        let mut keep = version == Version::Http11;
+        for option in connection_names(self) {
+            if option.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            keep |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+        keep
+    }
+
+    /// Where the retained memory is and how much: must not change once warm.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> [(usize, usize); 2] {
+        [
+            (self.text.as_ptr() as usize, self.text.capacity()),
+            (self.fields.as_ptr() as usize, self.fields.capacity()),
+        ]
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.fields.clear();
+        self.connection_names_fields = false;
+    }
+
+    /// Takes a copy of `head`, whose field lines begin at `from`.
+    pub(super) fn fill(&mut self, head: &[u8], from: usize) -> Result<(), FieldFault> {
+        self.clear();
+        let lines = head.get(from..).unwrap_or_default();
+        // RFC 9112 §2.2. httparse takes LF alone for a line's end.
+        let mut before = 0;
+        for lf in memchr::memchr_iter(b'\n', lines) {
+            if lines.get(before..lf).and_then(<[u8]>::last) != Some(&b'\r') {
+                return Err(FieldFault::BareLf);
+            }
+            before = lf + 1;
+        }
+        let mut found = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let found = match httparse::parse_headers(lines, &mut found) {
+            Ok(httparse::Status::Complete((len, found))) if len == lines.len() => found,
+            Ok(_) => return Err(FieldFault::Incomplete),
+            Err(httparse::Error::TooManyHeaders) => return Err(FieldFault::TooMany),
+            Err(_) => return Err(diagnose(lines)),
+        };
+        self.text.extend_from_slice(head);
+        let spans = found.iter().map(|field| {
+            (
+                Span::of(head, field.name.as_bytes()),
+                Span::of(head, field.value),
+            )
+        });
+        self.fields.extend(spans);
+        if self.all("connection").flat_map(list).count() > CONNECTION_OPTIONS_MAX {
+            return Err(FieldFault::TooManyOptions);
+        }
+        let names_fields =
+            connection_names(self).any(|name| !is_one_of(name, &["close", "keep-alive"]));
+        self.connection_names_fields = names_fields;
+        Ok(())
+    }
+
+    /// Adds text that the head implies but does not hold, and returns where it stands.
+    pub(super) fn append(&mut self, parts: [&[u8]; 2]) -> Span {
+        let start = self.text.len();
+        self.text.extend(parts.iter().copied().flatten());
+        Span::new(start, self.text.len())
+    }
+
+    pub(super) fn slice(&self, span: Span) -> &[u8] {
+        self.text
+            .get(usize::from(span.start)..usize::from(span.end))
+            .unwrap_or_default()
+    }
+}
+
+impl Span {
+    /// Where `part` stands in `head`, of which it is a subslice.
+    pub(super) fn of(head: &[u8], part: &[u8]) -> Span {
+        let start = (part.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+        debug_assert!(start + part.len() <= head.len(), "not a part of the head");
+        Span::new(start, start.wrapping_add(part.len()))
+    }
+
+    /// Heads are bounded before they come here; a span outside would be empty rather than wrong.
+    fn new(start: usize, end: usize) -> Span {
+        match (u16::try_from(start), u16::try_from(end)) {
+            (Ok(start), Ok(end)) => Span { start, end },
+            _ => Span::default(),
+        }
+    }
+}
+
+/// Names the fault that httparse found: it tells the place, not the rule. Lines are known to end with CR LF.
+fn diagnose(lines: &[u8]) -> FieldFault {
+    for (number, line) in lines.split(|byte| *byte == b'\n').enumerate() {
+        let Some(line) = line.strip_suffix(b"\r").filter(|line| !line.is_empty()) else {
+            break;
+        };
+        // RFC 9112 §2.2
+        if line.contains(&b'\r') {
+            return FieldFault::BareCr;
+        }
+        if let [b' ' | b'\t', ..] = line {
+            return match number {
+                // RFC 9112 §2.2: the line could be taken for a part of the request line, or skipped.
+                0 => FieldFault::LeadingSpace,
+                // RFC 9112 §5.2
+                _ => FieldFault::Fold,
+            };
+        }
+        // RFC 9112 §5
+        let Some(colon) = memchr::memchr(b':', line) else {
+            return FieldFault::MissingColon;
+        };
+        let (name, value) = line.split_at(colon);
+        match name {
+            // RFC 9110 §5.1: a name is a token, which is not empty.
+            [] => return FieldFault::EmptyName,
+            // RFC 9112 §5.1: removed by some, taken for another name by others.
+            [.., b' ' | b'\t'] => return FieldFault::SpaceBeforeColon,
+            _ if !name.iter().all(|byte| is_tchar(*byte)) => return FieldFault::Name,
+            _ => {}
+        }
+        // RFC 9110 §5.5: NUL and other controls.
+        if value
+            .iter()
+            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
+        {
+            return FieldFault::Value;
+        }
+    }
+    FieldFault::Incomplete
+}
