@@ -79,13 +79,21 @@ fn with_cuts(
 
 // ── The decoders ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// What a splitter gave: name, data, id and end of each event; whether it failed; where it stood at last.
+/// What a splitter gave; whether it failed; where it stood at last.
 #[derive(Debug, Default, PartialEq)]
 struct Events {
-    events: Vec<(Vec<u8>, Vec<u8>, Option<Vec<u8>>, usize)>,
+    events: Vec<OwnedEvent>,
     too_long: bool,
     retry_ms: Option<u64>,
     between: bool,
+}
+
+#[derive(Debug, PartialEq)]
+struct OwnedEvent {
+    name: Vec<u8>,
+    data: Vec<u8>,
+    id: Option<Vec<u8>>,
+    end: usize,
 }
 
 fn sse_splitter(input: &[u8], cuts: &[usize], event_bytes_max: usize) {
@@ -101,9 +109,12 @@ fn sse_splitter(input: &[u8], cuts: &[usize], event_bytes_max: usize) {
                 if input[..end].ends_with(b"\r") && input[end..].starts_with(b"\n") {
                     end += 1;
                 }
-                let [name, data] = [event.name, event.data].map(<[u8]>::to_vec);
-                out.events
-                    .push((name, data, event.id.map(<[u8]>::to_vec), end));
+                out.events.push(OwnedEvent {
+                    name: event.name.to_vec(),
+                    data: event.data.to_vec(),
+                    id: event.id.map(<[u8]>::to_vec),
+                    end,
+                });
             });
             assert!(result.is_err() || !out.too_long, "an error stays");
             out.too_long = result.is_err();
