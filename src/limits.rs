@@ -38,6 +38,8 @@ pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 
 /// One server-sent event where we must hold it whole. Pass-through streams are not bound by it.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// What an event splitter's buffers keep for the next stream, each; a giant event's memory goes back to the allocator.
+pub const EVENT_BYTES_KEPT: usize = 64 * 1024;
 /// Nesting of a request's JSON. Tool schemas reach about 20.
 pub const JSON_DEPTH_MAX: usize = 128;
 /// An object key of a request's top level that is compared to the members we read, escapes included.

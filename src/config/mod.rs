@@ -177,6 +177,16 @@ impl Config {
         from.finish(config)
     }
 
+    /// The admin address alone, for `health`.
+    ///
+    /// # Errors
+    /// Its variable is wrong.
+    pub fn admin(environment: impl IntoIterator<Item = (String, String)>) -> Result<Option<Listen>, Vec<Problem>> {
+        let mut from = Reader::new(environment);
+        let admin = from.parse("SIDESTREAM_ADMIN", value::admin);
+        from.finish(admin)
+    }
+
     /// Every variable with its effective value, for `check`; secrets as `set`.
     pub fn table(environment: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
         let from = Reader::new(environment);

@@ -29,6 +29,7 @@ pub mod chunked;
 pub mod fields;
 pub mod framing;
 pub mod head;
+pub mod passage;
 pub mod reject;
 pub mod write;
 

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::body::{BodyReader, Piece};
-use super::chunked::{ChunkError, LAST_CHUNK, write_chunk};
+use super::body::BodyReader;
+use super::chunked::{ChunkError, LAST_CHUNK, Piece, write_chunk};
 use super::framing::Framing;
 use super::head::Version;
 

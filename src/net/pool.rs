@@ -81,9 +81,9 @@ impl Pool {
         self.len() == 0
     }
 
-    /// How many were found closed or talking when they were about to be reused.
-    pub fn stale(&self) -> u64 {
-        self.stale.get()
+    /// How many were found closed or talking when they were about to be reused, since the last call.
+    pub fn take_stale(&self) -> u64 {
+        self.stale.take()
     }
 
     fn pop(&self) -> Option<Idle> {

@@ -18,7 +18,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, HeadScanner, RequestHead, ResponseHead, Version};
 use crate::http::write;
 use crate::limits;
-use crate::net::deadlines::Side;
+use crate::net::deadlines::{Deadline, Side};
 use crate::net::dial::dial;
 use crate::net::pool::Upstream;
 use crate::net::stream::{Inlet, Outlet, split};
@@ -98,39 +98,17 @@ pub async fn ask(
     let deadline = upstream.inlet.deadline().clone();
     let source = Source { inbox: client.inbox, deadline: &client.deadline };
     let head = std::mem::take(&mut work.out);
-    let Work { response, response_scanner, inbound, record, .. } = work;
-    let mut hearing =
-        Hearing { inlet: &mut upstream.inlet, client: &mut client.outlet, version, response, response_scanner, inbound };
-    let mut hear = std::pin::pin!(hearing.final_head());
-    let mut say = std::pin::pin!(say(head, upload, source, &mut upstream.outlet, provider));
-
-    // Both at once: the read is posted before the request goes out, and an answer can overtake the request.
-    let mut said = None;
-    let heard = poll_fn(|cx| {
-        let heard = hear.as_mut().poll(cx);
-        if said.is_none()
-            && let Poll::Ready(outcome) = say.as_mut().poll(cx)
-        {
-            said = Some(outcome);
-        }
-        match (&said, heard) {
-            (Some((Err(Failed::Client(_) | Failed::Gone), _)), _) => Poll::Ready(None),
-            (_, Poll::Ready(heard)) => Poll::Ready(Some(heard)),
-            _ => Poll::Pending,
-        }
-    })
-    .await;
-    if heard.as_ref().is_none_or(Result::is_err) && said.is_none() {
-        // The body must come back before anything is tried again: end the send that holds it.
-        deadline.socket().shutdown(Shutdown::Both);
-        said = Some(say.await);
-    }
+    let Work { response, response_scanner, inbound, .. } = work;
+    let Upstream { inlet, outlet, .. } = &mut upstream;
+    let mut hearing = Hearing { inlet, client: &mut client.outlet, version, response, response_scanner, inbound };
+    let say = say(head, upload, source, outlet, provider);
+    let (heard, said) = converse(hearing.final_head(), say, &deadline).await;
     let sent = said.map(|(sent, head)| {
         work.out = head;
         sent
     });
     if let Some(Ok(streamed)) = sent {
-        record.bytes_in += streamed;
+        work.record.bytes_in += streamed;
     }
     match (heard, sent) {
         (Some(Ok(head_bytes)), sent) => Ok(Answering { upstream, head_bytes, sent_whole: matches!(sent, Some(Ok(_))) }),
@@ -152,6 +130,40 @@ pub async fn ask(
     }
 }
 
+/// What sending came to, and the memory of the head.
+type Sent = (Result<u64, Failed>, Vec<u8>);
+
+/// Hears and says at once: the read is posted before the request goes out, and an answer can overtake the request.
+/// Ends when the final head was heard, when it cannot be heard any more, or when the client's side failed.
+async fn converse(
+    hear: impl Future<Output = Result<usize, Unheard>>,
+    say: impl Future<Output = Sent>,
+    deadline: &Deadline,
+) -> (Option<Result<usize, Unheard>>, Option<Sent>) {
+    let (mut hear, mut say) = (std::pin::pin!(hear), std::pin::pin!(say));
+    let mut said = None;
+    let heard = poll_fn(|cx| {
+        let heard = hear.as_mut().poll(cx);
+        if said.is_none()
+            && let Poll::Ready(outcome) = say.as_mut().poll(cx)
+        {
+            said = Some(outcome);
+        }
+        match (&said, heard) {
+            (Some((Err(Failed::Client(_) | Failed::Gone), _)), _) => Poll::Ready(None),
+            (_, Poll::Ready(heard)) => Poll::Ready(Some(heard)),
+            _ => Poll::Pending,
+        }
+    })
+    .await;
+    if matches!(heard, Some(Err(_))) && said.is_none() {
+        // The body must come back before anything is tried again: end the send that holds it.
+        deadline.socket().shutdown(Shutdown::Both);
+        said = Some(say.await);
+    }
+    (heard, said)
+}
+
 /// Sends the request and then grants the upstream its time to answer.
 async fn say(
     head: Vec<u8>,
@@ -159,7 +171,7 @@ async fn say(
     source: Source<'_>,
     outlet: &mut Outlet,
     provider: &Provider,
-) -> (Result<u64, Failed>, Vec<u8>) {
+) -> Sent {
     let sent = upload::send(head, upload, source, outlet, provider.idle_timeout).await;
     let patience = match sent.0 {
         Ok(_) => provider.first_byte_timeout,
@@ -259,7 +271,7 @@ pub fn write_head(
         Endpoint::Root | Endpoint::Unknown => return,
     };
     let is_json = matches!(endpoint, Endpoint::Json { .. });
-    out.extend_from_slice(request.method_text());
+    out.extend_from_slice(request.method_text().as_bytes());
     out.push(b' ');
     out.extend_from_slice(face.base.path.as_bytes());
     // The Anthropic face's base ends before the version, the OpenAI face's behind it.

@@ -11,13 +11,13 @@ use super::relay;
 use super::upload::{self, Splice, Upload};
 use super::world::{Face, World};
 use crate::dialect::endpoint::{self, Endpoint};
-use crate::dialect::{self, Dialect};
+use crate::dialect::Dialect;
 use crate::fault::Fault;
 use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, RequestHead};
 use crate::http::passage::{Form, Passage};
 use crate::http::reject::Reject;
-use crate::json::scanner::Kind;
+use crate::json::Kind;
 use crate::json::text;
 use crate::limits;
 use crate::net::inbox::unless_gone;
@@ -276,7 +276,7 @@ fn settle(world: &World, client: &Client<'_>, request: &RequestHead, work: &mut 
     }
     let micros = |until: Instant| until.duration_since(record.began).as_micros() as u64;
     let mut line = world.shared.log.line(Level::Info, "request", &mut work.line);
-    line = line.bytes("method", request.method_text()).bytes("path", request.path());
+    line = line.text("method", request.method_text()).bytes("path", request.path());
     line = line.number("status", u64::from(record.status));
     if let Some(reason) = record.reason {
         line = line.text("reason", reason);
@@ -295,6 +295,3 @@ fn settle(world: &World, client: &Client<'_>, request: &RequestHead, work: &mut 
     line = line.number("total_us", micros(Instant::now()));
     drop(line.number("bytes_in", record.bytes_in).number("bytes_out", record.bytes_out));
 }
-
-#[allow(unused_imports)]
-use dialect as _;

@@ -136,7 +136,8 @@ fn hold(lease: &mut Lease<'_>, bytes: u64) -> Result<(), Reject> {
     if lease.grow(bytes) { Ok(()) } else { Err(Reject::BufferFull) }
 }
 
-fn too_large(max: u64) -> Fault {
+/// 413, naming the limit and its variable.
+pub fn too_large(max: u64) -> Fault {
     let message = format!("The request body is larger than {max} bytes; SIDESTREAM_BODY_MAX raises the limit.");
     Fault::because(Reject::BodyTooLarge, message)
 }

@@ -66,6 +66,8 @@ pub struct World {
 pub struct Face {
     /// Its base URL.
     pub base: Base,
+    /// It is the Anthropic face.
+    pub anthropic: bool,
     /// Where it answers.
     pub addresses: Vec<SocketAddr>,
     /// Its kept connections.
@@ -79,17 +81,18 @@ impl World {
     /// The world of worker number `index`.
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let provider = &shared.config.provider;
-        let face = |base: &Option<Base>, addresses: &[SocketAddr]| {
+        let face = |base: &Option<Base>, addresses: &[SocketAddr], anthropic| {
             let idle_ticks = limits::UPSTREAM_IDLE_MAX.as_millis() / limits::TICK.as_millis();
             base.clone().map(|base| Face {
                 base,
+                anthropic,
                 addresses: addresses.to_vec(),
                 pool: Pool::new(provider.keepalive_connections, idle_ticks as u32),
             })
         };
         Self {
-            openai: face(&provider.openai, &shared.addresses.openai),
-            anthropic: face(&provider.anthropic, &shared.addresses.anthropic),
+            openai: face(&provider.openai, &shared.addresses.openai, false),
+            anthropic: face(&provider.anthropic, &shared.addresses.anthropic, true),
             counters: shared.counters.get(index).cloned().unwrap_or_default(),
             buffers: Rc::default(),
             deadlines: Rc::default(),

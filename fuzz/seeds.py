@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Writes the fuzz targets' first inputs to fuzz/corpus/TARGET/.
+
+They come from the hostile cases in tests/data/hostile.json (if there), the captured requests in tests/data/captures,
+and the lists below. A file's name is its content's hash, so running this again changes nothing.
+
+tests/data/hostile.json is a list of objects with an "id" such as "cl+te", optionally a "group" (F framing, C chunked,
+S smuggling, H heads, L limits), and the bytes as "bytes_hex" or as "parts": a list of strings (their characters are
+bytes), or of objects with "hex" or "text" and optionally "times".
+"""
+
+import hashlib
+import json
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parent
+DATA = ROOT.parent / "tests" / "data"
+SEED_BYTES_MAX = 128 * 1024
+
+STREAMS = [
+    # Chat Completions
+    b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+    b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+    b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    b"data: [DONE]\n\n",
+    b': PROCESSING\n\ndata: {"choices":[]}\r\n\r\ndata: {"error":{"message":"overloaded","code":529}}\r\n\r\n',
+    # Messages
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m1","role":"assistant","content":[]}}\n\n'
+    b'event: ping\ndata: {"type":"ping"}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    # Responses
+    b'event: response.created\r\ndata: {"type":"response.created","sequence_number":0}\r\n\r\n'
+    b'event: response.output_text.delta\r\ndata: {"type":"response.output_text.delta","delta":"Hi"}\r\n\r\n'
+    b'event: response.completed\r\ndata: {"type":"response.completed"}\r\n\r\n',
+    # The grammar's corners
+    b"data: a\n\ndata: b\n\n",
+    b"data: a\r\n\r\ndata: b\r\n\r\n",
+    b"data: a\r\rdata: b\r\r\n",
+    b"\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n",
+    b"\xef\xbb\xbf\ndata: a\n\n",
+    b": comment\n\n:\ndata:a\ndata: b\ndata\n\n",
+    b"event: e\nid: 7\nretry: 3000\ndata: a\n\nid: 8\0\ndata\n\n",
+    b"unknown: x\n data: a\nData: b\n\ndata: unfinished",
+    b"data: " + b"x" * 70 + b"\n\n",
+]
+
+BODIES = [
+    b'{"model":"gpt-5","stream":true,"n":1}',
+    b'\xef\xbb\xbf {"mod\\u0065l":"a\\"b\\\\","n":-0.5e+10,"x":[null,false,{"model":[]}]}\r\n',
+    b'{"model":1,"model":2}',
+    b'{"n":1,"\\u006e":2}',
+    b'{"a":"\\ud83d","b":"\xff","c":"\x00","d":1e400}',
+    b'{"a":"\\u12G4"}',
+    b'{"a":[1,],}',
+    b'{"a":NaN} // {}',
+    b'{"a":' + b"[" * 127 + b"]" * 127 + b"}",
+    b'{"a":' + b"[" * 128,
+]
+
+CHUNKED = [
+    b"0\r\n\r\n",
+    b"5\r\nhello\r\n0\r\n\r\n",
+    b"5;name=value;quoted=\"a;b\"\r\nhello\r\n1\r\n!\r\n0\r\nTrailer: x\r\n\r\n",
+    b"00000005\r\nhello\r\n000\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    b"aB\r\n" + b"x" * 171 + b"\r\n0\r\n\r\n",
+    b"5\nhello\n0\n\n",
+    b"0x5\r\nhello\r\n0\r\n\r\n",
+    b"+5\r\nhello\r\n0\r\n\r\n",
+    b"5 \r\nhello\r\n0\r\n\r\n",
+    b"\r\nhello\r\n",
+    b"fffffffffffffffff\r\n",
+    b"ffffffffffffffff\r\nx",
+    b"5\r\nhelloX\r\n0\r\n\r\n",
+    b"5\r\nhello\r\n0\r\nbad trailer\r\n\r\n",
+]
+
+REQUEST_HEADS = [
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:7730\r\nAuthorization: Bearer x\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n",
+    b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+]
+
+RESPONSE_HEADS = [
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200\r\n\r\n",
+]
+
+# Which targets a group of hostile cases is for.
+TARGETS = {
+    "F": ["request_head", "framing"],
+    "C": ["request_head", "framing", "chunked"],
+    "S": ["request_head", "response_head", "framing"],
+    "H": ["request_head", "framing"],
+    "L": ["request_head", "framing"],
+}
+
+
+def main():
+    for target, seeds in {
+        "sse": STREAMS,
+        "json_scan": BODIES + [path.read_bytes() for path in sorted((DATA / "captures").glob("*.body"))],
+        "chunked": CHUNKED,
+        "request_head": REQUEST_HEADS,
+        "response_head": RESPONSE_HEADS,
+        "framing": REQUEST_HEADS + RESPONSE_HEADS,
+    }.items():
+        for seed in seeds:
+            write(target, seed)
+    for case in hostile_cases():
+        seed = case_bytes(case)
+        group = str(case.get("group") or "")[:1].upper()
+        for target in TARGETS.get(group, TARGETS["S"]):
+            write(target, body_of(seed) if target == "chunked" else seed)
+    for folder in sorted((ROOT / "corpus").iterdir()):
+        print(f"{folder.name}: {sum(1 for _ in folder.iterdir())} inputs")
+
+
+def hostile_cases():
+    path = DATA / "hostile.json"
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def case_bytes(case):
+    if "bytes_hex" in case:
+        return bytes.fromhex(case["bytes_hex"])
+    return b"".join(part_bytes(part) for part in case.get("parts", []))
+
+
+def part_bytes(part):
+    if isinstance(part, str):
+        return part.encode("latin-1", "replace")
+    data = bytes.fromhex(part["hex"]) if "hex" in part else part.get("text", "").encode()
+    # A limit's case may be long; its shape is what a seed is for.
+    return data * min(int(part.get("times", 1)), SEED_BYTES_MAX // max(len(data), 1))
+
+
+def body_of(message):
+    """What follows the head: the chunked decoder never sees a head."""
+    return message.partition(b"\r\n\r\n")[2] or message
+
+
+def write(target, seed):
+    folder = ROOT / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    seed = seed[:SEED_BYTES_MAX]
+    (folder / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+//! The tour: an embedded mock provider, the proxy, and a client.

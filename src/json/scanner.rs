@@ -1,0 +1,628 @@
+//! Checks a request's JSON while it arrives, and finds the top-level members that we read.
+
+use memchr::memchr2;
+
+use super::error::{JsonError, What};
+use super::number::{Next, Number};
+use super::watch::{Kind, Member, Watch};
+use crate::limits::JSON_DEPTH_MAX;
+
+/// One validating pass over a body whose top level is an object, fed in any pieces.
+///
+/// The structure is held to RFC 8259 to the letter, for a member cannot be located in a text that others may read
+/// differently. What does not hinder that is left to those who decode values: strings may hold lone surrogate escapes,
+/// raw control characters and invalid UTF-8, numbers may have any size, and one BOM may lead the text.
+///
+/// A key that we read may occur once: of two, we might read one and the upstream the other. Keys are compared unescaped
+/// (`"mod\u0065l"` is `model`), and only those of the top level are watched.
+///
+/// ```
+/// let mut scanner = sidestream::json::Scanner::new(&["model", "stream"]);
+/// scanner.push(br#"{"model": "gpt"#)?;
+/// scanner.push(br#"-5", "input": {"model": 1}}"#)?;
+/// scanner.finish()?;
+/// let model = scanner.get("model").unwrap();
+/// assert_eq!((model.start, model.end), (10, 17));
+/// assert_eq!(scanner.get("stream"), None);
+/// # Ok::<(), sidestream::json::JsonError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Scanner {
+    state: State,
+    watch: Watch,
+    /// Bytes of all pushes before this one.
+    before: usize,
+    /// Containers open around the current place: the lowest bit is the innermost one, 1 for an object.
+    containers: u128,
+    depth: usize,
+}
+
+impl Scanner {
+    /// A scanner that finds the top-level members named `keys`.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 16 keys, or one too long to be compared when all of its letters are escaped.
+    pub fn new(keys: &'static [&'static str]) -> Scanner {
+        Scanner {
+            state: State::Start,
+            watch: Watch::new(keys),
+            before: 0,
+            containers: 0,
+            depth: 0,
+        }
+    }
+
+    /// Makes it ready for another body.
+    pub fn reset(&mut self) {
+        self.state = State::Start;
+        self.watch.reset();
+        self.before = 0;
+        self.containers = 0;
+        self.depth = 0;
+    }
+
+    /// Takes the body's next bytes. Once it has failed it fails in the same way until [`Scanner::reset`].
+    pub fn push(&mut self, input: &[u8]) -> Result<(), JsonError> {
+        if let State::Failed(error) = self.state {
+            return Err(error);
+        }
+        let mut at = 0;
+        while at < input.len() {
+            at = self.step(input, at).map_err(|error| self.fail(error))?;
+        }
+        if let State::Text(role) | State::Escape(role) | State::Hex(role, _) = self.state
+            && role == Role::TopKey
+        {
+            self.watch
+                .hold(input.get(self.key_from()..).unwrap_or_default());
+        }
+        self.before += input.len();
+        Ok(())
+    }
+
+    /// Says whether the bytes so far are one whole text.
+    pub fn finish(&mut self) -> Result<(), JsonError> {
+        match self.state {
+            State::Expect(Expect::End) => Ok(()),
+            State::Failed(error) => Err(error),
+            _ => Err(self.fail(JsonError {
+                offset: self.before,
+                what: What::EndOfText,
+            })),
+        }
+    }
+
+    /// The member of that name, as soon as its value is complete. Until [`Scanner::finish`] has succeeded the body may
+    /// still turn out to be invalid.
+    pub fn get(&self, key: &str) -> Option<Member> {
+        self.watch.get(key)
+    }
+
+    fn fail(&mut self, error: JsonError) -> JsonError {
+        self.state = State::Failed(error);
+        error
+    }
+
+    /// Reads on from `at`, a valid index, to a change of state; gives the index reached.
+    fn step(&mut self, input: &[u8], at: usize) -> Result<usize, JsonError> {
+        match self.state {
+            State::Expect(expect) => {
+                let Some((at, byte)) = skip_space(input, at) else {
+                    return Ok(input.len());
+                };
+                self.token(expect, byte, at)?;
+                Ok(at + 1)
+            }
+            State::Text(role) => self.text(input, at, role),
+            State::Escape(role) => self.escape(input, at, role),
+            State::Hex(role, left) => self.hex(input, at, role, left),
+            State::Number(number) => self.number(input, at, number),
+            State::Literal(rest) => self.literal(input, at, rest),
+            State::Start => Ok(self.start(input, at)),
+            State::Bom(rest) => self.bom(input, at, rest),
+            State::Failed(error) => Err(error),
+        }
+    }
+
+    /// The first byte of a token, between tokens.
+    fn token(&mut self, expect: Expect, byte: u8, at: usize) -> Result<(), JsonError> {
+        match (expect, byte) {
+            (Expect::Object, b'{') => self.open(Kind::Object, at)?,
+            (Expect::FirstKey | Expect::Key, b'"') => self.begin_key(at),
+            (Expect::Colon, b':') => self.state = State::Expect(Expect::Value),
+            (Expect::AfterMember, b',') => self.state = State::Expect(Expect::Key),
+            (Expect::AfterElement, b',') => self.state = State::Expect(Expect::Value),
+            (Expect::FirstKey | Expect::AfterMember, b'}') => self.close(at),
+            (Expect::FirstValue | Expect::AfterElement, b']') => self.close(at),
+            (Expect::Value | Expect::FirstValue, _) => self.begin_value(expect, byte, at)?,
+            _ => return Err(self.error(at, expect.what())),
+        }
+        Ok(())
+    }
+
+    fn begin_value(&mut self, expect: Expect, byte: u8, at: usize) -> Result<(), JsonError> {
+        let (kind, state) = match byte {
+            b'"' => (Kind::String, State::Text(Role::Other)),
+            b'{' => return self.open(Kind::Object, at),
+            b'[' => return self.open(Kind::Array, at),
+            b't' => (Kind::True, State::Literal(b"rue")),
+            b'f' => (Kind::False, State::Literal(b"alse")),
+            b'n' => (Kind::Null, State::Literal(b"ull")),
+            _ => match Number::begin(byte) {
+                Some(number) => (Kind::Number, State::Number(number)),
+                None => return Err(self.error(at, expect.what())),
+            },
+        };
+        self.note_value(kind, at);
+        self.state = state;
+        Ok(())
+    }
+
+    /// A value of that kind begins at `at`.
+    fn note_value(&mut self, kind: Kind, at: usize) {
+        if self.depth == 1 {
+            self.watch.begin_value(kind, self.before + at);
+        }
+    }
+
+    /// A value ended before `at`.
+    fn end_value(&mut self, at: usize) {
+        if self.depth == 1 {
+            self.watch.end_value(self.before + at);
+        }
+        self.state = State::Expect(match self.containers & 1 {
+            1 => Expect::AfterMember,
+            _ => Expect::AfterElement,
+        });
+    }
+
+    fn open(&mut self, kind: Kind, at: usize) -> Result<(), JsonError> {
+        if self.depth == JSON_DEPTH_MAX {
+            return Err(self.error(at, What::TooDeep));
+        }
+        self.note_value(kind, at);
+        self.depth += 1;
+        self.containers <<= 1;
+        if kind == Kind::Object {
+            self.containers |= 1;
+            self.state = State::Expect(Expect::FirstKey);
+        } else {
+            self.state = State::Expect(Expect::FirstValue);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, at: usize) {
+        self.depth -= 1;
+        self.containers >>= 1;
+        if self.depth == 0 {
+            self.state = State::Expect(Expect::End);
+        } else {
+            self.end_value(at + 1);
+        }
+    }
+
+    fn begin_key(&mut self, at: usize) {
+        if self.depth == 1 {
+            self.watch.begin_key(self.before + at);
+            self.state = State::Text(Role::TopKey);
+        } else {
+            self.state = State::Text(Role::Key);
+        }
+    }
+
+    /// Inside a string: to its closing quote, or to an escape that does not lie here as a whole and in order.
+    fn text(&mut self, input: &[u8], at: usize, role: Role) -> Result<usize, JsonError> {
+        let mut at = at;
+        while let Some(rest) = input.get(at..) {
+            let Some(found) = memchr2(b'"', b'\\', rest) else {
+                break;
+            };
+            at += found;
+            at += match rest.get(found..) {
+                Some([b'"', ..]) => {
+                    self.end_text(input, at, role)?;
+                    return Ok(at + 1);
+                }
+                Some([_, b'u', hex @ ..]) if begins_with_hex_digits(hex) => 2 + HEX_DIGITS,
+                Some([_, byte, ..]) if is_escape(*byte) => 2,
+                _ => {
+                    self.state = State::Escape(role);
+                    return Ok(at + 1);
+                }
+            };
+        }
+        Ok(input.len())
+    }
+
+    /// The byte after a backslash.
+    fn escape(&mut self, input: &[u8], at: usize, role: Role) -> Result<usize, JsonError> {
+        self.state = match input.get(at) {
+            Some(b'u') => State::Hex(role, HEX_DIGITS),
+            Some(&byte) if is_escape(byte) => State::Text(role),
+            _ => return Err(self.error(at, What::UnknownEscape)),
+        };
+        Ok(at + 1)
+    }
+
+    /// One of the `left` digits that a `\u` still needs.
+    fn hex(
+        &mut self,
+        input: &[u8],
+        at: usize,
+        role: Role,
+        left: usize,
+    ) -> Result<usize, JsonError> {
+        if !input.get(at).is_some_and(u8::is_ascii_hexdigit) {
+            return Err(self.error(at, What::HexDigitExpected));
+        }
+        self.state = match left {
+            1 => State::Text(role),
+            _ => State::Hex(role, left - 1),
+        };
+        Ok(at + 1)
+    }
+
+    /// A string's closing quote is at `at`.
+    fn end_text(&mut self, input: &[u8], at: usize, role: Role) -> Result<(), JsonError> {
+        match role {
+            Role::Other => self.end_value(at + 1),
+            Role::Key => self.state = State::Expect(Expect::Colon),
+            Role::TopKey => {
+                let last = input.get(self.key_from()..at).unwrap_or_default();
+                self.watch.end_key(last)?;
+                self.state = State::Expect(Expect::Colon);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where in the current input the text of the current top-level key begins or goes on.
+    fn key_from(&self) -> usize {
+        (self.watch.key_start() + 1).saturating_sub(self.before)
+    }
+
+    fn number(&mut self, input: &[u8], at: usize, number: Number) -> Result<usize, JsonError> {
+        let (mut at, mut number) = (at, number);
+        while let Some(&byte) = input.get(at) {
+            match number.next(byte) {
+                Next::Part(next) => number = next,
+                Next::After => {
+                    self.end_value(at);
+                    return Ok(at);
+                }
+                Next::Wrong => return Err(self.error(at, What::DigitExpected)),
+            }
+            at += 1;
+        }
+        self.state = State::Number(number);
+        Ok(at)
+    }
+
+    /// The next byte of `true`, `false` or `null`, of which `rest` is missing.
+    fn literal(
+        &mut self,
+        input: &[u8],
+        at: usize,
+        rest: &'static [u8],
+    ) -> Result<usize, JsonError> {
+        let Some((_, rest)) = rest.split_first().filter(|(b, _)| input.get(at) == Some(b)) else {
+            return Err(self.error(at, What::LiteralExpected));
+        };
+        if rest.is_empty() {
+            self.end_value(at + 1);
+        } else {
+            self.state = State::Literal(rest);
+        }
+        Ok(at + 1)
+    }
+
+    /// The body's first byte: of a BOM, or of the text proper.
+    fn start(&mut self, input: &[u8], at: usize) -> usize {
+        match (BOM, input.get(at)) {
+            ([first, rest @ ..], Some(byte)) if byte == first => {
+                self.state = State::Bom(rest);
+                at + 1
+            }
+            _ => {
+                self.state = State::Expect(Expect::Object);
+                at
+            }
+        }
+    }
+
+    /// The next byte of a BOM, of which `rest` is missing.
+    fn bom(&mut self, input: &[u8], at: usize, rest: &'static [u8]) -> Result<usize, JsonError> {
+        let Some((_, rest)) = rest.split_first().filter(|(b, _)| input.get(at) == Some(b)) else {
+            return Err(self.error(at, What::ObjectExpected));
+        };
+        self.state = match rest {
+            [] => State::Expect(Expect::Object),
+            _ => State::Bom(rest),
+        };
+        Ok(at + 1)
+    }
+
+    fn error(&self, at: usize, what: What) -> JsonError {
+        let offset = self.before + at;
+        JsonError { offset, what }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Nothing has come.
+    Start,
+    /// In a BOM of which these bytes are missing.
+    Bom(&'static [u8]),
+    /// Between tokens.
+    Expect(Expect),
+    /// In a string.
+    Text(Role),
+    /// Behind a string's backslash.
+    Escape(Role),
+    /// In a `\u` escape of which so many digits are missing.
+    Hex(Role, usize),
+    Number(Number),
+    /// In `true`, `false` or `null`, of which these bytes are missing.
+    Literal(&'static [u8]),
+    Failed(JsonError),
+}
+
+/// What the next token must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Object,
+    FirstKey,
+    Key,
+    Colon,
+    Value,
+    FirstValue,
+    AfterMember,
+    AfterElement,
+    End,
+}
+
+impl Expect {
+    fn what(self) -> What {
+        match self {
+            Expect::Object => What::ObjectExpected,
+            Expect::FirstKey => What::KeyOrBraceExpected,
+            Expect::Key => What::KeyExpected,
+            Expect::Colon => What::ColonExpected,
+            Expect::Value => What::ValueExpected,
+            Expect::FirstValue => What::ValueOrBracketExpected,
+            Expect::AfterMember => What::CommaOrBraceExpected,
+            Expect::AfterElement => What::CommaOrBracketExpected,
+            Expect::End => What::AfterEnd,
+        }
+    }
+}
+
+/// What a string is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A key of the top level, which is compared to those we read.
+    TopKey,
+    Key,
+    Other,
+}
+
+/// The next byte that is not white space (RFC 8259 §2), and where.
+fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
+    let rest = input.get(at..)?;
+    let skipped = rest
+        .iter()
+        .position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'))?;
+    Some((at + skipped, *rest.get(skipped)?))
+}
+
+/// RFC 8259 §7: what may follow a backslash, `u` aside.
+fn is_escape(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
+}
+
+fn begins_with_hex_digits(bytes: &[u8]) -> bool {
+    bytes
+        .get(..HEX_DIGITS)
+        .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+const HEX_DIGITS: usize = 4;
+/// One bit of `Scanner::containers` for each level.
+const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(body: &[u8]) -> Result<Scanner, JsonError> {
+        let mut scanner = Scanner::new(&["model", "stream", "n"]);
+        scanner.push(body)?;
+        scanner.finish()?;
+        Ok(scanner)
+    }
+
+    #[test]
+    fn members() {
+        #[rustfmt::skip]
+        let table: &[(&str, Option<(Kind, &str)>)] = &[
+            (r#"{"model":"a"}"#,                    Some((Kind::String, r#""a""#))),
+            (r#" { "model" : "a" } "#,              Some((Kind::String, r#""a""#))),
+            (r#"{"model":"a\"b\\"}"#,               Some((Kind::String, r#""a\"b\\""#))),
+            (r#"{"model":-1.5e+3}"#,                Some((Kind::Number, "-1.5e+3"))),
+            (r#"{"model":0 ,"x":1}"#,               Some((Kind::Number, "0"))),
+            (r#"{"model":true}"#,                   Some((Kind::True, "true"))),
+            (r#"{"model":false}"#,                  Some((Kind::False, "false"))),
+            (r#"{"model":null}"#,                   Some((Kind::Null, "null"))),
+            (r#"{"model":{"model":[]}}"#,           Some((Kind::Object, r#"{"model":[]}"#))),
+            (r#"{"model":[ {"model":1}, [] ] }"#,   Some((Kind::Array, r#"[ {"model":1}, [] ]"#))),
+            ("\u{FEFF}{\"model\":1}",               Some((Kind::Number, "1"))),
+            (r#"{"mod\u0065l":1}"#,                 Some((Kind::Number, "1"))),
+            (r#"{"\u006D\u006f\u0064\u0065\u006c":1}"#, Some((Kind::Number, "1"))),
+            (r#"{"x":{"model":1}}"#,                None),
+            (r#"{"x":[{"model":1}]}"#,              None),
+            (r#"{"x":"model"}"#,                    None),
+            (r#"{"Model":1,"model ":2,"":3}"#,      None),
+            (r#"{"mod\\u0065l":1}"#,                None),
+            (r#"{"model\ud83d":1}"#,                None),
+            ("{}",                                  None),
+        ];
+        for (body, expected) in table {
+            let scanner = scan(body.as_bytes()).expect(body);
+            let found = scanner
+                .get("model")
+                .map(|m| (m.kind, &body[m.start..m.end]));
+            assert_eq!(found, *expected, "{body}");
+            assert_eq!(scanner.get("unknown"), None);
+        }
+    }
+
+    #[test]
+    fn values_that_need_no_decoding_pass() {
+        let table: &[&[u8]] = &[
+            br#"{"a":"\ud83d"}"#,
+            br#"{"a":"\udc00\ud800"}"#,
+            b"{\"a\":\"\xFF\xC0\x80\"}",
+            b"{\"\xFF\":1}",
+            b"{\"a\":\"\0\n\t\x1F\"}",
+            b"{\"a\":123456789012345678901234567890,\"b\":1e400,\"c\":-0.0E-999}",
+            b"{\"a\":1,\"a\":2,\"b\":{\"model\":1,\"model\":2}}",
+        ];
+        for body in table {
+            assert!(scan(body).is_ok(), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn refused() {
+        use What::*;
+        #[rustfmt::skip]
+        let table: &[(&str, usize, What)] = &[
+            ("",                        0,  EndOfText),
+            ("  ",                      2,  EndOfText),
+            ("\u{FEFF}",                3,  EndOfText),
+            ("{",                       1,  EndOfText),
+            (r#"{"a"#,                  3,  EndOfText),
+            (r#"{"a":1"#,               6,  EndOfText),
+            (r#"{"a":[1,{}"#,           10, EndOfText),
+            (r#"{"a":"\"#,              7,  EndOfText),
+            (r#"{"a":"\u00"#,           10, EndOfText),
+            (r#"{"a":tru"#,             8,  EndOfText),
+            ("[]",                      0,  ObjectExpected),
+            (" \"a\"",                  1,  ObjectExpected),
+            ("null",                    0,  ObjectExpected),
+            (" \u{FEFF}{}",             1,  ObjectExpected),
+            ("\u{FEFF}\u{FEFF}{}",      3,  ObjectExpected),
+            ("\u{FEC0}{}",              2,  ObjectExpected),
+            ("{a:1}",                   1,  KeyOrBraceExpected),
+            ("{'a':1}",                 1,  KeyOrBraceExpected),
+            ("{,}",                     1,  KeyOrBraceExpected),
+            ("{]",                      1,  KeyOrBraceExpected),
+            (r#"{"a":1,}"#,             7,  KeyExpected),
+            (r#"{"a":1,,"b":1}"#,       7,  KeyExpected),
+            (r#"{"a":1,/**/"b":1}"#,    7,  KeyExpected),
+            (r#"{"a" 1}"#,              5,  ColonExpected),
+            (r#"{"a",1}"#,              4,  ColonExpected),
+            (r#"{"a"}"#,                4,  ColonExpected),
+            (r#"{"a":}"#,               5,  ValueExpected),
+            (r#"{"a"::1}"#,             5,  ValueExpected),
+            (r#"{"a":NaN}"#,            5,  ValueExpected),
+            (r#"{"a":Infinity}"#,       5,  ValueExpected),
+            (r#"{"a":'b'}"#,            5,  ValueExpected),
+            (r#"{"a":+1}"#,             5,  ValueExpected),
+            (r#"{"a":.5}"#,             5,  ValueExpected),
+            (r#"{"a":// b"#,            5,  ValueExpected),
+            (r#"{"a":[1,]}"#,           8,  ValueExpected),
+            (r#"{"a":[,]}"#,            6,  ValueOrBracketExpected),
+            (r#"{"a":[}"#,              6,  ValueOrBracketExpected),
+            (r#"{"a":1 "b":2}"#,        7,  CommaOrBraceExpected),
+            (r#"{"a":1]"#,              6,  CommaOrBraceExpected),
+            (r#"{"a":01}"#,             6,  CommaOrBraceExpected),
+            (r#"{"a":0x1}"#,            6,  CommaOrBraceExpected),
+            (r#"{"a":1.5.5}"#,          8,  CommaOrBraceExpected),
+            (r#"{"a":truex}"#,          9,  CommaOrBraceExpected),
+            (r#"{"a":"b"c"}"#,          8,  CommaOrBraceExpected),
+            (r#"{"a":[1 2]}"#,          8,  CommaOrBracketExpected),
+            (r#"{"a":[1}"#,             7,  CommaOrBracketExpected),
+            (r#"{"a":-}"#,              6,  DigitExpected),
+            (r#"{"a":-Infinity}"#,      6,  DigitExpected),
+            (r#"{"a":1.}"#,             7,  DigitExpected),
+            (r#"{"a":1.e1}"#,           7,  DigitExpected),
+            (r#"{"a":1e}"#,             7,  DigitExpected),
+            (r#"{"a":1e+}"#,            8,  DigitExpected),
+            (r#"{"a":1e+-1}"#,          8,  DigitExpected),
+            (r#"{"a":nul}"#,            8,  LiteralExpected),
+            (r#"{"a":nan}"#,            6,  LiteralExpected),
+            (r#"{"a":tRue}"#,           6,  LiteralExpected),
+            (r#"{"a":"\x"}"#,           7,  UnknownEscape),
+            (r#"{"a":"\'"}"#,           7,  UnknownEscape),
+            (r#"{"\a":1}"#,             3,  UnknownEscape),
+            (r#"{"a":"\u12G4"}"#,       10, HexDigitExpected),
+            (r#"{"a":"\u12"}"#,         10, HexDigitExpected),
+            (r#"{"\u":1}"#,             4,  HexDigitExpected),
+            ("{}{}",                    2,  AfterEnd),
+            ("{} x",                    3,  AfterEnd),
+            ("{}\0",                    2,  AfterEnd),
+            ("{}\u{FEFF}",              2,  AfterEnd),
+            ("{\u{A0}}",                1,  KeyOrBraceExpected),
+            ("{\u{B}}",                 1,  KeyOrBraceExpected),
+            (r#"{"n":1,"n":2}"#,        7,  Duplicate { key: "n" }),
+            (r#"{"n":1,"\u006e":2}"#,   7,  Duplicate { key: "n" }),
+            (r#"{"\u006e":1,"n":}"#,    12, Duplicate { key: "n" }),
+        ];
+        for &(body, offset, what) in table {
+            let error = scan(body.as_bytes()).expect_err(body);
+            assert_eq!(error, JsonError { offset, what }, "{body}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let nest = |levels: usize| {
+                let inner = if open == "[" { "" } else { "1" };
+                format!(
+                    r#"{{"a":{}{inner}{}}}"#,
+                    open.repeat(levels),
+                    close.repeat(levels)
+                )
+            };
+            assert!(scan(nest(JSON_DEPTH_MAX - 1).as_bytes()).is_ok());
+            let offset = r#"{"a":"#.len() + open.len() * (JSON_DEPTH_MAX - 1);
+            let what = What::TooDeep;
+            for levels in [JSON_DEPTH_MAX, 100_000] {
+                let error = scan(nest(levels).as_bytes()).unwrap_err();
+                assert_eq!(error, JsonError { offset, what });
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_is_there_once_its_value_is() {
+        let mut scanner = Scanner::new(&["model", "stream"]);
+        scanner.push(br#"{"model":"a"#).unwrap();
+        assert_eq!(scanner.get("model"), None);
+        scanner.push(br#"","stream":1"#).unwrap();
+        assert!(scanner.get("model").is_some());
+        assert_eq!(scanner.get("stream"), None);
+        scanner.push(b" ").unwrap();
+        assert!(scanner.get("stream").is_some());
+    }
+
+    #[test]
+    fn an_error_stays_until_reset() {
+        let mut scanner = Scanner::new(&["model"]);
+        let error = scanner.push(br#"{"model":1]"#).unwrap_err();
+        assert_eq!(scanner.push(b"}"), Err(error));
+        assert_eq!(scanner.push(b""), Err(error));
+        assert_eq!(scanner.finish(), Err(error));
+        scanner.reset();
+        assert_eq!(scanner.get("model"), None);
+        scanner.push(br#"{"model":1}"#).unwrap();
+        scanner.finish().unwrap();
+        assert!(scanner.get("model").is_some());
+    }
+}

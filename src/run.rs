@@ -1,0 +1,215 @@
+//! What the commands `run`, `check` and `health` do, from an environment to an exit code.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Base, Config, Listen, Problem, Workers};
+use crate::net::listener::{self, Bound};
+use crate::proxy::connection::Door;
+use crate::proxy::world::{Addresses, Budget, Shared};
+use crate::telemetry::log::{Level, Log};
+use crate::worker::{self, Order, Worker};
+
+/// A configuration or command line that must be mended.
+const UNUSABLE: u8 = 2;
+
+/// Runs the proxy until a signal ends it.
+pub fn run(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
+    let config = match Config::read(environment) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
+    let log = Log::start(config.level);
+    match start(config, &log) {
+        Ok(workers) => {
+            let code = until_signalled(workers, &log);
+            log.flush(Duration::from_secs(1));
+            code
+        }
+        Err(problem) => {
+            log.flush(Duration::from_secs(1));
+            refuse(&[problem])
+        }
+    }
+}
+
+/// The workers, and how long they may take to end.
+struct Running {
+    workers: Vec<Worker>,
+    shared: Arc<Shared>,
+    sockets: Vec<std::path::PathBuf>,
+}
+
+/// Binds, resolves, starts the workers and says so in one line.
+fn start(config: Config, log: &Log) -> Result<Running, Problem> {
+    let count = match config.workers {
+        Workers::Count(count) => count,
+        Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let driver = worker::choose_driver(config.driver)
+        .map_err(|error| problem("SIDESTREAM_DRIVER", format!("asks for io_uring, which is refused here: {error}")))?;
+    let mut listeners: Vec<Vec<(Bound, Door)>> = (0..count).map(|_| Vec::new()).collect();
+    let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
+    for listen in &config.listen {
+        let bound = bind("SIDESTREAM_LISTEN", listen, count)?;
+        addresses.extend(bound.first().map(Bound::address));
+        if let Listen::Unix(path) = listen {
+            sockets.push(path.clone());
+        }
+        listeners.iter_mut().zip(bound).for_each(|(of_worker, one)| of_worker.push((one, Door::Clients)));
+    }
+    let mut admin = "off".to_owned();
+    if let Some(listen) = &config.admin {
+        let mut bound = bind("SIDESTREAM_ADMIN", listen, 1)?;
+        if let (Some(one), Some(first)) = (bound.pop(), listeners.first_mut()) {
+            admin = one.address();
+            first.push((one, Door::Admin));
+        }
+    }
+    let resolved = Addresses {
+        openai: resolve(&config, "_OPENAI_URL", config.provider.openai.as_ref())?,
+        anthropic: resolve(&config, "_ANTHROPIC_URL", config.provider.anthropic.as_ref())?,
+    };
+    let shared = Arc::new(Shared {
+        addresses: resolved,
+        counters: (0..count).map(|_| Arc::default()).collect(),
+        budget: Budget::new(config.buffer_max),
+        driver,
+        log: log.clone(),
+        config,
+    });
+    let mut workers = Vec::with_capacity(count);
+    for (index, listeners) in listeners.into_iter().enumerate() {
+        let worker = Worker::start(shared.clone(), index, listeners);
+        workers.push(worker.map_err(|error| problem("SIDESTREAM_WORKERS", format!("could not start: {error}")))?);
+    }
+    log.say(
+        Level::Info,
+        "started",
+        &[
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("listen", &addresses.join(",")),
+            ("admin", &admin),
+            ("workers", &count.to_string()),
+            ("driver", shared.driver.name),
+            ("why", &shared.driver.why),
+            ("providers", &shared.config.provider.name),
+        ],
+    );
+    Ok(Running { workers, shared, sockets })
+}
+
+fn bind(variable: &str, listen: &Listen, workers: usize) -> Result<Vec<Bound>, Problem> {
+    listener::bind(listen, workers).map_err(|error| {
+        let taken = error.kind() == std::io::ErrorKind::AddrInUse;
+        let remedy = if taken { "; another process, perhaps another sidestream, has it" } else { "" };
+        problem(variable, format!("asks for {listen}, which cannot be bound: {error}{remedy}"))
+    })
+}
+
+/// Names are resolved once, at the start.
+fn resolve(config: &Config, suffix: &str, base: Option<&Base>) -> Result<Vec<SocketAddr>, Problem> {
+    let Some(base) = base else { return Ok(Vec::new()) };
+    let found = (base.host.as_str(), base.port).to_socket_addrs().map(Iterator::collect);
+    found.map_err(|error| {
+        let variable = format!("{}{suffix}", crate::config::variables::prefix(&config.provider.name));
+        problem(&variable, format!("names the host {:?}, which has no address: {error}", base.host))
+    })
+}
+
+fn problem(variable: &str, what: String) -> Problem {
+    Problem { variable: variable.to_owned(), what }
+}
+
+fn refuse(problems: &[Problem]) -> ExitCode {
+    let mut out = std::io::stderr().lock();
+    for problem in problems {
+        let _ = writeln!(out, "sidestream: {problem}");
+    }
+    ExitCode::from(UNUSABLE)
+}
+
+/// Waits for a signal, then drains: a second signal ends the grace at once.
+fn until_signalled(running: Running, log: &Log) -> ExitCode {
+    let Running { mut workers, shared, sockets } = running;
+    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            log.say(Level::Error, "no signal handler", &[("error", &error.to_string())]);
+            return ExitCode::FAILURE;
+        }
+    };
+    signals.forever().next();
+    let (delay, grace) = (shared.config.drain_delay, shared.config.drain);
+    log.say(Level::Info, "draining", &[("grace_s", &grace.as_secs().to_string())]);
+    wait(delay, &mut signals, || false);
+    workers.iter_mut().for_each(|worker| worker.order(Order::Drain));
+    let finished = wait(grace, &mut signals, || workers.iter().all(Worker::is_finished));
+    if !finished {
+        workers.iter_mut().for_each(|worker| worker.order(Order::Stop));
+    }
+    let ended = workers.iter_mut().all(|worker| worker.wait(Duration::from_secs(1)));
+    for path in sockets {
+        let _ = std::fs::remove_file(path);
+    }
+    log.say(Level::Info, "stopped", &[("clean", if finished && ended { "1" } else { "0" })]);
+    ExitCode::SUCCESS
+}
+
+/// Waits for `patience`, until `done`, or until another signal comes. True if `done`.
+fn wait(patience: Duration, signals: &mut Signals, done: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + patience;
+    while Instant::now() < end && !done() {
+        if signals.pending().next().is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    done()
+}
+
+/// Prints the effective configuration and all problems.
+pub fn check(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
+    let environment: Vec<_> = environment.collect();
+    let mut out = std::io::stdout().lock();
+    for (name, value) in Config::table(environment.clone()) {
+        let _ = writeln!(out, "{name:<28} {value}");
+    }
+    match Config::read(environment) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(problems) => refuse(&problems),
+    }
+}
+
+/// Asks the running instance's `/readyz`, for containers without a shell.
+pub fn health(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
+    let admin = match Config::admin(environment) {
+        Ok(Some(Listen::Tcp(address))) => address,
+        Ok(_) => return refuse(&[problem("SIDESTREAM_ADMIN", "is no TCP address; `health` asks there".into())]),
+        Err(problems) => return refuse(&problems),
+    };
+    match ask_ready(admin) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "sidestream: {admin} does not answer: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ask_ready(admin: SocketAddr) -> std::io::Result<bool> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200 "))
+}

@@ -1,0 +1,206 @@
+//! One core: its driver, its listeners, its connections, its end.
+//!
+//! A process has one thread per worker, plus the main thread, which waits for signals and passes them on. A panic
+//! inside a connection unwinds to the edge of that connection ([`contained`]), also in release builds.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use monoio::io::AsyncReadRent;
+
+use crate::config::DriverChoice;
+use crate::limits;
+use crate::net::driver::{Chosen, Driver};
+use crate::net::listener::{Bound, Listener};
+use crate::net::stream::Stream;
+use crate::proxy::connection::{Door, contained, serve};
+use crate::proxy::world::{Shared, World};
+use crate::telemetry::log::Level;
+
+/// A running worker, as the main thread sees it.
+pub struct Worker {
+    thread: JoinHandle<()>,
+    orders: UnixStream,
+}
+
+/// What the main thread can tell a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Take no new work, finish what runs.
+    Drain = 1,
+    /// The grace is over: end what still runs.
+    Stop = 2,
+}
+
+impl Worker {
+    /// Starts worker number `index` on a thread of its own.
+    ///
+    /// # Errors
+    /// No thread or no socket pair is to be had.
+    pub fn start(shared: Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>) -> io::Result<Self> {
+        let (orders, inbox) = UnixStream::pair()?;
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let log = shared.log.clone();
+            if let Err(error) = run(shared, index, listeners, inbox) {
+                log.say(Level::Error, "worker failed", &[("error", &error.to_string())]);
+            }
+        })?;
+        Ok(Self { thread, orders })
+    }
+
+    /// Passes an order on. A worker that has ended needs none.
+    pub fn order(&mut self, order: Order) {
+        let _ = self.orders.write_all(&[order as u8]);
+    }
+
+    /// True once the worker has no connection left after [`Order::Drain`].
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits until it ends, at most `patience`. Uses that the worker's end of the pair closes with it.
+    pub fn wait(&mut self, patience: Duration) -> bool {
+        let _ = self.orders.set_read_timeout(Some(patience.max(Duration::from_millis(1))));
+        matches!(self.orders.read(&mut [0]), Ok(0)) || self.is_finished()
+    }
+}
+
+/// Which driver a worker of this process gets: asked once, before the workers start, for the start line.
+///
+/// # Errors
+/// The driver asked for is not to be had.
+pub fn choose_driver(choice: DriverChoice) -> io::Result<Chosen> {
+    Driver::build(choice).map(|(_, chosen)| chosen)
+}
+
+fn run(shared: Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
+    let (mut driver, _) = Driver::build(shared.config.driver)?;
+    let world = Rc::new(World::new(shared, index));
+    driver.block_on(live(world, listeners, orders))
+}
+
+/// A worker's life: accept until told to drain, then wait for the last connection.
+async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
+    let crowd = Rc::new(Crowd::default());
+    let sweeping = world.clone();
+    monoio::spawn(async move { sweeping.deadlines.sweep(|now| sweeping.tick(now)).await });
+    let mut accepting = Vec::new();
+    for (bound, door) in listeners {
+        let listener = Listener::open(bound)?;
+        let (world, crowd) = (world.clone(), crowd.clone());
+        accepting.push(monoio::spawn(async move {
+            listener.accept_until(crowd.draining(), |stream| welcome(&world, &crowd, stream, door)).await;
+        }));
+    }
+    let mut orders = monoio::net::UnixStream::from_std(orders)?;
+    loop {
+        let (read, buffer) = orders.read(vec![0_u8; 1]).await;
+        match (read, buffer.first()) {
+            (Ok(1), Some(&byte)) if byte == Order::Drain as u8 => break,
+            // The main thread is gone: there is nobody left to serve for.
+            (Ok(0) | Err(_), _) => return Ok(()),
+            _ => {}
+        }
+    }
+    crowd.drain();
+    world.draining.set(true);
+    for accepted in accepting {
+        accepted.await;
+    }
+    world.deadlines.end_idle_clients();
+    for face in [&world.openai, &world.anthropic].into_iter().flatten() {
+        face.pool.clear();
+    }
+    let mut stop = std::pin::pin!(orders.read(vec![0_u8; 1]));
+    let mut told = false;
+    poll_fn(|cx| {
+        if !told && stop.as_mut().poll(cx).is_ready() {
+            told = true;
+            world.stopping.set(true);
+            world.deadlines.end_upstreams();
+        }
+        crowd.poll_empty(cx.waker())
+    })
+    .await;
+    Ok(())
+}
+
+/// Serves a new connection, or closes it at once when there are too many.
+fn welcome(world: &Rc<World>, crowd: &Rc<Crowd>, stream: Stream, door: Door) {
+    if crowd.size.get() >= limits::CLIENTS_MAX {
+        world.counters.client_connections_refused.add(1);
+        return;
+    }
+    let (world, member) = (world.clone(), crowd.enter());
+    monoio::spawn(async move {
+        let _member = member;
+        world.counters.client_connections.add(1);
+        let open = world.counters.client_connections_open.hold();
+        if contained(serve(&world, stream, door)).await {
+            world.counters.panics.add(1);
+            world.shared.log.say(Level::Error, "a panic ended one connection; please report it", &[]);
+        }
+        drop(open);
+    });
+}
+
+/// The connections of one worker.
+#[derive(Default)]
+struct Crowd {
+    size: Cell<usize>,
+    draining: Cell<bool>,
+    /// Who waits for the drain to begin, and for the last connection to end.
+    waiting: Cell<Vec<Waker>>,
+}
+
+/// One connection among them.
+struct Member(Rc<Crowd>);
+
+impl Crowd {
+    fn enter(self: &Rc<Self>) -> Member {
+        self.size.set(self.size.get() + 1);
+        Member(self.clone())
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        self.wake();
+    }
+
+    async fn draining(self: &Rc<Self>) {
+        poll_fn(|cx| if self.draining.get() { Poll::Ready(()) } else { self.wait(cx.waker()) }).await;
+    }
+
+    fn poll_empty(&self, waker: &Waker) -> Poll<()> {
+        if self.size.get() == 0 { Poll::Ready(()) } else { self.wait(waker) }
+    }
+
+    fn wait(&self, waker: &Waker) -> Poll<()> {
+        let mut waiting = self.waiting.take();
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+        self.waiting.set(waiting);
+        Poll::Pending
+    }
+
+    fn wake(&self) {
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.size.set(self.0.size.get() - 1);
+        if self.0.draining.get() {
+            self.0.wake();
+        }
+    }
+}
