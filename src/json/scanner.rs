@@ -29,6 +29,8 @@ use crate::limits::JSON_DEPTH_MAX;
 #[derive(Debug, Clone)]
 pub struct Scanner {
     state: State,
+    /// Why the state is `Failed`.
+    error: Option<JsonError>,
     watch: Watch,
     /// Bytes of all pushes before this one.
     before: usize,
@@ -46,6 +48,7 @@ impl Scanner {
     pub fn new(keys: &'static [&'static str]) -> Scanner {
         Scanner {
             state: State::Start,
+            error: None,
             watch: Watch::new(keys),
             before: 0,
             containers: 0,
@@ -56,6 +59,7 @@ impl Scanner {
     /// Makes it ready for another body.
     pub fn reset(&mut self) {
         self.state = State::Start;
+        self.error = None;
         self.watch.reset();
         self.before = 0;
         self.containers = 0;
@@ -64,12 +68,9 @@ impl Scanner {
 
     /// Takes the body's next bytes. Once it has failed it fails in the same way until [`Scanner::reset`].
     pub fn push(&mut self, input: &[u8]) -> Result<(), JsonError> {
-        if let State::Failed(error) = self.state {
-            return Err(error);
-        }
         let mut at = 0;
-        while at < input.len() {
-            at = self.step(input, at).map_err(|error| self.fail(error))?;
+        while at < input.len() && self.state != State::Failed {
+            at = self.step(input, at);
         }
         if let State::Text(role) | State::Escape(role) | State::Hex(role, _) = self.state
             && role == Role::TopKey
@@ -78,19 +79,15 @@ impl Scanner {
                 .hold(input.get(self.key_from()..).unwrap_or_default());
         }
         self.before += input.len();
-        Ok(())
+        self.error.map_or(Ok(()), Err)
     }
 
     /// Says whether the bytes so far are one whole text.
     pub fn finish(&mut self) -> Result<(), JsonError> {
-        match self.state {
-            State::Expect(Expect::End) => Ok(()),
-            State::Failed(error) => Err(error),
-            _ => Err(self.fail(JsonError {
-                offset: self.before,
-                what: What::EndOfText,
-            })),
+        if !matches!(self.state, State::Expect(Expect::End) | State::Failed) {
+            self.fail_at(self.before, What::EndOfText);
         }
+        self.error.map_or(Ok(()), Err)
     }
 
     /// The member of that name, as soon as its value is complete. Until [`Scanner::finish`] has succeeded the body may
@@ -99,68 +96,68 @@ impl Scanner {
         self.watch.get(key)
     }
 
-    fn fail(&mut self, error: JsonError) -> JsonError {
-        self.state = State::Failed(error);
-        error
-    }
-
     /// Reads on from `at`, a valid index, to a change of state; gives the index reached.
-    fn step(&mut self, input: &[u8], at: usize) -> Result<usize, JsonError> {
+    fn step(&mut self, input: &[u8], at: usize) -> usize {
         match self.state {
-            State::Expect(expect) => {
-                let Some((at, byte)) = skip_space(input, at) else {
-                    return Ok(input.len());
-                };
-                self.token(expect, byte, at)?;
-                Ok(at + 1)
-            }
+            State::Expect(expect) => match skip_space(input, at) {
+                Some((at, byte)) => self.token(expect, byte, input, at),
+                None => input.len(),
+            },
             State::Text(role) => self.text(input, at, role),
             State::Escape(role) => self.escape(input, at, role),
             State::Hex(role, left) => self.hex(input, at, role, left),
             State::Number(number) => self.number(input, at, number),
-            State::Literal(rest) => self.literal(input, at, rest),
-            State::Start => Ok(self.start(input, at)),
-            State::Bom(rest) => self.bom(input, at, rest),
-            State::Failed(error) => Err(error),
+            State::Literal(word, seen) => self.literal(input, at, word, seen),
+            State::Start => self.start(input, at),
+            State::Bom(seen) => self.bom(input, at, seen),
+            State::Failed => input.len(),
         }
     }
 
-    /// The first byte of a token, between tokens.
-    fn token(&mut self, expect: Expect, byte: u8, at: usize) -> Result<(), JsonError> {
-        match (expect, byte) {
-            (Expect::Object, b'{') => self.open(Kind::Object, at)?,
-            (Expect::FirstKey | Expect::Key, b'"') => self.begin_key(at),
-            (Expect::Colon, b':') => self.state = State::Expect(Expect::Value),
-            (Expect::AfterMember, b',') => self.state = State::Expect(Expect::Key),
-            (Expect::AfterElement, b',') => self.state = State::Expect(Expect::Value),
-            (Expect::FirstKey | Expect::AfterMember, b'}') => self.close(at),
-            (Expect::FirstValue | Expect::AfterElement, b']') => self.close(at),
-            (Expect::Value | Expect::FirstValue, _) => self.begin_value(expect, byte, at)?,
-            _ => return Err(self.error(at, expect.what())),
+    /// A token's first byte.
+    fn token(&mut self, expect: Expect, byte: u8, input: &[u8], at: usize) -> usize {
+        // By state first: one jump, then one or two comparisons.
+        match expect {
+            Expect::Object if byte == b'{' => return self.open(Kind::Object, at),
+            Expect::FirstKey if byte == b'}' => self.close(at),
+            Expect::FirstKey | Expect::Key if byte == b'"' => return self.key(input, at),
+            Expect::Colon if byte == b':' => self.state = State::Expect(Expect::Value),
+            Expect::FirstValue if byte == b']' => self.close(at),
+            Expect::FirstValue | Expect::Value => return self.value(expect, byte, input, at),
+            Expect::AfterMember if byte == b',' => self.state = State::Expect(Expect::Key),
+            Expect::AfterMember if byte == b'}' => self.close(at),
+            Expect::AfterElement if byte == b',' => self.state = State::Expect(Expect::Value),
+            Expect::AfterElement if byte == b']' => self.close(at),
+            _ => return self.fail(at, expect.what()),
         }
-        Ok(())
+        at + 1
     }
 
-    fn begin_value(&mut self, expect: Expect, byte: u8, at: usize) -> Result<(), JsonError> {
-        let (kind, state) = match byte {
-            b'"' => (Kind::String, State::Text(Role::Other)),
+    fn value(&mut self, expect: Expect, byte: u8, input: &[u8], at: usize) -> usize {
+        let (kind, word) = match byte {
+            b'"' => {
+                self.begin_value(Kind::String, at);
+                return self.text(input, at + 1, Role::Other);
+            }
             b'{' => return self.open(Kind::Object, at),
             b'[' => return self.open(Kind::Array, at),
-            b't' => (Kind::True, State::Literal(b"rue")),
-            b'f' => (Kind::False, State::Literal(b"alse")),
-            b'n' => (Kind::Null, State::Literal(b"ull")),
-            _ => match Number::begin(byte) {
-                Some(number) => (Kind::Number, State::Number(number)),
-                None => return Err(self.error(at, expect.what())),
-            },
+            b't' => (Kind::True, Word::True),
+            b'f' => (Kind::False, Word::False),
+            b'n' => (Kind::Null, Word::Null),
+            _ => {
+                let Some(number) = Number::begin(byte) else {
+                    return self.fail(at, expect.what());
+                };
+                self.begin_value(Kind::Number, at);
+                return self.number(input, at + 1, number);
+            }
         };
-        self.note_value(kind, at);
-        self.state = state;
-        Ok(())
+        self.begin_value(kind, at);
+        self.literal(input, at, word, 0)
     }
 
     /// A value of that kind begins at `at`.
-    fn note_value(&mut self, kind: Kind, at: usize) {
+    fn begin_value(&mut self, kind: Kind, at: usize) {
         if self.depth == 1 {
             self.watch.begin_value(kind, self.before + at);
         }
@@ -177,11 +174,11 @@ impl Scanner {
         });
     }
 
-    fn open(&mut self, kind: Kind, at: usize) -> Result<(), JsonError> {
+    fn open(&mut self, kind: Kind, at: usize) -> usize {
         if self.depth == JSON_DEPTH_MAX {
-            return Err(self.error(at, What::TooDeep));
+            return self.fail(at, What::TooDeep);
         }
-        self.note_value(kind, at);
+        self.begin_value(kind, at);
         self.depth += 1;
         self.containers <<= 1;
         if kind == Kind::Object {
@@ -190,7 +187,7 @@ impl Scanner {
         } else {
             self.state = State::Expect(Expect::FirstValue);
         }
-        Ok(())
+        at + 1
     }
 
     fn close(&mut self, at: usize) {
@@ -203,79 +200,70 @@ impl Scanner {
         }
     }
 
-    fn begin_key(&mut self, at: usize) {
-        if self.depth == 1 {
-            self.watch.begin_key(self.before + at);
-            self.state = State::Text(Role::TopKey);
-        } else {
-            self.state = State::Text(Role::Key);
+    /// A key's opening quote is at `at`.
+    fn key(&mut self, input: &[u8], at: usize) -> usize {
+        if self.depth > 1 {
+            return self.text(input, at + 1, Role::Key);
         }
+        self.watch.begin_key(self.before + at);
+        self.text(input, at + 1, Role::TopKey)
     }
 
     /// Inside a string: to its closing quote, or to an escape that does not lie here as a whole and in order.
-    fn text(&mut self, input: &[u8], at: usize, role: Role) -> Result<usize, JsonError> {
+    fn text(&mut self, input: &[u8], at: usize, role: Role) -> usize {
         let mut at = at;
-        while let Some(rest) = input.get(at..) {
-            let Some(found) = memchr2(b'"', b'\\', rest) else {
-                break;
-            };
-            at += found;
-            at += match rest.get(found..) {
-                Some([b'"', ..]) => {
-                    self.end_text(input, at, role)?;
-                    return Ok(at + 1);
-                }
-                Some([_, b'u', hex @ ..]) if begins_with_hex_digits(hex) => 2 + HEX_DIGITS,
-                Some([_, byte, ..]) if is_escape(*byte) => 2,
+        while let Some((found, rest)) = find_special(input, at) {
+            at = found;
+            at += match rest {
+                [b'"', ..] => return self.end_text(input, at, role),
+                [_, b'u', hex @ ..] if begins_with_hex_digits(hex) => 2 + HEX_DIGITS,
+                [_, byte, ..] if is_escape(*byte) => 2,
                 _ => {
                     self.state = State::Escape(role);
-                    return Ok(at + 1);
+                    return at + 1;
                 }
             };
         }
-        Ok(input.len())
+        self.state = State::Text(role);
+        input.len()
     }
 
     /// The byte after a backslash.
-    fn escape(&mut self, input: &[u8], at: usize, role: Role) -> Result<usize, JsonError> {
+    fn escape(&mut self, input: &[u8], at: usize, role: Role) -> usize {
         self.state = match input.get(at) {
-            Some(b'u') => State::Hex(role, HEX_DIGITS),
+            Some(b'u') => State::Hex(role, HEX_DIGITS as u8),
             Some(&byte) if is_escape(byte) => State::Text(role),
-            _ => return Err(self.error(at, What::UnknownEscape)),
+            _ => return self.fail(at, What::UnknownEscape),
         };
-        Ok(at + 1)
+        at + 1
     }
 
     /// One of the `left` digits that a `\u` still needs.
-    fn hex(
-        &mut self,
-        input: &[u8],
-        at: usize,
-        role: Role,
-        left: usize,
-    ) -> Result<usize, JsonError> {
+    fn hex(&mut self, input: &[u8], at: usize, role: Role, left: u8) -> usize {
         if !input.get(at).is_some_and(u8::is_ascii_hexdigit) {
-            return Err(self.error(at, What::HexDigitExpected));
+            return self.fail(at, What::HexDigitExpected);
         }
         self.state = match left {
             1 => State::Text(role),
             _ => State::Hex(role, left - 1),
         };
-        Ok(at + 1)
+        at + 1
     }
 
     /// A string's closing quote is at `at`.
-    fn end_text(&mut self, input: &[u8], at: usize, role: Role) -> Result<(), JsonError> {
-        match role {
-            Role::Other => self.end_value(at + 1),
-            Role::Key => self.state = State::Expect(Expect::Colon),
-            Role::TopKey => {
-                let last = input.get(self.key_from()..at).unwrap_or_default();
-                self.watch.end_key(last)?;
-                self.state = State::Expect(Expect::Colon);
+    fn end_text(&mut self, input: &[u8], at: usize, role: Role) -> usize {
+        if role == Role::Other {
+            self.end_value(at + 1);
+            return at + 1;
+        }
+        self.state = State::Expect(Expect::Colon);
+        if role == Role::TopKey {
+            let last = input.get(self.key_from()..at).unwrap_or_default();
+            if let Err(JsonError { offset, what }) = self.watch.end_key(last) {
+                self.fail_at(offset, what);
             }
         }
-        Ok(())
+        at + 1
     }
 
     /// Where in the current input the text of the current top-level key begins or goes on.
@@ -283,79 +271,84 @@ impl Scanner {
         (self.watch.key_start() + 1).saturating_sub(self.before)
     }
 
-    fn number(&mut self, input: &[u8], at: usize, number: Number) -> Result<usize, JsonError> {
+    fn number(&mut self, input: &[u8], at: usize, number: Number) -> usize {
         let (mut at, mut number) = (at, number);
         while let Some(&byte) = input.get(at) {
             match number.next(byte) {
                 Next::Part(next) => number = next,
                 Next::After => {
                     self.end_value(at);
-                    return Ok(at);
+                    return at;
                 }
-                Next::Wrong => return Err(self.error(at, What::DigitExpected)),
+                Next::Wrong => return self.fail(at, What::DigitExpected),
             }
             at += 1;
         }
         self.state = State::Number(number);
-        Ok(at)
+        at
     }
 
-    /// The next byte of `true`, `false` or `null`, of which `rest` is missing.
-    fn literal(
-        &mut self,
-        input: &[u8],
-        at: usize,
-        rest: &'static [u8],
-    ) -> Result<usize, JsonError> {
-        let Some((_, rest)) = rest.split_first().filter(|(b, _)| input.get(at) == Some(b)) else {
-            return Err(self.error(at, What::LiteralExpected));
-        };
-        if rest.is_empty() {
-            self.end_value(at + 1);
-        } else {
-            self.state = State::Literal(rest);
+    /// Inside `true`, `false` or `null`, of which so many bytes have been seen.
+    fn literal(&mut self, input: &[u8], at: usize, word: Word, seen: u8) -> usize {
+        let (mut at, mut seen) = (at, seen);
+        while let Some(expected) = word.text().get(usize::from(seen)) {
+            match input.get(at) {
+                Some(byte) if byte == expected => (at, seen) = (at + 1, seen + 1),
+                Some(_) => return self.fail(at, What::LiteralExpected),
+                None => {
+                    self.state = State::Literal(word, seen);
+                    return at;
+                }
+            }
         }
-        Ok(at + 1)
+        self.end_value(at);
+        at
     }
 
     /// The body's first byte: of a BOM, or of the text proper.
     fn start(&mut self, input: &[u8], at: usize) -> usize {
-        match (BOM, input.get(at)) {
-            ([first, rest @ ..], Some(byte)) if byte == first => {
-                self.state = State::Bom(rest);
-                at + 1
-            }
-            _ => {
-                self.state = State::Expect(Expect::Object);
-                at
-            }
+        if input.get(at) == BOM.first() {
+            self.state = State::Bom(1);
+            return at + 1;
         }
+        self.state = State::Expect(Expect::Object);
+        at
     }
 
-    /// The next byte of a BOM, of which `rest` is missing.
-    fn bom(&mut self, input: &[u8], at: usize, rest: &'static [u8]) -> Result<usize, JsonError> {
-        let Some((_, rest)) = rest.split_first().filter(|(b, _)| input.get(at) == Some(b)) else {
-            return Err(self.error(at, What::ObjectExpected));
+    /// The next byte of a BOM of which so many have been seen.
+    fn bom(&mut self, input: &[u8], at: usize, seen: u8) -> usize {
+        let index = usize::from(seen);
+        if input.get(at) != BOM.get(index) {
+            return self.fail(at, What::ObjectExpected);
+        }
+        self.state = if index + 1 == BOM.len() {
+            State::Expect(Expect::Object)
+        } else {
+            State::Bom(seen + 1)
         };
-        self.state = match rest {
-            [] => State::Expect(Expect::Object),
-            _ => State::Bom(rest),
-        };
-        Ok(at + 1)
+        at + 1
     }
 
-    fn error(&self, at: usize, what: What) -> JsonError {
-        let offset = self.before + at;
-        JsonError { offset, what }
+    /// Refuses the body for its byte at `at` of this input.
+    #[cold]
+    fn fail(&mut self, at: usize, what: What) -> usize {
+        self.fail_at(self.before + at, what);
+        at
+    }
+
+    #[cold]
+    fn fail_at(&mut self, offset: usize, what: What) {
+        self.state = State::Failed;
+        self.error = Some(JsonError { offset, what });
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing has come.
     Start,
-    /// In a BOM of which these bytes are missing.
-    Bom(&'static [u8]),
+    /// In a BOM of which so many bytes have been seen.
+    Bom(u8),
     /// Between tokens.
     Expect(Expect),
     /// In a string.
@@ -363,11 +356,28 @@ enum State {
     /// Behind a string's backslash.
     Escape(Role),
     /// In a `\u` escape of which so many digits are missing.
-    Hex(Role, usize),
+    Hex(Role, u8),
     Number(Number),
-    /// In `true`, `false` or `null`, of which these bytes are missing.
-    Literal(&'static [u8]),
-    Failed(JsonError),
+    /// In a literal of which so many bytes have been seen.
+    Literal(Word, u8),
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    True,
+    False,
+    Null,
+}
+
+impl Word {
+    fn text(self) -> &'static [u8] {
+        match self {
+            Word::True => b"true",
+            Word::False => b"false",
+            Word::Null => b"null",
+        }
+    }
 }
 
 /// What the next token must be.
@@ -411,11 +421,36 @@ enum Role {
 
 /// The next byte that is not white space (RFC 8259 §2), and where.
 fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
+    let mut at = at;
+    loop {
+        match *input.get(at)? {
+            b' ' | b'\n' | b'\t' | b'\r' => at += 1,
+            byte => return Some((at, byte)),
+        }
+    }
+}
+
+/// The next quote or backslash from `at` on: where, and the input from there.
+///
+/// Most keys and many values are shorter than the call of a vector search costs, so eight bytes are looked at first.
+fn find_special(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
     let rest = input.get(at..)?;
-    let skipped = rest
-        .iter()
-        .position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'))?;
-    Some((at + skipped, *rest.get(skipped)?))
+    let found = match rest.first_chunk().and_then(|word| find_special_in(*word)) {
+        Some(found) => found,
+        None => memchr2(b'"', b'\\', rest)?,
+    };
+    Some((at + found, rest.get(found..)?))
+}
+
+/// The first quote or backslash of eight bytes.
+fn find_special_in(word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    // The high bit of each byte that is zero, and maybe of bytes above such a one: the lowest bit set is right.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let word = u64::from_le_bytes(word);
+    let hits = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+    (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
 }
 
 /// RFC 8259 §7: what may follow a backslash, `u` aside.
