@@ -190,10 +190,10 @@ fn imitates(name: &[u8]) -> bool {
             theirs.to_ascii_lowercase()
         }
     };
-    name.contains(&b'_')
-        && IMITATED
-            .iter()
-            .any(|one| one.len() == name.len() && one.bytes().zip(name).all(same))
+    IMITATED
+        .iter()
+        .any(|one| one.len() == name.len() && one.bytes().zip(name).all(same))
+        && name.contains(&b'_')
 }
 
 impl From<FieldFault> for Reject {

@@ -111,14 +111,6 @@ impl FieldTable {
     pub(super) fn fill(&mut self, head: &[u8], from: usize) -> Result<(), FieldFault> {
         self.clear();
         let lines = head.get(from..).unwrap_or_default();
-        // RFC 9112 §2.2. httparse takes LF alone for a line's end.
-        let mut before = 0;
-        for lf in memchr::memchr_iter(b'\n', lines) {
-            if lines.get(before..lf).and_then(<[u8]>::last) != Some(&b'\r') {
-                return Err(FieldFault::BareLf);
-            }
-            before = lf + 1;
-        }
         let mut found = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let found = match httparse::parse_headers(lines, &mut found) {
             Ok(httparse::Status::Complete((len, found))) if len == lines.len() => found,
@@ -127,13 +119,19 @@ impl FieldTable {
             Err(_) => return Err(diagnose(lines)),
         };
         self.text.extend_from_slice(head);
-        let spans = found.iter().map(|field| {
-            (
-                Span::of(head, field.name.as_bytes()),
-                Span::of(head, field.value),
-            )
-        });
-        self.fields.extend(spans);
+        for field in found {
+            let value = Span::of(head, field.value);
+            // RFC 9112 §2.2. httparse takes LF alone for a line's end.
+            let behind = head.get(usize::from(value.end)..).unwrap_or_default();
+            if behind.iter().find(|byte| !matches!(byte, b' ' | b'\t')) != Some(&b'\r') {
+                return Err(FieldFault::BareLf);
+            }
+            self.fields
+                .push((Span::of(head, field.name.as_bytes()), value));
+        }
+        if !lines.ends_with(b"\r\n") {
+            return Err(FieldFault::BareLf);
+        }
         if self.all("connection").flat_map(list).count() > CONNECTION_OPTIONS_MAX {
             return Err(FieldFault::TooManyOptions);
         }
@@ -174,12 +172,15 @@ impl Span {
     }
 }
 
-/// Names the fault that httparse found: it tells the place, not the rule. Lines are known to end with CR LF.
+/// Names the fault that httparse found: it tells the kind of token, not the rule.
 fn diagnose(lines: &[u8]) -> FieldFault {
     for (number, line) in lines.split(|byte| *byte == b'\n').enumerate() {
-        let Some(line) = line.strip_suffix(b"\r").filter(|line| !line.is_empty()) else {
-            break;
+        let Some(line) = line.strip_suffix(b"\r") else {
+            return FieldFault::BareLf;
         };
+        if line.is_empty() {
+            break;
+        }
         // RFC 9112 §2.2
         if line.contains(&b'\r') {
             return FieldFault::BareCr;
