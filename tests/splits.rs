@@ -52,9 +52,7 @@ fn all_cuts(length: usize) -> Vec<Vec<usize>> {
 
 /// Cuts for a large input: pieces of some sizes that are no multiples of each other, and splits in two spread over it.
 fn sampled_cuts(length: usize) -> Vec<Vec<usize>> {
-    let mut all: Vec<Vec<usize>> = [1, 2, 7, 1448, 16 * 1024]
-        .map(|size| (size..length).step_by(size).collect())
-        .into();
+    let mut all: Vec<Vec<usize>> = [1, 2, 7, 1448, 16 * 1024].map(|size| (size..length).step_by(size).collect()).into();
     all.extend((0..length).step_by(length / 61 + 1).map(|cut| vec![cut]));
     all
 }
@@ -68,9 +66,7 @@ fn cuts(length: usize) -> impl Strategy<Value = Vec<usize>> {
 }
 
 /// Inputs of `strategy` with random cuts.
-fn with_cuts(
-    strategy: impl Strategy<Value = Vec<u8>>,
-) -> impl Strategy<Value = (Vec<u8>, Vec<usize>)> {
+fn with_cuts(strategy: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = (Vec<u8>, Vec<usize>)> {
     strategy.prop_flat_map(|input| {
         let cuts = cuts(input.len());
         (Just(input), cuts)
@@ -159,20 +155,14 @@ fn json_scanner(input: &[u8], cuts: &[usize]) {
 /// no for yes; never yes for no.
 fn tail_agrees_with_splitter(input: &[u8]) {
     let (mut splitter, mut tail) = (Splitter::new(usize::MAX / 2), Tail::default());
-    let bom_line = [&b"\xEF\xBB\xBF\n"[..], b"\xEF\xBB\xBF\r"]
-        .iter()
-        .any(|line| input.starts_with(line));
+    let bom_line = [&b"\xEF\xBB\xBF\n"[..], b"\xEF\xBB\xBF\r"].iter().any(|line| input.starts_with(line));
     assert!(tail.is_between_events() && splitter.is_between_events());
     for (at, byte) in input.iter().enumerate() {
         splitter.push(&[*byte], |_| {}).unwrap();
         tail.push(&[*byte]);
         let (exact, cheap) = (splitter.is_between_events(), tail.is_between_events());
         let unseen = bom_line && (at == 3 || at == 4);
-        assert!(
-            cheap == exact || unseen && !cheap,
-            "{} at {at}",
-            input.escape_ascii()
-        );
+        assert!(cheap == exact || unseen && !cheap, "{} at {at}", input.escape_ascii());
     }
 }
 
@@ -225,8 +215,8 @@ fn a_real_request_as_one_event() {
 /// Streams made of the grammar's own pieces.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
-        "\n", "\n", "\r", "\r", "\r\n", "\r\n", "\u{FEFF}", "data", "data: a", "data:b", "event:",
-        "event: e", "id: 1", "id", "retry: 5", ":", " ", "x", "\0",
+        "\n", "\n", "\r", "\r", "\r\n", "\r\n", "\u{FEFF}", "data", "data: a", "data:b", "event:", "event: e", "id: 1",
+        "id", "retry: 5", ":", " ", "x", "\0",
     ]);
     prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat().into_bytes())
 }
@@ -348,10 +338,7 @@ fn scanner_agrees_with_serde(body: &[u8]) -> bool {
     assert!(is_object, "{shown}");
     if let Err(error) = read.map_err(|error| error.to_string()) {
         let tolerated = ["control character", "invalid unicode code point"];
-        assert!(
-            tolerated.iter().any(|what| error.contains(what)),
-            "{shown}: {error}"
-        );
+        assert!(tolerated.iter().any(|what| error.contains(what)), "{shown}: {error}");
         return true;
     }
     let Ok(members) = serde_json::from_slice::<HashMap<String, &RawValue>>(body) else {
@@ -390,8 +377,7 @@ fn object() -> impl Strategy<Value = String> {
         prop::sample::select(vec!["true", "false", "null"]).prop_map(String::from),
     ];
     let value = scalar.prop_recursive(4, 24, 4, move |inner| {
-        let element =
-            (space(), inner.clone(), space()).prop_map(|(a, value, b)| format!("{a}{value}{b}"));
+        let element = (space(), inner.clone(), space()).prop_map(|(a, value, b)| format!("{a}{value}{b}"));
         let member = (space(), "[a-z]{0,3}", space(), space(), inner, space())
             .prop_map(|(a, key, b, c, value, d)| format!(r#"{a}"{key}"{b}:{c}{value}{d}"#));
         prop_oneof![

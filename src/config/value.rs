@@ -60,9 +60,10 @@ fn listen_one(text: &str) -> Result<Listen, Wrong> {
         };
     }
     let numeric = text.replace("localhost:", "127.0.0.1:");
-    numeric.parse::<SocketAddr>().map(Listen::Tcp).map_err(|_| {
-        format!("{text:?} is no address; write 127.0.0.1:7730, [::1]:7730 or unix:/run/sidestream.sock")
-    })
+    numeric
+        .parse::<SocketAddr>()
+        .map(Listen::Tcp)
+        .map_err(|_| format!("{text:?} is no address; write 127.0.0.1:7730, [::1]:7730 or unix:/run/sidestream.sock"))
 }
 
 /// `off`, or one listen address.
@@ -216,7 +217,9 @@ mod tests {
 
     #[test]
     fn loopback_names() {
-        for (host, want) in [("localhost", true), ("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("10.0.0.1", false)] {
+        for (host, want) in
+            [("localhost", true), ("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("10.0.0.1", false)]
+        {
             assert_eq!(is_loopback(host), want, "{host}");
         }
     }

@@ -26,17 +26,11 @@ impl BodyReader {
     }
 
     /// Reads on; a body that has ended takes nothing more. Only a chunked body can be wrong.
-    pub fn push(
-        &mut self,
-        input: &[u8],
-        mut piece: impl FnMut(Piece),
-    ) -> Result<Progress, ChunkError> {
+    pub fn push(&mut self, input: &[u8], mut piece: impl FnMut(Piece)) -> Result<Progress, ChunkError> {
         let consumed = match &mut self.0 {
             State::Chunked(decoder) => return decoder.push(input, piece),
             State::Length { left } => {
-                let taken = usize::try_from(*left)
-                    .unwrap_or(usize::MAX)
-                    .min(input.len());
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 *left -= taken as u64;
                 taken
             }
@@ -45,10 +39,7 @@ impl BodyReader {
         if consumed > 0 {
             piece(Piece::Data(0..consumed));
         }
-        Ok(Progress {
-            consumed,
-            done: self.is_done(),
-        })
+        Ok(Progress { consumed, done: self.is_done() })
     }
 
     /// True once the framed end was read. Never true for a body that ends with its connection.
@@ -96,22 +87,8 @@ mod tests {
             (Framing::Length(2), b"{}next", 2, true, b"{}", true),
             (Framing::Length(9), b"{}", 2, false, b"{}", false),
             (Framing::Length(u64::MAX), b"{}", 2, false, b"{}", false),
-            (
-                Framing::Chunked,
-                b"2\r\n{}\r\n0\r\n\r\nnext",
-                12,
-                true,
-                b"{}",
-                true,
-            ),
-            (
-                Framing::Chunked,
-                b"2\r\n{}\r\n0\r\n",
-                10,
-                false,
-                b"{}",
-                false,
-            ),
+            (Framing::Chunked, b"2\r\n{}\r\n0\r\n\r\nnext", 12, true, b"{}", true),
+            (Framing::Chunked, b"2\r\n{}\r\n0\r\n", 10, false, b"{}", false),
             (Framing::UntilClose, b"{}", 2, false, b"{}", true),
             (Framing::UntilClose, b"", 0, false, b"", true),
         ];

@@ -5,9 +5,7 @@ use std::ops::Range;
 
 use super::reject::Reject;
 use super::write;
-use crate::limits::{
-    CHUNK_BYTES_MAX, CHUNK_EXTENSION_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX,
-};
+use crate::limits::{CHUNK_BYTES_MAX, CHUNK_EXTENSION_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX};
 
 /// A part of one push's input, as a range of it. Bytes in neither kind of piece are framing to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,11 +123,7 @@ impl Default for State {
 
 impl ChunkDecoder {
     /// Reads on. Pieces come in order and never overlap. After an error every further push gives it again.
-    pub fn push(
-        &mut self,
-        input: &[u8],
-        mut piece: impl FnMut(Piece),
-    ) -> Result<Progress, ChunkError> {
+    pub fn push(&mut self, input: &[u8], mut piece: impl FnMut(Piece)) -> Result<Progress, ChunkError> {
         let mut at = 0;
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
             if self.state == State::Done {
@@ -146,10 +140,7 @@ impl ChunkDecoder {
         if let State::Failed(error) = self.state {
             return Err(error);
         }
-        Ok(Progress {
-            consumed: at,
-            done: self.state == State::Done,
-        })
+        Ok(Progress { consumed: at, done: self.state == State::Done })
     }
 
     /// True before the size line of a chunk: the bytes kept so far end with a whole chunk, so that a chunk of our own
@@ -173,12 +164,7 @@ impl ChunkDecoder {
     }
 
     /// Reads at least one byte of `rest`, which is not empty and begins at `at` of the caller's input.
-    fn step(
-        &mut self,
-        rest: &[u8],
-        at: usize,
-        piece: &mut impl FnMut(Piece),
-    ) -> Result<usize, ChunkError> {
+    fn step(&mut self, rest: &[u8], at: usize, piece: &mut impl FnMut(Piece)) -> Result<usize, ChunkError> {
         let Some(&byte) = rest.first() else {
             return Ok(0);
         };
@@ -231,9 +217,7 @@ impl ChunkDecoder {
     ) -> Result<usize, ChunkError> {
         let in_space = matches!(self.state, State::Space { .. });
         let run = if in_space {
-            rest.iter()
-                .take_while(|b| matches!(b, b' ' | b'\t'))
-                .count()
+            rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count()
         } else {
             rest.iter().take_while(|b| is_text(**b)).count()
         };
@@ -262,12 +246,7 @@ impl ChunkDecoder {
 
     /// One run of a trailer line, cut whole. RFC 9112 §7.1.2: trailers may be dropped, and never become part of the
     /// head. The name is checked, so that a request sent without the empty line before it is not taken for trailers.
-    fn trailer(
-        &mut self,
-        rest: &[u8],
-        at: usize,
-        piece: &mut impl FnMut(Piece),
-    ) -> Result<usize, ChunkError> {
+    fn trailer(&mut self, rest: &[u8], at: usize, piece: &mut impl FnMut(Piece)) -> Result<usize, ChunkError> {
         let Some(&byte) = rest.first() else {
             return Ok(0);
         };
@@ -313,10 +292,7 @@ fn size_byte(digits: usize, size: u64, byte: u8) -> Result<State, ChunkError> {
                 .and_then(|size| size.checked_add(u64::from(digit)))
                 .filter(|size| *size <= CHUNK_BYTES_MAX)
                 .ok_or(ChunkError::TooLarge)?;
-            Ok(State::Size {
-                digits: digits + 1,
-                size,
-            })
+            Ok(State::Size { digits: digits + 1, size })
         }
     }
 }
@@ -366,61 +342,26 @@ mod tests {
         // rule, input, payload, kept
         type Case<'a> = (&'a str, &'a [u8], &'a [u8], &'a [u8]);
         let cases: &[Case<'_>] = &[
-            (
-                "one chunk",
-                b"2\r\n{}\r\n0\r\n\r\n",
-                b"{}",
-                b"2\r\n{}\r\n0\r\n\r\n",
-            ),
+            ("one chunk", b"2\r\n{}\r\n0\r\n\r\n", b"{}", b"2\r\n{}\r\n0\r\n\r\n"),
             ("empty", b"0\r\n\r\n", b"", b"0\r\n\r\n"),
-            (
-                "many zeros end it too",
-                b"0000\r\n\r\n",
-                b"",
-                b"0000\r\n\r\n",
-            ),
+            ("many zeros end it too", b"0000\r\n\r\n", b"", b"0000\r\n\r\n"),
             (
                 "upper and lower hex",
                 b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
                 b"01234567890123456789",
                 b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
             ),
-            (
-                "16 digits",
-                b"0000000000000002\r\n{}\r\n0\r\n\r\n",
-                b"{}",
-                b"0000000000000002\r\n{}\r\n0\r\n\r\n",
-            ),
-            (
-                "chunk-ext-ok",
-                b"2;a=b\r\n{}\r\n0\r\n\r\n",
-                b"{}",
-                b"2\r\n{}\r\n0\r\n\r\n",
-            ),
+            ("16 digits", b"0000000000000002\r\n{}\r\n0\r\n\r\n", b"{}", b"0000000000000002\r\n{}\r\n0\r\n\r\n"),
+            ("chunk-ext-ok", b"2;a=b\r\n{}\r\n0\r\n\r\n", b"{}", b"2\r\n{}\r\n0\r\n\r\n"),
             (
                 "extension after white space",
                 b"2 \t; a = \"b;c\"\r\n{}\r\n0;last\r\n\r\n",
                 b"{}",
                 b"2\r\n{}\r\n0\r\n\r\n",
             ),
-            (
-                "empty extension",
-                b"2;\r\n{}\r\n0\r\n\r\n",
-                b"{}",
-                b"2\r\n{}\r\n0\r\n\r\n",
-            ),
-            (
-                "chunk-last-junk",
-                b"2\r\n{}\r\n0\r\nX:POST / HTTP/1.1\r\n\r\n",
-                b"{}",
-                b"2\r\n{}\r\n0\r\n\r\n",
-            ),
-            (
-                "trailer-cl",
-                b"2\r\n{}\r\n0\r\nContent-Length: 9\r\nA:\r\n\r\n",
-                b"{}",
-                b"2\r\n{}\r\n0\r\n\r\n",
-            ),
+            ("empty extension", b"2;\r\n{}\r\n0\r\n\r\n", b"{}", b"2\r\n{}\r\n0\r\n\r\n"),
+            ("chunk-last-junk", b"2\r\n{}\r\n0\r\nX:POST / HTTP/1.1\r\n\r\n", b"{}", b"2\r\n{}\r\n0\r\n\r\n"),
+            ("trailer-cl", b"2\r\n{}\r\n0\r\nContent-Length: 9\r\nA:\r\n\r\n", b"{}", b"2\r\n{}\r\n0\r\n\r\n"),
             (
                 "data may look like framing",
                 b"5\r\n0\r\n\r\n\r\n0\r\n\r\n",
@@ -441,120 +382,40 @@ mod tests {
         let extension = [b"2;".as_slice(), &[b'b'; 65_536], b"\r\n{}\r\n0\r\n\r\n"].concat();
         let trailer = [b"0\r\nA:".as_slice(), &[b'b'; 65_536], b"\r\n\r\n"].concat();
         let cases: &[(&str, &[u8], ChunkError)] = &[
-            (
-                "chunk-hexprefix",
-                b"0x2\r\n{}\r\n0\r\n\r\n",
-                ChunkError::Size,
-            ),
+            ("chunk-hexprefix", b"0x2\r\n{}\r\n0\r\n\r\n", ChunkError::Size),
             ("chunk-plus", b"+2\r\n{}\r\n0\r\n\r\n", ChunkError::Size),
             ("chunk-minus", b"-2\r\n{}\r\n0\r\n\r\n", ChunkError::Size),
             ("chunk-empty-size", b"\r\n{}\r\n0\r\n\r\n", ChunkError::Size),
-            (
-                "empty size with extension",
-                b";a\r\n{}\r\n0\r\n\r\n",
-                ChunkError::Size,
-            ),
+            ("empty size with extension", b";a\r\n{}\r\n0\r\n\r\n", ChunkError::Size),
             ("chunk-lead-sp", b" 2\r\n{}\r\n0\r\n\r\n", ChunkError::Size),
-            (
-                "space behind a size",
-                b"2 \r\n{}\r\n0\r\n\r\n",
-                ChunkError::Size,
-            ),
-            (
-                "digits apart",
-                b"2 2;a\r\n{}\r\n0\r\n\r\n",
-                ChunkError::Size,
-            ),
-            (
-                "underscore digits",
-                b"0_2\r\n{}\r\n0\r\n\r\n",
-                ChunkError::Size,
-            ),
-            (
-                "full-width digit",
-                "２\r\n{}\r\n0\r\n\r\n".as_bytes(),
-                ChunkError::Size,
-            ),
-            (
-                "chunk-17-digits",
-                b"00000000000000002\r\n{}\r\n0\r\n\r\n",
-                ChunkError::SizeDigits,
-            ),
-            (
-                "chunk-2^64-1",
-                b"FFFFFFFFFFFFFFFF\r\n{}",
-                ChunkError::TooLarge,
-            ),
-            (
-                "1 TiB and one byte",
-                b"10000000001\r\n{}",
-                ChunkError::TooLarge,
-            ),
-            (
-                "chunk-bare-lf-size",
-                b"2\n{}\r\n0\r\n\r\n",
-                ChunkError::LineEnd,
-            ),
-            (
-                "chunk-bare-lf-data",
-                b"2\r\n{}\n0\r\n\r\n",
-                ChunkError::DataEnd,
-            ),
+            ("space behind a size", b"2 \r\n{}\r\n0\r\n\r\n", ChunkError::Size),
+            ("digits apart", b"2 2;a\r\n{}\r\n0\r\n\r\n", ChunkError::Size),
+            ("underscore digits", b"0_2\r\n{}\r\n0\r\n\r\n", ChunkError::Size),
+            ("full-width digit", "２\r\n{}\r\n0\r\n\r\n".as_bytes(), ChunkError::Size),
+            ("chunk-17-digits", b"00000000000000002\r\n{}\r\n0\r\n\r\n", ChunkError::SizeDigits),
+            ("chunk-2^64-1", b"FFFFFFFFFFFFFFFF\r\n{}", ChunkError::TooLarge),
+            ("1 TiB and one byte", b"10000000001\r\n{}", ChunkError::TooLarge),
+            ("chunk-bare-lf-size", b"2\n{}\r\n0\r\n\r\n", ChunkError::LineEnd),
+            ("chunk-bare-lf-data", b"2\r\n{}\n0\r\n\r\n", ChunkError::DataEnd),
             ("chunk-bare-cr", b"2\r{}\r\n0\r\n\r\n", ChunkError::LineEnd),
-            (
-                "CR after data without LF",
-                b"2\r\n{}\r0\r\n\r\n",
-                ChunkError::DataEnd,
-            ),
-            (
-                "chunk-ext-lf",
-                b"2;\nxx\r\n{}\r\n0\r\n\r\n",
-                ChunkError::LineEnd,
-            ),
-            (
-                "chunk-ext-cr",
-                b"2;\rxx\r\n{}\r\n0\r\n\r\n",
-                ChunkError::LineEnd,
-            ),
-            (
-                "NUL in an extension",
-                b"2;a\0\r\n{}\r\n0\r\n\r\n",
-                ChunkError::Extension,
-            ),
+            ("CR after data without LF", b"2\r\n{}\r0\r\n\r\n", ChunkError::DataEnd),
+            ("chunk-ext-lf", b"2;\nxx\r\n{}\r\n0\r\n\r\n", ChunkError::LineEnd),
+            ("chunk-ext-cr", b"2;\rxx\r\n{}\r\n0\r\n\r\n", ChunkError::LineEnd),
+            ("NUL in an extension", b"2;a\0\r\n{}\r\n0\r\n\r\n", ChunkError::Extension),
             ("chunk-ext-64k", &extension, ChunkError::ExtensionTooLong),
             ("chunk-spill", b"2\r\n{}XX0\r\n\r\n", ChunkError::DataEnd),
             ("bare LF as the last line", b"0\r\n\n", ChunkError::Trailer),
-            (
-                "CR alone as the last line",
-                b"0\r\n\rX",
-                ChunkError::Trailer,
-            ),
+            ("CR alone as the last line", b"0\r\n\rX", ChunkError::Trailer),
             ("LF-ended trailer", b"0\r\nA: b\n\r\n", ChunkError::Trailer),
-            (
-                "bare CR in a trailer",
-                b"0\r\nA: b\rc\r\n\r\n",
-                ChunkError::Trailer,
-            ),
-            (
-                "NUL in a trailer",
-                b"0\r\nA: \0\r\n\r\n",
-                ChunkError::Trailer,
-            ),
+            ("bare CR in a trailer", b"0\r\nA: b\rc\r\n\r\n", ChunkError::Trailer),
+            ("NUL in a trailer", b"0\r\nA: \0\r\n\r\n", ChunkError::Trailer),
             (
                 "the next request where the empty line belongs",
                 b"0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
                 ChunkError::Trailer,
             ),
-            (
-                "folded trailer",
-                b"0\r\nA: b\r\n c\r\n\r\n",
-                ChunkError::Trailer,
-            ),
-            (
-                "trailer without a name",
-                b"0\r\n: b\r\n\r\n",
-                ChunkError::Trailer,
-            ),
+            ("folded trailer", b"0\r\nA: b\r\n c\r\n\r\n", ChunkError::Trailer),
+            ("trailer without a name", b"0\r\n: b\r\n\r\n", ChunkError::Trailer),
             ("64 KiB trailer", &trailer, ChunkError::TrailerTooLong),
         ];
         for (rule, input, error) in cases {
@@ -566,29 +427,14 @@ mod tests {
     fn extensions_are_counted_over_the_whole_body() {
         let chunk = [b"1;".as_slice(), &[b'b'; 1023], b"\r\nx\r\n"].concat();
         assert_eq!(decode(&chunk.repeat(4)).end, Ok((4 * chunk.len(), false)));
-        assert_eq!(
-            decode(&chunk.repeat(5)).end,
-            Err(ChunkError::ExtensionTooLong)
-        );
+        assert_eq!(decode(&chunk.repeat(5)).end, Err(ChunkError::ExtensionTooLong));
     }
 
     #[test]
     fn a_body_ends_where_it_ends_and_an_error_stays() {
         let mut decoder = ChunkDecoder::default();
-        assert_eq!(
-            decoder.push(b"0\r\n\r\nGET /", |_| ()),
-            Ok(Progress {
-                consumed: 5,
-                done: true
-            })
-        );
-        assert_eq!(
-            decoder.push(b"GET /", |_| ()),
-            Ok(Progress {
-                consumed: 0,
-                done: true
-            })
-        );
+        assert_eq!(decoder.push(b"0\r\n\r\nGET /", |_| ()), Ok(Progress { consumed: 5, done: true }));
+        assert_eq!(decoder.push(b"GET /", |_| ()), Ok(Progress { consumed: 0, done: true }));
         let mut decoder = ChunkDecoder::default();
         assert_eq!(decoder.push(b"x", |_| ()), Err(ChunkError::Size));
         assert_eq!(decoder.push(b"0\r\n\r\n", |_| ()), Err(ChunkError::Size));

@@ -8,9 +8,7 @@ use super::head::FieldTable;
 /// same holds for credentials: what we add is added after this, so that a client's Connection cannot remove it.
 pub fn end_to_end(head: &impl AsRef<FieldTable>) -> impl Iterator<Item = (&[u8], &[u8])> {
     let table = head.as_ref();
-    table
-        .iter()
-        .filter(move |(name, _)| !is_hop_by_hop(name) && !is_named_by_connection(table, name))
+    table.iter().filter(move |(name, _)| !is_hop_by_hop(name) && !is_named_by_connection(table, name))
 }
 
 /// Whether a field of this name belongs to one connection, always.
@@ -56,9 +54,7 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 pub(super) fn is_one_of(name: &[u8], names: &[&str]) -> bool {
-    names
-        .iter()
-        .any(|one| one.as_bytes().eq_ignore_ascii_case(name))
+    names.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -68,11 +64,8 @@ mod tests {
 
     fn kept(fields: &str) -> String {
         let mut head = RequestHead::default();
-        head.parse(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes())
-            .unwrap();
-        let names: Vec<_> = end_to_end(&head)
-            .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
-            .collect();
+        head.parse(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes()).unwrap();
+        let names: Vec<_> = end_to_end(&head).map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
         names.join(" ")
     }
 
@@ -84,21 +77,9 @@ mod tests {
                 "TE: trailers\r\nKeep-Alive: 9\r\nProxy-Connection: x\r\nProxy-Authorization: y\r\nA: b\r\n",
                 "Host A",
             ),
-            (
-                "upgrade-smuggle",
-                "Connection: Upgrade\r\nUpgrade: foo\r\n",
-                "Host",
-            ),
-            (
-                "h2c",
-                "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n",
-                "Host",
-            ),
-            (
-                "conn-hides-auth",
-                "X-Internal: 1\r\nConnection: X-Internal, keep-alive\r\n",
-                "Host",
-            ),
+            ("upgrade-smuggle", "Connection: Upgrade\r\nUpgrade: foo\r\n", "Host"),
+            ("h2c", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n", "Host"),
+            ("conn-hides-auth", "X-Internal: 1\r\nConnection: X-Internal, keep-alive\r\n", "Host"),
             (
                 "any case, any field of several",
                 "X-a: 1\r\nConnection: close\r\nx-B: 1\r\nconnection: X-A ,\tx-b,,\r\n",
@@ -109,16 +90,8 @@ mod tests {
                 "Content-Length: 2\r\nConnection: content-length, host\r\n",
                 "Host Content-Length",
             ),
-            (
-                "Transfer-Encoding, Trailer",
-                "Transfer-Encoding: chunked\r\nTrailer: x\r\n",
-                "Host",
-            ),
-            (
-                "a prefix is another name",
-                "Connection: X-Int\r\nX-Internal: 1\r\n",
-                "Host X-Internal",
-            ),
+            ("Transfer-Encoding, Trailer", "Transfer-Encoding: chunked\r\nTrailer: x\r\n", "Host"),
+            ("a prefix is another name", "Connection: X-Int\r\nX-Internal: 1\r\n", "Host X-Internal"),
         ];
         for (rule, fields, want) in cases {
             assert_eq!(kept(fields), want, "{rule}");
@@ -138,7 +111,8 @@ mod tests {
     #[test]
     fn u26_responses_too() {
         let mut head = ResponseHead::default();
-        head.parse(b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nConnection: X-Foo\r\nX-Foo: 1\r\nKeep-Alive: 5\r\n\r\n").unwrap();
+        head.parse(b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nConnection: X-Foo\r\nX-Foo: 1\r\nKeep-Alive: 5\r\n\r\n")
+            .unwrap();
         let fields: Vec<_> = end_to_end(&head).collect();
         assert_eq!(fields, [(b"Set-Cookie".as_slice(), b"a".as_slice())]);
     }

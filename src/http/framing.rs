@@ -94,10 +94,8 @@ fn length(fields: &FieldTable) -> Result<Option<u64>, Fault> {
     let mut length = 0u64;
     for byte in value {
         let digit = char::from(*byte).to_digit(10).ok_or(Fault::BadLength)?;
-        length = length
-            .checked_mul(10)
-            .and_then(|length| length.checked_add(u64::from(digit)))
-            .ok_or(Fault::BadLength)?;
+        length =
+            length.checked_mul(10).and_then(|length| length.checked_add(u64::from(digit))).ok_or(Fault::BadLength)?;
     }
     Ok(Some(length))
 }
@@ -158,9 +156,7 @@ impl From<Fault> for BadResponse {
             Fault::BadLength => BadResponse::BadLength,
             Fault::CodingInHttp10 => BadResponse::CodingInHttp10,
             Fault::DuplicateCoding => BadResponse::DuplicateCoding,
-            Fault::CodingSyntax | Fault::ChunkedNotLast | Fault::UnsupportedCoding => {
-                BadResponse::TransferCoding
-            }
+            Fault::CodingSyntax | Fault::ChunkedNotLast | Fault::UnsupportedCoding => BadResponse::TransferCoding,
         }
     }
 }
@@ -186,163 +182,47 @@ mod tests {
         use Reject::*;
         let cases: &[(&str, &str, Result<Framing, Reject>)] = &[
             ("ok-get", "", Ok(Framing::None)),
-            (
-                "ok-post-cl",
-                "Content-Length: 2\r\n",
-                Ok(Framing::Length(2)),
-            ),
+            ("ok-post-cl", "Content-Length: 2\r\n", Ok(Framing::Length(2))),
             ("cl-zero", "Content-Length: 0\r\n", Ok(Framing::Length(0))),
-            (
-                "cl-leading-zeros",
-                "content-length: 0002\r\n",
-                Ok(Framing::Length(2)),
-            ),
-            (
-                "cl-max",
-                "Content-Length: 18446744073709551615\r\n",
-                Ok(Framing::Length(u64::MAX)),
-            ),
-            (
-                "ok-post-chunked",
-                "Transfer-Encoding: chunked\r\n",
-                Ok(Framing::Chunked),
-            ),
-            (
-                "te-case",
-                "TRANSFER-ENCODING: ChUnKeD\r\n",
-                Ok(Framing::Chunked),
-            ),
-            (
-                "cl+te",
-                "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
-                Err(LengthAndCoding),
-            ),
-            (
-                "te+cl",
-                "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
-                Err(LengthAndCoding),
-            ),
-            (
-                "te+cl, both broken",
-                "Transfer-Encoding: x\r\nContent-Length: x\r\n",
-                Err(LengthAndCoding),
-            ),
-            (
-                "cl-dup-differ",
-                "Content-Length: 2\r\nContent-Length: 3\r\n",
-                Err(DuplicateLength),
-            ),
-            (
-                "cl-dup-same",
-                "Content-Length: 2\r\nContent-Length: 2\r\n",
-                Err(DuplicateLength),
-            ),
-            (
-                "cl-dup-case",
-                "Content-Length: 2\r\ncontent-length: 2\r\n",
-                Err(DuplicateLength),
-            ),
+            ("cl-leading-zeros", "content-length: 0002\r\n", Ok(Framing::Length(2))),
+            ("cl-max", "Content-Length: 18446744073709551615\r\n", Ok(Framing::Length(u64::MAX))),
+            ("ok-post-chunked", "Transfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
+            ("te-case", "TRANSFER-ENCODING: ChUnKeD\r\n", Ok(Framing::Chunked)),
+            ("cl+te", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", Err(LengthAndCoding)),
+            ("te+cl", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", Err(LengthAndCoding)),
+            ("te+cl, both broken", "Transfer-Encoding: x\r\nContent-Length: x\r\n", Err(LengthAndCoding)),
+            ("cl-dup-differ", "Content-Length: 2\r\nContent-Length: 3\r\n", Err(DuplicateLength)),
+            ("cl-dup-same", "Content-Length: 2\r\nContent-Length: 2\r\n", Err(DuplicateLength)),
+            ("cl-dup-case", "Content-Length: 2\r\ncontent-length: 2\r\n", Err(DuplicateLength)),
             ("cl-list-same", "Content-Length: 2, 2\r\n", Err(BadLength)),
             ("cl-plus", "Content-Length: +2\r\n", Err(BadLength)),
             ("cl-neg", "Content-Length: -2\r\n", Err(BadLength)),
             ("cl-hex", "Content-Length: 0x2\r\n", Err(BadLength)),
             ("cl-empty", "Content-Length: \r\n", Err(BadLength)),
-            (
-                "cl-overflow",
-                "Content-Length: 18446744073709551618\r\n",
-                Err(BadLength),
-            ),
+            ("cl-overflow", "Content-Length: 18446744073709551618\r\n", Err(BadLength)),
             ("cl-space-mid", "Content-Length: 2 2\r\n", Err(BadLength)),
-            (
-                "cl-underscore-digit",
-                "Content-Length: 0_2\r\n",
-                Err(BadLength),
-            ),
-            (
-                "te-xchunked",
-                "Transfer-Encoding: xchunked\r\n",
-                Err(UnsupportedCoding),
-            ),
-            (
-                "te-identity",
-                "Transfer-Encoding: identity\r\n",
-                Err(UnsupportedCoding),
-            ),
+            ("cl-underscore-digit", "Content-Length: 0_2\r\n", Err(BadLength)),
+            ("te-xchunked", "Transfer-Encoding: xchunked\r\n", Err(UnsupportedCoding)),
+            ("te-identity", "Transfer-Encoding: identity\r\n", Err(UnsupportedCoding)),
             ("te-empty", "Transfer-Encoding:\r\n", Err(CodingSyntax)),
-            (
-                "te-dup",
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                Err(DuplicateCoding),
-            ),
-            (
-                "te-chunked-chunked",
-                "Transfer-Encoding: chunked, chunked\r\n",
-                Err(ChunkedNotLast),
-            ),
-            (
-                "te-chunked-gzip",
-                "Transfer-Encoding: chunked, gzip\r\n",
-                Err(ChunkedNotLast),
-            ),
-            (
-                "te-gzip-chunked",
-                "Transfer-Encoding: gzip, chunked\r\n",
-                Err(UnsupportedCoding),
-            ),
-            (
-                "te-lead-comma",
-                "Transfer-Encoding: ,chunked\r\n",
-                Err(CodingSyntax),
-            ),
-            (
-                "te-trail-comma",
-                "Transfer-Encoding: chunked,\r\n",
-                Err(CodingSyntax),
-            ),
-            (
-                "te-parameter",
-                "Transfer-Encoding: chunked;a=b\r\n",
-                Err(CodingSyntax),
-            ),
-            (
-                "te-quoted",
-                "Transfer-Encoding: \"chunked\"\r\n",
-                Err(CodingSyntax),
-            ),
-            (
-                "te-vtab",
-                "Transfer-Encoding: \x0bchunked\r\n",
-                Err(FieldValue),
-            ),
-            (
-                "te-nbsp",
-                "Transfer-Encoding: \u{a0}chunked\r\n",
-                Err(ObsText),
-            ),
-            (
-                "te-sp-before-colon",
-                "Transfer-Encoding : chunked\r\n",
-                Err(SpaceBeforeColon),
-            ),
-            (
-                "te-underscore",
-                "Transfer_Encoding: chunked\r\nContent-Length: 2\r\n",
-                Err(UnderscoreName),
-            ),
+            ("te-dup", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(DuplicateCoding)),
+            ("te-chunked-chunked", "Transfer-Encoding: chunked, chunked\r\n", Err(ChunkedNotLast)),
+            ("te-chunked-gzip", "Transfer-Encoding: chunked, gzip\r\n", Err(ChunkedNotLast)),
+            ("te-gzip-chunked", "Transfer-Encoding: gzip, chunked\r\n", Err(UnsupportedCoding)),
+            ("te-lead-comma", "Transfer-Encoding: ,chunked\r\n", Err(CodingSyntax)),
+            ("te-trail-comma", "Transfer-Encoding: chunked,\r\n", Err(CodingSyntax)),
+            ("te-parameter", "Transfer-Encoding: chunked;a=b\r\n", Err(CodingSyntax)),
+            ("te-quoted", "Transfer-Encoding: \"chunked\"\r\n", Err(CodingSyntax)),
+            ("te-vtab", "Transfer-Encoding: \x0bchunked\r\n", Err(FieldValue)),
+            ("te-nbsp", "Transfer-Encoding: \u{a0}chunked\r\n", Err(ObsText)),
+            ("te-sp-before-colon", "Transfer-Encoding : chunked\r\n", Err(SpaceBeforeColon)),
+            ("te-underscore", "Transfer_Encoding: chunked\r\nContent-Length: 2\r\n", Err(UnderscoreName)),
         ];
         for (rule, fields, framing) in cases {
             assert_eq!(request(fields, "1.1"), *framing, "{rule}");
         }
-        assert_eq!(
-            request("Transfer-Encoding: chunked\r\n", "1.0"),
-            Err(CodingInHttp10),
-            "te-http10"
-        );
-        assert_eq!(
-            request("Content-Length: 2\r\n", "1.0"),
-            Ok(Framing::Length(2)),
-            "cl-http10"
-        );
+        assert_eq!(request("Transfer-Encoding: chunked\r\n", "1.0"), Err(CodingInHttp10), "te-http10");
+        assert_eq!(request("Content-Length: 2\r\n", "1.0"), Ok(Framing::Length(2)), "cl-http10");
     }
 
     #[test]
@@ -350,111 +230,27 @@ mod tests {
         use BadResponse::*;
         let ok = "HTTP/1.1 200 OK";
         let cases: &[(&str, &str, &str, Result<Framing, BadResponse>)] = &[
-            (
-                "(4) chunked",
-                ok,
-                "Transfer-Encoding: Chunked\r\n",
-                Ok(Framing::Chunked),
-            ),
-            (
-                "(6) length",
-                ok,
-                "Content-Length: 2\r\n",
-                Ok(Framing::Length(2)),
-            ),
+            ("(4) chunked", ok, "Transfer-Encoding: Chunked\r\n", Ok(Framing::Chunked)),
+            ("(6) length", ok, "Content-Length: 2\r\n", Ok(Framing::Length(2))),
             ("(8) until close", ok, "", Ok(Framing::UntilClose)),
-            (
-                "U14 HTTP/1.0",
-                "HTTP/1.0 200 OK",
-                "",
-                Ok(Framing::UntilClose),
-            ),
-            (
-                "identity of RFC 2616",
-                ok,
-                "Transfer-Encoding: identity\r\n",
-                Ok(Framing::UntilClose),
-            ),
-            (
-                "U10 CL+TE",
-                ok,
-                "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
-                Err(LengthAndCoding),
-            ),
-            (
-                "U11 CL twice",
-                ok,
-                "Content-Length: 2\r\nContent-Length: 2\r\n",
-                Err(DuplicateLength),
-            ),
-            (
-                "U11 CL list",
-                ok,
-                "Content-Length: 2, 2\r\n",
-                Err(BadLength),
-            ),
-            (
-                "U11 CL negative",
-                ok,
-                "Content-Length: -1\r\n",
-                Err(BadLength),
-            ),
-            (
-                "TE twice",
-                ok,
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                Err(DuplicateCoding),
-            ),
-            (
-                "TE in HTTP/1.0",
-                "HTTP/1.0 200 OK",
-                "Transfer-Encoding: chunked\r\n",
-                Err(CodingInHttp10),
-            ),
-            (
-                "gzip, chunked",
-                ok,
-                "Transfer-Encoding: gzip, chunked\r\n",
-                Err(TransferCoding),
-            ),
-            (
-                "gzip",
-                ok,
-                "Transfer-Encoding: gzip\r\n",
-                Err(TransferCoding),
-            ),
-            (
-                "U18 204",
-                "HTTP/1.1 204 No Content",
-                "Content-Length: 2\r\n",
-                Ok(Framing::None),
-            ),
-            (
-                "U18 304",
-                "HTTP/1.1 304 Not Modified",
-                "Content-Length: 2\r\n",
-                Ok(Framing::None),
-            ),
-            (
-                "U8 103",
-                "HTTP/1.1 103 Early Hints",
-                "Content-Length: 2\r\n",
-                Ok(Framing::None),
-            ),
-            (
-                "205 has a framed body",
-                "HTTP/1.1 205 Reset Content",
-                "Content-Length: 0\r\n",
-                Ok(Framing::Length(0)),
-            ),
+            ("U14 HTTP/1.0", "HTTP/1.0 200 OK", "", Ok(Framing::UntilClose)),
+            ("identity of RFC 2616", ok, "Transfer-Encoding: identity\r\n", Ok(Framing::UntilClose)),
+            ("U10 CL+TE", ok, "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", Err(LengthAndCoding)),
+            ("U11 CL twice", ok, "Content-Length: 2\r\nContent-Length: 2\r\n", Err(DuplicateLength)),
+            ("U11 CL list", ok, "Content-Length: 2, 2\r\n", Err(BadLength)),
+            ("U11 CL negative", ok, "Content-Length: -1\r\n", Err(BadLength)),
+            ("TE twice", ok, "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(DuplicateCoding)),
+            ("TE in HTTP/1.0", "HTTP/1.0 200 OK", "Transfer-Encoding: chunked\r\n", Err(CodingInHttp10)),
+            ("gzip, chunked", ok, "Transfer-Encoding: gzip, chunked\r\n", Err(TransferCoding)),
+            ("gzip", ok, "Transfer-Encoding: gzip\r\n", Err(TransferCoding)),
+            ("U18 204", "HTTP/1.1 204 No Content", "Content-Length: 2\r\n", Ok(Framing::None)),
+            ("U18 304", "HTTP/1.1 304 Not Modified", "Content-Length: 2\r\n", Ok(Framing::None)),
+            ("U8 103", "HTTP/1.1 103 Early Hints", "Content-Length: 2\r\n", Ok(Framing::None)),
+            ("205 has a framed body", "HTTP/1.1 205 Reset Content", "Content-Length: 0\r\n", Ok(Framing::Length(0))),
         ];
         for (rule, line, fields, framing) in cases {
             assert_eq!(response(line, fields, Method::Post), *framing, "{rule}");
         }
-        assert_eq!(
-            response(ok, "Content-Length: 2\r\n", Method::Head),
-            Ok(Framing::None),
-            "U18 HEAD"
-        );
+        assert_eq!(response(ok, "Content-Length: 2\r\n", Method::Head), Ok(Framing::None), "U18 HEAD");
     }
 }

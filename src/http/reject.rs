@@ -137,16 +137,8 @@ mod tests {
         for reject in Reject::ALL {
             let row = reject.row();
             assert!((400..=599).contains(&row.status), "{reject:?}");
-            assert!(
-                !crate::http::write::reason(row.status).is_empty(),
-                "{reject:?}"
-            );
-            assert!(
-                row.name
-                    .bytes()
-                    .all(|b| b == b'-' || b.is_ascii_lowercase() || b.is_ascii_digit()),
-                "{reject:?}"
-            );
+            assert!(!crate::http::write::reason(row.status).is_empty(), "{reject:?}");
+            assert!(row.name.bytes().all(|b| b == b'-' || b.is_ascii_lowercase() || b.is_ascii_digit()), "{reject:?}");
             assert!(row.message.ends_with('.'), "{reject:?}");
         }
     }
@@ -155,41 +147,17 @@ mod tests {
     fn messages_quote_the_limits_as_they_are() {
         use crate::limits::*;
         let cases = [
-            (
-                Reject::HeadTooLarge,
-                format!("{} KiB", HEAD_BYTES_MAX / 1024),
-            ),
+            (Reject::HeadTooLarge, format!("{} KiB", HEAD_BYTES_MAX / 1024)),
             (Reject::TooManyFields, format!("{FIELDS_MAX} header")),
-            (
-                Reject::ConnectionOptions,
-                format!("{CONNECTION_OPTIONS_MAX} options"),
-            ),
-            (
-                Reject::TargetTooLong,
-                format!("{} KiB", TARGET_BYTES_MAX / 1024),
-            ),
-            (
-                Reject::ChunkSizeDigits,
-                format!("{CHUNK_SIZE_DIGITS_MAX} digits"),
-            ),
-            (
-                Reject::ChunkTooLarge,
-                format!("{} TiB", CHUNK_BYTES_MAX >> 40),
-            ),
-            (
-                Reject::ChunkExtensionLong,
-                format!("{} KiB", CHUNK_EXTENSION_BYTES_MAX / 1024),
-            ),
-            (
-                Reject::TrailerTooLong,
-                format!("{} KiB", TRAILER_BYTES_MAX / 1024),
-            ),
+            (Reject::ConnectionOptions, format!("{CONNECTION_OPTIONS_MAX} options")),
+            (Reject::TargetTooLong, format!("{} KiB", TARGET_BYTES_MAX / 1024)),
+            (Reject::ChunkSizeDigits, format!("{CHUNK_SIZE_DIGITS_MAX} digits")),
+            (Reject::ChunkTooLarge, format!("{} TiB", CHUNK_BYTES_MAX >> 40)),
+            (Reject::ChunkExtensionLong, format!("{} KiB", CHUNK_EXTENSION_BYTES_MAX / 1024)),
+            (Reject::TrailerTooLong, format!("{} KiB", TRAILER_BYTES_MAX / 1024)),
         ];
         for (reject, number) in cases {
-            assert!(
-                reject.row().message.contains(&number),
-                "{reject:?} does not say {number}"
-            );
+            assert!(reject.row().message.contains(&number), "{reject:?} does not say {number}");
         }
     }
 }

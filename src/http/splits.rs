@@ -23,12 +23,7 @@ pub fn walk<E: Copy>(
     parts: &[&[u8]],
     mut push: impl FnMut(&[u8], &mut dyn FnMut(Piece)) -> Result<Progress, E>,
 ) -> Walk<E> {
-    let mut walk = Walk {
-        data: Vec::new(),
-        cut: Vec::new(),
-        kept: Vec::new(),
-        end: Ok((0, false)),
-    };
+    let mut walk = Walk { data: Vec::new(), cut: Vec::new(), kept: Vec::new(), end: Ok((0, false)) };
     let mut total = 0;
     for part in parts {
         let (mut cuts, mut last) = (Vec::new(), 0);
@@ -40,10 +35,7 @@ pub fn walk<E: Copy>(
                     (range, &mut walk.cut)
                 }
             };
-            assert!(
-                last <= range.start && range.start < range.end,
-                "pieces out of order or empty"
-            );
+            assert!(last <= range.start && range.start < range.end, "pieces out of order or empty");
             last = range.end;
             out.extend_from_slice(&part[range.clone()]);
         });
@@ -56,10 +48,7 @@ pub fn walk<E: Copy>(
             }
         };
         assert!(last <= progress.consumed && progress.consumed <= part.len());
-        assert!(
-            progress.done || progress.consumed == part.len(),
-            "bytes left over before the end"
-        );
+        assert!(progress.done || progress.consumed == part.len(), "bytes left over before the end");
         let mut at = 0;
         for cut in cuts {
             walk.kept.extend_from_slice(&part[at..cut.start]);
@@ -74,10 +63,7 @@ pub fn walk<E: Copy>(
 
 /// Cuts the input at the given places (taken modulo its length).
 fn split<'a>(input: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
-    let mut places: Vec<_> = places
-        .iter()
-        .map(|place| place % (input.len() + 1))
-        .collect();
+    let mut places: Vec<_> = places.iter().map(|place| place % (input.len() + 1)).collect();
     places.sort_unstable();
     let mut parts = Vec::new();
     let mut at = 0;
@@ -166,12 +152,7 @@ fn chunk_soup() -> impl Strategy<Value = Vec<u8>> {
 
 fn framing() -> impl Strategy<Value = Framing> {
     let length = (0..40u64).prop_map(Framing::Length);
-    prop_oneof![
-        Just(Framing::None),
-        length,
-        Just(Framing::Chunked),
-        Just(Framing::UntilClose)
-    ]
+    prop_oneof![Just(Framing::None), length, Just(Framing::Chunked), Just(Framing::UntilClose)]
 }
 
 proptest! {

@@ -48,11 +48,7 @@ pub(super) fn digits<const BASE: u64>(out: &mut Vec<u8>, value: u64) {
     let (mut rest, mut used) = (value, 0);
     for digit in text.iter_mut().rev() {
         let low = (rest % BASE) as u8; // below 16
-        *digit = if low < 10 {
-            b'0' + low
-        } else {
-            b'a' + low - 10
-        };
+        *digit = if low < 10 { b'0' + low } else { b'a' + low - 10 };
         rest /= BASE;
         used += 1;
         if rest == 0 {
@@ -138,10 +134,7 @@ mod tests {
             field(out, b"host", "a");
             end(out);
         });
-        assert_eq!(
-            text,
-            "POST /v1/messages?beta=true HTTP/1.1\r\nhost: a\r\n\r\n"
-        );
+        assert_eq!(text, "POST /v1/messages?beta=true HTTP/1.1\r\nhost: a\r\n\r\n");
         assert_eq!(written(|out| status_line(out, 200)), "HTTP/1.1 200 OK\r\n");
         assert_eq!(written(|out| status_line(out, 599)), "HTTP/1.1 599 \r\n");
     }
@@ -156,13 +149,7 @@ mod tests {
 
     #[test]
     fn a_field_that_would_split_the_head_is_never_written() {
-        for (name, value) in [
-            ("a", "b\r\nc: d"),
-            ("a", "b\rc"),
-            ("a", "b\nc"),
-            ("a", "b\0c"),
-            ("a\r\nb", "c"),
-        ] {
+        for (name, value) in [("a", "b\r\nc: d"), ("a", "b\rc"), ("a", "b\nc"), ("a", "b\0c"), ("a\r\nb", "c")] {
             let outcome = std::panic::catch_unwind(|| written(|out| field(out, name, value)));
             // Debug builds assert, release builds skip the field.
             assert_eq!(outcome.unwrap_or_default(), "", "{name:?} {value:?}");

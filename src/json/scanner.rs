@@ -46,14 +46,7 @@ impl Scanner {
     ///
     /// If there are more than 16 keys, or one too long to be compared when all of its letters are escaped.
     pub fn new(keys: &'static [&'static str]) -> Scanner {
-        Scanner {
-            state: State::Start,
-            error: None,
-            watch: Watch::new(keys),
-            before: 0,
-            containers: 0,
-            depth: 0,
-        }
+        Scanner { state: State::Start, error: None, watch: Watch::new(keys), before: 0, containers: 0, depth: 0 }
     }
 
     /// Makes it ready for another body.
@@ -75,8 +68,7 @@ impl Scanner {
         if let State::Text(role) | State::Escape(role) | State::Hex(role, _) = self.state
             && role == Role::TopKey
         {
-            self.watch
-                .hold(input.get(self.key_from()..).unwrap_or_default());
+            self.watch.hold(input.get(self.key_from()..).unwrap_or_default());
         }
         self.before += input.len();
         self.error.map_or(Ok(()), Err)
@@ -321,11 +313,7 @@ impl Scanner {
         if input.get(at) != BOM.get(index) {
             return self.fail(at, What::ObjectExpected);
         }
-        self.state = if index + 1 == BOM.len() {
-            State::Expect(Expect::Object)
-        } else {
-            State::Bom(seen + 1)
-        };
+        self.state = if index + 1 == BOM.len() { State::Expect(Expect::Object) } else { State::Bom(seen + 1) };
         at + 1
     }
 
@@ -459,9 +447,7 @@ fn is_escape(byte: u8) -> bool {
 }
 
 fn begins_with_hex_digits(bytes: &[u8]) -> bool {
-    bytes
-        .get(..HEX_DIGITS)
-        .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    bytes.get(..HEX_DIGITS).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -507,9 +493,7 @@ mod tests {
         ];
         for (body, expected) in table {
             let scanner = scan(body.as_bytes()).expect(body);
-            let found = scanner
-                .get("model")
-                .map(|m| (m.kind, &body[m.start..m.end]));
+            let found = scanner.get("model").map(|m| (m.kind, &body[m.start..m.end]));
             assert_eq!(found, *expected, "{body}");
             assert_eq!(scanner.get("unknown"), None);
         }
@@ -619,11 +603,7 @@ mod tests {
         for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
             let nest = |levels: usize| {
                 let inner = if open == "[" { "" } else { "1" };
-                format!(
-                    r#"{{"a":{}{inner}{}}}"#,
-                    open.repeat(levels),
-                    close.repeat(levels)
-                )
+                format!(r#"{{"a":{}{inner}{}}}"#, open.repeat(levels), close.repeat(levels))
             };
             assert!(scan(nest(JSON_DEPTH_MAX - 1).as_bytes()).is_ok());
             let offset = r#"{"a":"#.len() + open.len() * (JSON_DEPTH_MAX - 1);

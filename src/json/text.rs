@@ -29,16 +29,11 @@ pub enum DecodeWhat {
 /// Raw control characters are taken as they are, like [`super::Scanner`] does. On an error nothing is appended.
 pub fn decode(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     if let Err(error) = std::str::from_utf8(raw) {
-        return Err(DecodeError {
-            offset: error.valid_up_to(),
-            what: DecodeWhat::Utf8,
-        });
+        return Err(DecodeError { offset: error.valid_up_to(), what: DecodeWhat::Utf8 });
     }
     let begin = out.len();
     let mut rest = raw;
-    while let Some((plain, escaped)) =
-        memchr(b'\\', rest).and_then(|backslash| rest.split_at_checked(backslash))
-    {
+    while let Some((plain, escaped)) = memchr(b'\\', rest).and_then(|backslash| rest.split_at_checked(backslash)) {
         out.extend_from_slice(plain);
         let (character, after) = match unescape(escaped) {
             Ok(found) => found,
@@ -127,9 +122,7 @@ fn unescape_unicode(rest: &[u8]) -> Result<(char, &[u8]), DecodeWhat> {
 
 fn hex_unit(rest: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, rest) = rest.split_at_checked(4)?;
-    let unit = digits.iter().try_fold(0, |unit, &digit| {
-        Some(unit << 4 | char::from(digit).to_digit(16)?)
-    })?;
+    let unit = digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))?;
     Some((unit, rest))
 }
 
@@ -211,12 +204,7 @@ mod tests {
         for &(raw, offset, what) in table {
             let mut out = b"kept".to_vec();
             let error = decode(raw, &mut out).unwrap_err();
-            assert_eq!(
-                error,
-                DecodeError { offset, what },
-                "{}",
-                raw.escape_ascii()
-            );
+            assert_eq!(error, DecodeError { offset, what }, "{}", raw.escape_ascii());
             assert_eq!(out, b"kept");
         }
     }

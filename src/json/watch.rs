@@ -51,14 +51,7 @@ impl Watch {
         for key in keys {
             assert!(key.len() * ESCAPED_BYTES <= JSON_KEY_BYTES_MAX, "{key}");
         }
-        Watch {
-            keys,
-            members: [None; KEYS_MAX],
-            current: None,
-            key_start: 0,
-            key: Vec::new(),
-            decoded: Vec::new(),
-        }
+        Watch { keys, members: [None; KEYS_MAX], current: None, key_start: 0, key: Vec::new(), decoded: Vec::new() }
     }
 
     pub(super) fn reset(&mut self) {
@@ -97,17 +90,10 @@ impl Watch {
         self.key.clear();
         let Some(slot) = slot else { return Ok(()) };
         if let (Some(Some(_)), Some(key)) = (self.members.get(slot), self.keys.get(slot)) {
-            return Err(JsonError {
-                offset: self.key_start,
-                what: What::Duplicate { key },
-            });
+            return Err(JsonError { offset: self.key_start, what: What::Duplicate { key } });
         }
         // Kind and places come with the value.
-        let member = Member {
-            kind: Kind::Null,
-            start: 0,
-            end: 0,
-        };
+        let member = Member { kind: Kind::Null, start: 0, end: 0 };
         self.current = Some((slot, member));
         Ok(())
     }

@@ -129,10 +129,13 @@ impl Inbox {
     /// Receives for as long as the connection lives: at once when bytes are wanted, ahead of need up to
     /// [`limits::PIPELINE_BYTES_MAX`].
     async fn pump(&self, inlet: &mut Inlet) {
+        let mut seen = self.deliveries.get();
         loop {
             poll_fn(|_| {
+                // After a delivery the requests come first: only they know what the next read is for.
+                let delivered = self.deliveries.get() != std::mem::replace(&mut seen, self.deliveries.get());
                 let room = self.wanted.get().is_some() || self.len() < limits::PIPELINE_BYTES_MAX;
-                if room { Poll::Ready(()) } else { Poll::Pending }
+                if room && !delivered { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
             let (result, buffer) = inlet.receive(self.lend()).await;

@@ -10,8 +10,8 @@ use super::local::{self, Asked};
 use super::relay;
 use super::upload::{self, Splice, Upload};
 use super::world::{Face, World};
-use crate::dialect::endpoint::{self, Endpoint};
 use crate::dialect::Dialect;
+use crate::dialect::endpoint::{self, Endpoint};
 use crate::fault::Fault;
 use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, RequestHead};
@@ -191,9 +191,8 @@ async fn forward(
     let is_json = matches!(endpoint, Endpoint::Json { .. });
     let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
     let bodyless = crate::http::framing::of_request(request) == Ok(Framing::None);
-    let may_replay = provider.replay
-        && (is_json || bodyless)
-        && endpoint::may_replay(request.method(), endpoint, stores);
+    let may_replay =
+        provider.replay && (is_json || bodyless) && endpoint::may_replay(request.method(), endpoint, stores);
     let growth = splice.as_ref().map_or(0, |splice| splice.text.len() as isize - (splice.end - splice.start) as isize);
     let length = is_json.then(|| work.body.len().saturating_add_signed(growth));
     let mut body = std::mem::take(&mut work.body);

@@ -75,7 +75,8 @@ pub async fn relay(
                 send(client, &mut work.record, out).await?;
                 return Ok(Relayed { reusable: None, keep_client });
             }
-            let place = Place { stream: stream && tail.is_between_events() && passage.is_between_chunks(), form, framing };
+            let place =
+                Place { stream: stream && tail.is_between_events() && passage.is_between_chunks(), form, framing };
             return Err(cut(world, client, &upstream, work, place).await);
         }
         let passed = passage.pass(&inbound, &mut out, |payload| follow(&mut tail, stream, payload));
@@ -126,7 +127,8 @@ fn pass_into(
 ) -> Result<usize, Stop> {
     let passed = passage.pass(input, out, |payload| follow(tail, stream, payload));
     let passed = passed.map_err(|error| {
-        let message = format!("The answer's chunked coding is broken: {}.", crate::http::reject::Reject::from(error).row().name);
+        let message =
+            format!("The answer's chunked coding is broken: {}.", crate::http::reject::Reject::from(error).row().name);
         Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
     })?;
     if let Passed::AsIs(end) = passed {

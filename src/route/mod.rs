@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn the_first_matching_rule_names_the_model() {
-        let routes = Routes::parse("gpt-*mini -> mock/small; \"claude-*[1m]\" -> mock/long\n* -> mock", "mock").unwrap();
+        let routes =
+            Routes::parse("gpt-*mini -> mock/small; \"claude-*[1m]\" -> mock/long\n* -> mock", "mock").unwrap();
         for (model, alias) in [
             ("gpt-4o-mini", Some("small")),
             ("claude-sonnet[1m]", Some("long")),

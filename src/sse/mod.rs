@@ -7,15 +7,7 @@
 //! The grammar is WHATWG HTML §9.2.5 and §9.2.6, "Server-sent events": parsing and interpreting an event stream.
 
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod frame;
 pub mod splitter;

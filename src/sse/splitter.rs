@@ -76,11 +76,7 @@ impl Splitter {
     }
 
     /// Takes the stream's next bytes and gives each event that they complete.
-    pub fn push(
-        &mut self,
-        input: &[u8],
-        mut on_event: impl FnMut(Event<'_>),
-    ) -> Result<(), EventTooLong> {
+    pub fn push(&mut self, input: &[u8], mut on_event: impl FnMut(Event<'_>)) -> Result<(), EventTooLong> {
         if self.place == Place::Failed {
             return Err(self.too_long());
         }
@@ -152,9 +148,7 @@ impl Splitter {
     }
 
     fn too_long(&self) -> EventTooLong {
-        EventTooLong {
-            event_bytes_max: self.event_bytes_max,
-        }
+        EventTooLong { event_bytes_max: self.event_bytes_max }
     }
 
     /// One whole line without its end. `from` is its offset in `input`, if it lies there; `next` that of the line
@@ -196,12 +190,7 @@ impl Splitter {
     /// §9.2.6, "dispatch the event": without a data line there is none, but its fields are forgotten all the same.
     fn dispatch(&mut self, input: &[u8], end: usize, on_event: &mut impl FnMut(Event<'_>)) {
         if let Some(data) = self.data.get(input) {
-            on_event(Event {
-                name: self.name.get(input).unwrap_or_default(),
-                data,
-                id: self.id.get(input),
-                end,
-            });
+            on_event(Event { name: self.name.get(input).unwrap_or_default(), data, id: self.id.get(input), end });
         }
         self.event_bytes = 0;
         for value in [&mut self.name, &mut self.data, &mut self.id] {
@@ -212,11 +201,7 @@ impl Splitter {
 
 impl fmt::Display for EventTooLong {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "a server-sent event has more than {} bytes",
-            self.event_bytes_max
-        )
+        write!(out, "a server-sent event has more than {} bytes", self.event_bytes_max)
     }
 }
 
@@ -277,8 +262,7 @@ impl Value {
     fn hold(&mut self, input: &[u8]) {
         if let At::Here(start, end) = self.at {
             self.held.clear();
-            self.held
-                .extend_from_slice(input.get(start..end).unwrap_or_default());
+            self.held.extend_from_slice(input.get(start..end).unwrap_or_default());
             self.at = At::Held;
         }
     }
@@ -324,8 +308,7 @@ fn split_line(rest: &[u8]) -> Option<(&[u8], LineEnd)> {
 /// The name of a line's field, its value without the one optional space, and where in the line that begins. A line
 /// without a colon is a name alone; one that begins with a colon, a comment, has an empty name.
 fn split_field(line: &[u8]) -> (&[u8], &[u8], usize) {
-    let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon))
-    else {
+    let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else {
         return (line, b"", line.len());
     };
     let value = value.strip_prefix(b":").unwrap_or(value);
@@ -338,10 +321,7 @@ fn digits(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(value.iter().fold(0u64, |sum, digit| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-    }))
+    Some(value.iter().fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
 }
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -413,11 +393,7 @@ mod tests {
     #[test]
     fn one_line_in_one_piece_is_not_copied() {
         let input = b"event: e\ndata: abc\n\n";
-        Splitter::new(100)
-            .push(input, |event| {
-                assert_eq!(event.data.as_ptr(), input[15..].as_ptr())
-            })
-            .unwrap();
+        Splitter::new(100).push(input, |event| assert_eq!(event.data.as_ptr(), input[15..].as_ptr())).unwrap();
     }
 
     #[test]
@@ -431,9 +407,7 @@ mod tests {
         ];
         for (stream, expected) in table {
             let mut ends = Vec::new();
-            Splitter::new(100)
-                .push(stream.as_bytes(), |event| ends.push(event.end))
-                .unwrap();
+            Splitter::new(100).push(stream.as_bytes(), |event| ends.push(event.end)).unwrap();
             assert_eq!(ends, *expected, "{stream:?}");
         }
     }
@@ -499,22 +473,14 @@ mod tests {
         ];
         for (pieces, fits) in table {
             let mut splitter = Splitter::new(10);
-            let result = pieces
-                .iter()
-                .try_for_each(|piece| splitter.push(piece.as_bytes(), |_| {}));
-            let too_long = EventTooLong {
-                event_bytes_max: 10,
-            };
+            let result = pieces.iter().try_for_each(|piece| splitter.push(piece.as_bytes(), |_| {}));
+            let too_long = EventTooLong { event_bytes_max: 10 };
             let expected = if *fits { Ok(()) } else { Err(too_long) };
             assert_eq!(result, expected, "{pieces:?}");
             assert_eq!(splitter.push(b"", |_| {}), expected, "{pieces:?}");
             splitter.reset();
             assert!(splitter.is_between_events());
-            assert_eq!(
-                events(&mut splitter, &["\u{FEFF}data: a\n\n"]),
-                ["|a|-"],
-                "{pieces:?}"
-            );
+            assert_eq!(events(&mut splitter, &["\u{FEFF}data: a\n\n"]), ["|a|-"], "{pieces:?}");
         }
     }
 }

@@ -29,13 +29,7 @@ impl Tail {
     /// inserted.
     #[inline]
     pub fn is_between_events(&self) -> bool {
-        matches!(
-            self.last,
-            [_, b'\n', b'\n']
-                | [_, b'\n', b'\r']
-                | [_, b'\r', b'\r']
-                | [b'\n' | b'\r', b'\r', b'\n']
-        )
+        matches!(self.last, [_, b'\n', b'\n'] | [_, b'\n', b'\r'] | [_, b'\r', b'\r'] | [b'\n' | b'\r', b'\r', b'\n'])
     }
 }
 

@@ -129,7 +129,8 @@ mod tests {
         for status in [200, 204, 301, 404, 429, 500, 529, 103] {
             counters.response(status);
         }
-        let classes = [&counters.responses_2xx, &counters.responses_3xx, &counters.responses_4xx, &counters.responses_5xx];
+        let classes =
+            [&counters.responses_2xx, &counters.responses_3xx, &counters.responses_4xx, &counters.responses_5xx];
         assert_eq!(classes.map(Cell::get), [2, 1, 2, 2]);
     }
 }

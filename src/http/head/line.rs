@@ -110,12 +110,7 @@ impl<'a> RequestLine<'a> {
                 (Some(authority), target)
             }
         };
-        Ok(RequestLine {
-            method,
-            version,
-            authority,
-            target,
-        })
+        Ok(RequestLine { method, version, authority, target })
     }
 }
 
@@ -139,17 +134,11 @@ pub(super) fn is_authority(text: &[u8]) -> bool {
             return false;
         };
         let (address, port) = rest.split_at(end);
-        let good = address.contains(&b':')
-            && address
-                .iter()
-                .all(|b| b.is_ascii_hexdigit() || b":.".contains(b));
+        let good = address.contains(&b':') && address.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b));
         (good, port.strip_prefix(b"]").unwrap_or_default())
     } else {
         let (name, port) = text.split_at(memchr(b':', text).unwrap_or(text.len()));
-        let good = !name.is_empty()
-            && name
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(b));
+        let good = !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(b));
         (good, port)
     };
     let port_is_good = match port {
@@ -204,9 +193,6 @@ fn absolute_form(target: &[u8]) -> Option<(&[u8], &[u8])> {
         return None;
     }
     let rest = rest.strip_prefix(b"://")?;
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?'))
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     rest.split_at_checked(end)
 }

@@ -50,10 +50,7 @@ impl RequestHead {
 
     /// The target up to its query, never normalised.
     pub fn path(&self) -> &[u8] {
-        self.target()
-            .split(|byte| *byte == b'?')
-            .next()
-            .unwrap_or_default()
+        self.target().split(|byte| *byte == b'?').next().unwrap_or_default()
     }
 
     /// What follows the first `?` of the target.
@@ -121,10 +118,7 @@ impl RequestHead {
         let text = head.get(start..).unwrap_or_default();
         first_byte(*text.first().ok_or(Reject::HeadIncomplete)?)?;
         let lf = memchr::memchr(b'\n', text).ok_or(Reject::HeadIncomplete)?;
-        let line = text
-            .get(..lf)
-            .and_then(|line| line.strip_suffix(b"\r"))
-            .ok_or(Reject::BareLf)?;
+        let line = text.get(..lf).and_then(|line| line.strip_suffix(b"\r")).ok_or(Reject::BareLf)?;
         if line.contains(&b'\r') {
             return Err(Reject::BareCr);
         }
@@ -139,10 +133,7 @@ impl RequestHead {
         }
         (self.method, self.version) = (line.method, line.version);
         let host = self.host()?;
-        self.authority = line
-            .authority
-            .map(|authority| Span::of(head, authority))
-            .or(host);
+        self.authority = line.authority.map(|authority| Span::of(head, authority)).or(host);
         self.target = match line.target {
             // RFC 9112 §3.2.4: asked of the server itself, through the absolute form.
             [] if line.method == Method::Options => self.table.append([b"*", b""]),
@@ -175,25 +166,10 @@ impl RequestHead {
 /// Whether a name becomes that of a framing or credential field when `_` is taken for `-`, as CGI and its heirs do.
 /// (Names of such fields without a hyphen cannot be imitated so.)
 fn imitates(name: &[u8]) -> bool {
-    const IMITATED: [&str; 6] = [
-        "content-length",
-        "transfer-encoding",
-        "x-api-key",
-        "api-key",
-        "x-goog-api-key",
-        "proxy-authorization",
-    ];
-    let same = |(ours, theirs): (u8, &u8)| {
-        ours == if *theirs == b'_' {
-            b'-'
-        } else {
-            theirs.to_ascii_lowercase()
-        }
-    };
-    IMITATED
-        .iter()
-        .any(|one| one.len() == name.len() && one.bytes().zip(name).all(same))
-        && name.contains(&b'_')
+    const IMITATED: [&str; 6] =
+        ["content-length", "transfer-encoding", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization"];
+    let same = |(ours, theirs): (u8, &u8)| ours == if *theirs == b'_' { b'-' } else { theirs.to_ascii_lowercase() };
+    IMITATED.iter().any(|one| one.len() == name.len() && one.bytes().zip(name).all(same)) && name.contains(&b'_')
 }
 
 impl From<FieldFault> for Reject {
@@ -224,9 +200,7 @@ mod tests {
     fn parse(input: &[u8]) -> Result<RequestHead, Reject> {
         let mut head = RequestHead::default();
         let alone = head.parse(input);
-        let end = HeadScanner::default()
-            .push(HeadKind::Request, input)?
-            .ok_or(Reject::HeadIncomplete)?;
+        let end = HeadScanner::default().push(HeadKind::Request, input)?.ok_or(Reject::HeadIncomplete)?;
         assert_eq!(end, input.len(), "a test of one head holds one head");
         alone.map(|()| head)
     }
@@ -250,61 +224,21 @@ mod tests {
             ),
             ("GET /? HTTP/1.1", "a", "/?", "/", "", "a"),
             ("GET /a?b?c HTTP/1.1", "a", "/a?b?c", "/a", "b?c", "a"),
-            (
-                "GET /v1/../admin HTTP/1.1",
-                "a",
-                "/v1/../admin",
-                "/v1/../admin",
-                "-",
-                "a",
-            ),
-            (
-                "GET /v1/%2e%2e/admin HTTP/1.1",
-                "a",
-                "/v1/%2e%2e/admin",
-                "/v1/%2e%2e/admin",
-                "-",
-                "a",
-            ),
+            ("GET /v1/../admin HTTP/1.1", "a", "/v1/../admin", "/v1/../admin", "-", "a"),
+            ("GET /v1/%2e%2e/admin HTTP/1.1", "a", "/v1/%2e%2e/admin", "/v1/%2e%2e/admin", "-", "a"),
             ("GET //b/c HTTP/1.1", "a", "//b/c", "//b/c", "-", "a"),
-            (
-                "GET /a|\"b\" HTTP/1.1",
-                "a",
-                "/a|\"b\"",
-                "/a|\"b\"",
-                "-",
-                "a",
-            ),
+            ("GET /a|\"b\" HTTP/1.1", "a", "/a|\"b\"", "/a|\"b\"", "-", "a"),
             ("GET http://b/ HTTP/1.1", "a", "/", "/", "-", "b"),
-            (
-                "GET HTTPS://b:443/c?d HTTP/1.1",
-                "a",
-                "/c?d",
-                "/c",
-                "d",
-                "b:443",
-            ),
+            ("GET HTTPS://b:443/c?d HTTP/1.1", "a", "/c?d", "/c", "d", "b:443"),
             ("GET http://b HTTP/1.1", "a", "/", "/", "-", "b"),
-            (
-                "GET http://b?c=/d HTTP/1.1",
-                "a",
-                "/?c=/d",
-                "/",
-                "c=/d",
-                "b",
-            ),
+            ("GET http://b?c=/d HTTP/1.1", "a", "/?c=/d", "/", "c=/d", "b"),
             ("OPTIONS * HTTP/1.1", "a", "*", "*", "-", "a"),
             ("OPTIONS http://b HTTP/1.1", "a", "*", "*", "-", "b"),
             ("OPTIONS http://b/ HTTP/1.1", "a", "/", "/", "-", "b"),
         ];
         for (line, host, target, path, query, authority) in cases {
             let head = parse(format!("{line}\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
-            let got = (
-                text(Some(head.target())),
-                text(Some(head.path())),
-                text(head.query()),
-                text(head.authority()),
-            );
+            let got = (text(Some(head.target())), text(Some(head.path())), text(head.query()), text(head.authority()));
             assert_eq!(got, (target, path, query, authority), "{line}");
             assert_eq!(head.is_asterisk(), target == "*", "{line}");
         }
@@ -320,30 +254,14 @@ mod tests {
             ("another scheme", b"GET ftp://a/ HTTP/1.1", TargetForm),
             ("asterisk with GET", b"GET * HTTP/1.1", TargetForm),
             ("query alone", b"GET ?a HTTP/1.1", TargetForm),
-            (
-                "absolute-form without a host",
-                b"GET http:///a HTTP/1.1",
-                BadHost,
-            ),
-            (
-                "absolute-form with userinfo",
-                b"GET http://u@a/ HTTP/1.1",
-                BadHost,
-            ),
-            (
-                "absolute-form, backslash",
-                b"GET http://a\\b/ HTTP/1.1",
-                BadHost,
-            ),
+            ("absolute-form without a host", b"GET http:///a HTTP/1.1", BadHost),
+            ("absolute-form with userinfo", b"GET http://u@a/ HTTP/1.1", BadHost),
+            ("absolute-form, backslash", b"GET http://a\\b/ HTTP/1.1", BadHost),
             ("target-sp", b"GET /a b HTTP/1.1", RequestLineSpaces),
             ("target-rawutf8", "GET /é HTTP/1.1".as_bytes(), TargetBytes),
             ("target-nul", b"GET /\0 HTTP/1.1", TargetBytes),
             ("target-del", b"GET /\x7f HTTP/1.1", TargetBytes),
-            (
-                "target-long",
-                &[b"GET /".as_slice(), &[b'a'; 8192], b" HTTP/1.1"].concat(),
-                TargetTooLong,
-            ),
+            ("target-long", &[b"GET /".as_slice(), &[b'a'; 8192], b" HTTP/1.1"].concat(), TargetTooLong),
             ("connect", b"CONNECT a:443 HTTP/1.1", Connect),
             ("trace", b"TRACE / HTTP/1.1", Trace),
             ("method-lower", b"get / HTTP/1.1", UnknownMethod),
@@ -364,11 +282,7 @@ mod tests {
             ("version short", b"GET / HTTP/1", VersionSyntax),
             ("tls-hello", b"\x16\x03\x01\x02", TlsHello),
             ("double-sp", b"GET  / HTTP/1.1", RequestLineSpaces),
-            (
-                "double-sp before version",
-                b"GET /  HTTP/1.1",
-                RequestLineSpaces,
-            ),
+            ("double-sp before version", b"GET /  HTTP/1.1", RequestLineSpaces),
             ("space at the end", b"GET / HTTP/1.1 ", RequestLineSpaces),
             ("tab-sep", b"GET\t/\tHTTP/1.1", RequestLineSpaces),
             ("a tab for one", b"GET /\tHTTP/1.1", RequestLineSpaces),
@@ -377,11 +291,7 @@ mod tests {
         for (rule, line, reject) in cases {
             let input = [line, b"\r\nHost: a\r\n\r\n".as_slice()].concat();
             assert_eq!(parse(&input).err(), Some(*reject), "{rule}");
-            assert_eq!(
-                RequestHead::default().parse(&input),
-                Err(*reject),
-                "{rule}, without the scanner"
-            );
+            assert_eq!(RequestHead::default().parse(&input), Err(*reject), "{rule}, without the scanner");
         }
     }
 
@@ -398,35 +308,15 @@ mod tests {
             ("obs-text-name", b"Host: a\r\nX\xff: a\r\n", FieldName),
             ("name with a space", b"Host: a\r\nX Y: a\r\n", FieldName),
             ("obs-fold", b"Host: a\r\nX: a\r\n b\r\n", ObsFold),
-            (
-                "obs-fold with a tab",
-                b"Host: a\r\nX: a\r\n\tb: c\r\n",
-                ObsFold,
-            ),
+            ("obs-fold with a tab", b"Host: a\r\nX: a\r\n\tb: c\r\n", ObsFold),
             ("ws-first-header", b" X: a\r\nHost: a\r\n", LeadingSpace),
-            (
-                "te-sp-before-colon",
-                b"Host: a\r\nTransfer-Encoding : chunked\r\n",
-                SpaceBeforeColon,
-            ),
+            ("te-sp-before-colon", b"Host: a\r\nTransfer-Encoding : chunked\r\n", SpaceBeforeColon),
             ("tab before the colon", b"Host\t: a\r\n", SpaceBeforeColon),
             ("empty-name", b"Host: a\r\n: a\r\n", EmptyName),
             ("no-colon", b"Host: a\r\nBogus\r\n", MissingColon),
-            (
-                "te-underscore",
-                b"Host: a\r\nTransfer_Encoding: chunked\r\n",
-                UnderscoreName,
-            ),
-            (
-                "cl-underscore",
-                b"Host: a\r\ncontent_length: 2\r\n",
-                UnderscoreName,
-            ),
-            (
-                "key-underscore",
-                b"Host: a\r\nX-API_Key: 2\r\n",
-                UnderscoreName,
-            ),
+            ("te-underscore", b"Host: a\r\nTransfer_Encoding: chunked\r\n", UnderscoreName),
+            ("cl-underscore", b"Host: a\r\ncontent_length: 2\r\n", UnderscoreName),
+            ("key-underscore", b"Host: a\r\nX-API_Key: 2\r\n", UnderscoreName),
             ("no-host", b"X: a\r\n", MissingHost),
             ("two-hosts", b"Host: a\r\nHost: b\r\n", TwoHosts),
             ("two equal hosts", b"Host: a\r\nhost: a\r\n", TwoHosts),
@@ -441,30 +331,17 @@ mod tests {
             ("host-ipv6-open", b"Host: [::1\r\n", BadHost),
             ("host-ipv6-junk", b"Host: [::1]a:80\r\n", BadHost),
             ("hdr-count-1000", &b"X: a\r\n".repeat(1000), TooManyFields),
-            (
-                "101 fields",
-                &[b"Host: a\r\n".as_slice(), &b"X: a\r\n".repeat(100)].concat(),
-                TooManyFields,
-            ),
+            ("101 fields", &[b"Host: a\r\n".as_slice(), &b"X: a\r\n".repeat(100)].concat(), TooManyFields),
             (
                 "33 options",
-                &[
-                    b"Host: a\r\nConnection: ".as_slice(),
-                    &b",".repeat(32),
-                    b"\r\n",
-                ]
-                .concat(),
+                &[b"Host: a\r\nConnection: ".as_slice(), &b",".repeat(32), b"\r\n"].concat(),
                 ConnectionOptions,
             ),
         ];
         for (rule, fields, reject) in cases {
             let input = [b"GET / HTTP/1.1\r\n", *fields, b"\r\n"].concat();
             assert_eq!(parse(&input).err(), Some(*reject), "{rule}");
-            assert_eq!(
-                RequestHead::default().parse(&input),
-                Err(*reject),
-                "{rule}, without the scanner"
-            );
+            assert_eq!(RequestHead::default().parse(&input), Err(*reject), "{rule}, without the scanner");
         }
     }
 
@@ -473,27 +350,15 @@ mod tests {
         let hundred = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: a\r\n".repeat(99));
         let cases: &[(&str, &str)] = &[
             ("lead-crlf", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
-            (
-                "http10-ka without Host",
-                "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-            ),
+            ("http10-ka without Host", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
             ("100 fields", &hundred),
-            (
-                "IPv6",
-                "GET / HTTP/1.1\r\nHost: [::ffff:127.0.0.1]:8080\r\n\r\n",
-            ),
-            (
-                "a service's name",
-                "GET / HTTP/1.1\r\nHost: side_stream.svc\r\n\r\n",
-            ),
+            ("IPv6", "GET / HTTP/1.1\r\nHost: [::ffff:127.0.0.1]:8080\r\n\r\n"),
+            ("a service's name", "GET / HTTP/1.1\r\nHost: side_stream.svc\r\n\r\n"),
             (
                 "empty value, tabs, token bytes",
                 "GET / HTTP/1.1\r\nHost:\ta \t\r\nX:\r\n!#$%&'*+-.^_`|~09: \"\t\"\r\n\r\n",
             ),
-            (
-                "an underscore in a name of no meaning",
-                "GET / HTTP/1.1\r\nHost: a\r\nX_Trace_Id: 1\r\n\r\n",
-            ),
+            ("an underscore in a name of no meaning", "GET / HTTP/1.1\r\nHost: a\r\nX_Trace_Id: 1\r\n\r\n"),
         ];
         for (rule, input) in cases {
             assert!(parse(input.as_bytes()).is_ok(), "{rule}");
@@ -502,26 +367,13 @@ mod tests {
 
     #[test]
     fn fields_are_found_in_any_case_and_trimmed() {
-        let head =
-            parse(b"\r\nGET / HTTP/1.1\r\nHost: a\r\nX-Y:  1 \t\r\nx-y: 2\r\nEmpty:\r\n\r\n")
-                .unwrap();
+        let head = parse(b"\r\nGET / HTTP/1.1\r\nHost: a\r\nX-Y:  1 \t\r\nx-y: 2\r\nEmpty:\r\n\r\n").unwrap();
         assert_eq!(
-            (
-                text(head.get("x-Y")),
-                head.count("X-y"),
-                text(head.get("empty")),
-                text(head.get("x"))
-            ),
+            (text(head.get("x-Y")), head.count("X-y"), text(head.get("empty")), text(head.get("x"))),
             ("1", 2, "", "-")
         );
-        let fields: Vec<_> = head
-            .fields()
-            .map(|(name, value)| (text(Some(name)), text(Some(value))))
-            .collect();
-        assert_eq!(
-            fields,
-            [("Host", "a"), ("X-Y", "1"), ("x-y", "2"), ("Empty", "")]
-        );
+        let fields: Vec<_> = head.fields().map(|(name, value)| (text(Some(name)), text(Some(value)))).collect();
+        assert_eq!(fields, [("Host", "a"), ("X-Y", "1"), ("x-y", "2"), ("Empty", "")]);
     }
 
     #[test]
@@ -537,8 +389,7 @@ mod tests {
             ("1.0", "Connection: keep-alive, close\r\n", false),
         ];
         for (version, fields, keep) in cases {
-            let head = parse(format!("GET / HTTP/{version}\r\nHost: a\r\n{fields}\r\n").as_bytes())
-                .unwrap();
+            let head = parse(format!("GET / HTTP/{version}\r\nHost: a\r\n{fields}\r\n").as_bytes()).unwrap();
             assert_eq!(head.keep_alive(), keep, "{version} {fields}");
         }
     }
@@ -548,29 +399,12 @@ mod tests {
         let cases = [
             ("none", "1.1", "", Ok(false)),
             ("expect-100", "1.1", "Expect: 100-Continue\r\n", Ok(true)),
-            (
-                "ignored in HTTP/1.0",
-                "1.0",
-                "Expect: 100-continue\r\n",
-                Ok(false),
-            ),
-            (
-                "expect-unknown",
-                "1.1",
-                "Expect: 200-maybe\r\n",
-                Err(Reject::Expectation),
-            ),
-            (
-                "one of two",
-                "1.1",
-                "Expect: 100-continue\r\nExpect: x\r\n",
-                Err(Reject::Expectation),
-            ),
+            ("ignored in HTTP/1.0", "1.0", "Expect: 100-continue\r\n", Ok(false)),
+            ("expect-unknown", "1.1", "Expect: 200-maybe\r\n", Err(Reject::Expectation)),
+            ("one of two", "1.1", "Expect: 100-continue\r\nExpect: x\r\n", Err(Reject::Expectation)),
         ];
         for (rule, version, fields, want) in cases {
-            let head =
-                parse(format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\n").as_bytes())
-                    .unwrap();
+            let head = parse(format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\n").as_bytes()).unwrap();
             assert_eq!(head.expects_continue(), want, "{rule}");
         }
     }
@@ -579,38 +413,22 @@ mod tests {
     fn only_exactly_one_head_is_read() {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         for len in 0..head.len() {
-            assert!(
-                RequestHead::default().parse(&head[..len]).is_err(),
-                "{len} bytes"
-            );
+            assert!(RequestHead::default().parse(&head[..len]).is_err(), "{len} bytes");
         }
         let mut with_more = head.to_vec();
         with_more.extend_from_slice(b"G\r\n");
-        assert_eq!(
-            RequestHead::default().parse(&with_more),
-            Err(Reject::HeadIncomplete)
-        );
+        assert_eq!(RequestHead::default().parse(&with_more), Err(Reject::HeadIncomplete));
     }
 
     #[test]
     fn a_reused_head_allocates_nothing_and_forgets_everything() {
         let mut head = RequestHead::default();
-        head.parse(b"POST http://long.example?query HTTP/1.0\r\nHost: abc\r\nX: y\r\nZ: z\r\n\r\n")
-            .unwrap();
+        head.parse(b"POST http://long.example?query HTTP/1.0\r\nHost: abc\r\nX: y\r\nZ: z\r\n\r\n").unwrap();
         let memory = head.table.memory();
         head.parse(b"GET /a HTTP/1.1\r\nHost: b\r\n\r\n").unwrap();
         assert_eq!(head.table.memory(), memory);
-        assert_eq!(
-            (head.method_text(), head.fields().count(), head.authority()),
-            ("GET", 1, Some(b"b".as_slice()))
-        );
-        assert_eq!(
-            head.parse(b"GET /a HTTP/1.1\r\n\r\n"),
-            Err(Reject::MissingHost)
-        );
-        assert_eq!(
-            (head.target(), head.fields().count(), head.authority()),
-            (b"".as_slice(), 0, None)
-        );
+        assert_eq!((head.method_text(), head.fields().count(), head.authority()), ("GET", 1, Some(b"b".as_slice())));
+        assert_eq!(head.parse(b"GET /a HTTP/1.1\r\n\r\n"), Err(Reject::MissingHost));
+        assert_eq!((head.target(), head.fields().count(), head.authority()), (b"".as_slice(), 0, None));
     }
 }

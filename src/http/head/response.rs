@@ -160,15 +160,10 @@ fn status_line(line: &[u8]) -> Result<(Version, u16), BadResponse> {
     };
     let mut status = 0;
     for digit in digits {
-        let digit = char::from(*digit)
-            .to_digit(10)
-            .ok_or(BadResponse::StatusLine)?;
+        let digit = char::from(*digit).to_digit(10).ok_or(BadResponse::StatusLine)?;
         status = status * 10 + digit as u16; // three digits
     }
-    if phrase
-        .iter()
-        .any(|byte| byte.is_ascii_control() && *byte != b'\t')
-    {
+    if phrase.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return Err(BadResponse::StatusLine);
     }
     // RFC 9110 §15: a status is 100 to 599. Others would mean nothing to the client either.
@@ -221,32 +216,12 @@ mod tests {
             ("U7 099", b"HTTP/1.1 099 ", Err(BadResponse::Status)),
             ("U7 600", b"HTTP/1.1 600 ", Err(BadResponse::Status)),
             ("U7 999", b"HTTP/1.1 999 ", Err(BadResponse::Status)),
-            (
-                "four digits",
-                b"HTTP/1.1 2000 OK",
-                Err(BadResponse::StatusLine),
-            ),
-            (
-                "two digits",
-                b"HTTP/1.1 20 OK",
-                Err(BadResponse::StatusLine),
-            ),
+            ("four digits", b"HTTP/1.1 2000 OK", Err(BadResponse::StatusLine)),
+            ("two digits", b"HTTP/1.1 20 OK", Err(BadResponse::StatusLine)),
             ("a sign", b"HTTP/1.1 +20 OK", Err(BadResponse::StatusLine)),
-            (
-                "two spaces",
-                b"HTTP/1.1  200 OK",
-                Err(BadResponse::StatusLine),
-            ),
-            (
-                "NUL in the phrase",
-                b"HTTP/1.1 200 O\0K",
-                Err(BadResponse::StatusLine),
-            ),
-            (
-                "CR in the phrase",
-                b"HTTP/1.1 200 O\rK",
-                Err(BadResponse::StatusLine),
-            ),
+            ("two spaces", b"HTTP/1.1  200 OK", Err(BadResponse::StatusLine)),
+            ("NUL in the phrase", b"HTTP/1.1 200 O\0K", Err(BadResponse::StatusLine)),
+            ("CR in the phrase", b"HTTP/1.1 200 O\rK", Err(BadResponse::StatusLine)),
         ];
         for (rule, line, want) in cases {
             let got = parse(&[line, b"\r\nA: b\r\n\r\n".as_slice()].concat());
@@ -261,59 +236,29 @@ mod tests {
             ("two", b"A: b\r\nC: d\r\n", Ok(2)),
             ("obs-text", b"Openai-Organization: caf\xc3\xa9\r\n", Ok(1)),
             ("100", &b"A: b\r\n".repeat(100), Ok(100)),
-            (
-                "U17 1,000",
-                &b"A: b\r\n".repeat(1000),
-                Err(BadResponse::TooManyFields),
-            ),
-            (
-                "U17 32 KiB",
-                &[b"A: ".as_slice(), &[b'a'; 32_768], b"\r\n"].concat(),
-                Err(BadResponse::HeadTooLarge),
-            ),
+            ("U17 1,000", &b"A: b\r\n".repeat(1000), Err(BadResponse::TooManyFields)),
+            ("U17 32 KiB", &[b"A: ".as_slice(), &[b'a'; 32_768], b"\r\n"].concat(), Err(BadResponse::HeadTooLarge)),
             ("bare LF", b"A: b\nC: d\r\n", Err(BadResponse::LineEnd)),
             ("bare CR", b"A: b\rC: d\r\n", Err(BadResponse::LineEnd)),
             ("obs-fold", b"A: b\r\n c\r\n", Err(BadResponse::Field)),
-            (
-                "space before the colon",
-                b"A : b\r\n",
-                Err(BadResponse::Field),
-            ),
+            ("space before the colon", b"A : b\r\n", Err(BadResponse::Field)),
             ("NUL", b"A: \0\r\n", Err(BadResponse::Field)),
-            (
-                "two heads",
-                b"\r\nA: b\r\n",
-                Err(BadResponse::HeadIncomplete),
-            ),
+            ("two heads", b"\r\nA: b\r\n", Err(BadResponse::HeadIncomplete)),
         ];
         for (rule, fields, want) in cases {
             let got = parse(&[b"HTTP/1.1 200 OK\r\n", *fields, b"\r\n"].concat());
             assert_eq!(got.map(|head| head.fields().count()), *want, "{rule}");
         }
-        assert_eq!(
-            parse(b"HTTP/1.1 200 OK\r\nA: b\r\n").err(),
-            Some(BadResponse::HeadIncomplete)
-        );
-        assert_eq!(
-            parse(b"HTTP/1.1 200 OK\n\n").err(),
-            Some(BadResponse::LineEnd)
-        );
+        assert_eq!(parse(b"HTTP/1.1 200 OK\r\nA: b\r\n").err(), Some(BadResponse::HeadIncomplete));
+        assert_eq!(parse(b"HTTP/1.1 200 OK\n\n").err(), Some(BadResponse::LineEnd));
     }
 
     #[test]
     fn persistence_and_lookup() {
-        let head =
-            parse(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nretry-after: 7\r\n\r\n").unwrap();
+        let head = parse(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nretry-after: 7\r\n\r\n").unwrap();
         assert!(head.keep_alive());
-        assert_eq!(
-            (head.version(), head.get("Retry-After")),
-            (Version::Http10, Some(b"7".as_slice()))
-        );
+        assert_eq!((head.version(), head.get("Retry-After")), (Version::Http10, Some(b"7".as_slice())));
         assert!(!parse(b"HTTP/1.0 200 OK\r\n\r\n").unwrap().keep_alive());
-        assert!(
-            !parse(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-                .unwrap()
-                .keep_alive()
-        );
+        assert!(!parse(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap().keep_alive());
     }
 }

@@ -49,9 +49,7 @@ impl HeadScanner {
         loop {
             // The bound of what may be looked at: a first line that crosses its own has too long a target.
             let (bound, too_long) = match (kind, self.phase) {
-                (HeadKind::Request, Phase::FirstLine) => {
-                    (self.line + REQUEST_LINE_BYTES_MAX, Reject::TargetTooLong)
-                }
+                (HeadKind::Request, Phase::FirstLine) => (self.line + REQUEST_LINE_BYTES_MAX, Reject::TargetTooLong),
                 _ => (HEAD_BYTES_MAX, Reject::HeadTooLarge),
             };
             let window = buf.get(..bound).unwrap_or(buf);
@@ -141,27 +139,14 @@ mod tests {
         let line = |len: usize| [&long(len), b" HTTP/1.1\r\n".as_slice()].concat();
         let head = |len: usize| {
             let frame = b"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
-            [
-                b"GET / HTTP/1.1\r\nHost: a\r\nX: ".as_slice(),
-                &vec![b'a'; len - frame],
-                b"\r\n\r\n",
-            ]
-            .concat()
+            [b"GET / HTTP/1.1\r\nHost: a\r\nX: ".as_slice(), &vec![b'a'; len - frame], b"\r\n\r\n"].concat()
         };
         let cases: &[Case<'_>] = &[
             ("ok-get", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(27))),
-            (
-                "the next request is not looked at",
-                b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\n\n\x16",
-                Ok(Some(27)),
-            ),
+            ("the next request is not looked at", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\n\n\x16", Ok(Some(27))),
             ("nothing", b"", Ok(None)),
             ("not yet", b"GET / HTTP/1.1\r\nHost: a\r\n\r", Ok(None)),
-            (
-                "lead-crlf",
-                b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-                Ok(Some(29)),
-            ),
+            ("lead-crlf", b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(29))),
             ("lead-crlf alone", b"\r\n", Ok(None)),
             ("lead-crlf twice", b"\r\n\r", Err(LeadingLines)),
             ("lead-crlf-x1000", &b"\r\n".repeat(1000), Err(LeadingLines)),
@@ -177,22 +162,14 @@ mod tests {
             ("pipeline-bad-2nd", b"BAD\r\n", Err(MissingVersion)),
             ("lf-all", b"GET / HTTP/1.1\n", Err(BareLf)),
             ("lf-one-header", b"GET / HTTP/1.1\r\nHost: a\n", Err(BareLf)),
-            (
-                "lf as the empty line",
-                b"GET / HTTP/1.1\r\nHost: a\r\n\n",
-                Err(BareLf),
-            ),
+            ("lf as the empty line", b"GET / HTTP/1.1\r\nHost: a\r\n\n", Err(BareLf)),
             ("cr-in-value", b"GET / HTTP/1.1\r\nX: a\rb", Err(BareCr)),
             ("cr cr lf", b"GET / HTTP/1.1\r\r\n", Err(BareCr)),
             ("target of 8 KiB", &line(8192), Ok(None)),
             ("target of 8 KiB and 1", &line(8193), Err(TargetTooLong)),
             ("uri-64k, no line's end", &long(65_536), Err(TargetTooLong)),
             ("head of 32 KiB", &head(32 * 1024), Ok(Some(32 * 1024))),
-            (
-                "head of 32 KiB and 1",
-                &head(32 * 1024 + 1),
-                Err(HeadTooLarge),
-            ),
+            ("head of 32 KiB and 1", &head(32 * 1024 + 1), Err(HeadTooLarge)),
             ("hdr-64k", &head(65_536), Err(HeadTooLarge)),
         ];
         for (rule, input, want) in cases {
@@ -207,23 +184,11 @@ mod tests {
             ("no fields", b"HTTP/1.0 200\r\n\r\n", Ok(Some(16))),
             ("not yet", b"HTTP/1", Ok(None)),
             ("U6 ICY", b"ICY 200 OK\r\n", Err(Reject::NotHttp)),
-            (
-                "U6 HTTP/2 settings",
-                b"\x00\x00\x12\x04",
-                Err(Reject::NotHttp),
-            ),
+            ("U6 HTTP/2 settings", b"\x00\x00\x12\x04", Err(Reject::NotHttp)),
             ("U6 HTTP/2 in words", b"HTTP/2", Err(Reject::NotHttp)),
-            (
-                "an empty line first",
-                b"\r\nHTTP/1.1 200 OK\r\n\r\n",
-                Err(Reject::NotHttp),
-            ),
+            ("an empty line first", b"\r\nHTTP/1.1 200 OK\r\n\r\n", Err(Reject::NotHttp)),
             ("bare LF", b"HTTP/1.1 200 OK\n\n", Err(Reject::BareLf)),
-            (
-                "U17 1 MiB",
-                &[b"HTTP/1.1 200 ".as_slice(), &[b'a'; 1 << 20]].concat(),
-                Err(Reject::HeadTooLarge),
-            ),
+            ("U17 1 MiB", &[b"HTTP/1.1 200 ".as_slice(), &[b'a'; 1 << 20]].concat(), Err(Reject::HeadTooLarge)),
         ];
         for (rule, input, want) in cases {
             assert_eq!(scan(Response, input), *want, "{rule}");
@@ -232,23 +197,14 @@ mod tests {
 
     #[test]
     fn byte_by_byte_looks_at_no_byte_more_than_twice() {
-        let head = [
-            b"GET / HTTP/1.1\r\nHost: a\r\n".as_slice(),
-            &b"X: yyyyyyyyyyyy\r\n".repeat(90),
-            b"\r\n",
-        ]
-        .concat();
+        let head = [b"GET / HTTP/1.1\r\nHost: a\r\n".as_slice(), &b"X: yyyyyyyyyyyy\r\n".repeat(90), b"\r\n"].concat();
         let (mut scanner, mut looked_at, mut end) = (HeadScanner::default(), 0, None);
         for len in 1..=head.len() {
             looked_at += len - scanner.at;
             end = scanner.push(Request, &head[..len]).unwrap();
         }
         assert_eq!(end, Some(head.len()));
-        assert!(
-            looked_at <= 2 * head.len(),
-            "{looked_at} bytes looked at for {}",
-            head.len()
-        );
+        assert!(looked_at <= 2 * head.len(), "{looked_at} bytes looked at for {}", head.len());
     }
 
     #[test]

@@ -47,9 +47,7 @@ impl AsRef<FieldTable> for FieldTable {
 impl FieldTable {
     /// The fields in order: name as written, value without the white space around it.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields
-            .iter()
-            .map(|(name, value)| (self.slice(*name), self.slice(*value)))
+        self.fields.iter().map(|(name, value)| (self.slice(*name), self.slice(*value)))
     }
 
     /// The value of the first field of this name, in any case.
@@ -95,10 +93,7 @@ impl FieldTable {
     /// Where the retained memory is and how much: must not change once warm.
     #[cfg(test)]
     pub(super) fn memory(&self) -> [(usize, usize); 2] {
-        [
-            (self.text.as_ptr() as usize, self.text.capacity()),
-            (self.fields.as_ptr() as usize, self.fields.capacity()),
-        ]
+        [(self.text.as_ptr() as usize, self.text.capacity()), (self.fields.as_ptr() as usize, self.fields.capacity())]
     }
 
     pub(super) fn clear(&mut self) {
@@ -126,8 +121,7 @@ impl FieldTable {
             if behind.iter().find(|byte| !matches!(byte, b' ' | b'\t')) != Some(&b'\r') {
                 return Err(FieldFault::BareLf);
             }
-            self.fields
-                .push((Span::of(head, field.name.as_bytes()), value));
+            self.fields.push((Span::of(head, field.name.as_bytes()), value));
         }
         if !lines.ends_with(b"\r\n") {
             return Err(FieldFault::BareLf);
@@ -135,8 +129,7 @@ impl FieldTable {
         if self.all("connection").flat_map(list).count() > CONNECTION_OPTIONS_MAX {
             return Err(FieldFault::TooManyOptions);
         }
-        let names_fields =
-            connection_names(self).any(|name| !is_one_of(name, &["close", "keep-alive"]));
+        let names_fields = connection_names(self).any(|name| !is_one_of(name, &["close", "keep-alive"]));
         self.connection_names_fields = names_fields;
         Ok(())
     }
@@ -149,9 +142,7 @@ impl FieldTable {
     }
 
     pub(super) fn slice(&self, span: Span) -> &[u8] {
-        self.text
-            .get(usize::from(span.start)..usize::from(span.end))
-            .unwrap_or_default()
+        self.text.get(usize::from(span.start)..usize::from(span.end)).unwrap_or_default()
     }
 }
 
@@ -207,10 +198,7 @@ fn diagnose(lines: &[u8]) -> FieldFault {
             _ => {}
         }
         // RFC 9110 §5.5: NUL and other controls.
-        if value
-            .iter()
-            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
-        {
+        if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return FieldFault::Value;
         }
     }
