@@ -12,4 +12,5 @@
 pub mod http;
 pub mod json;
 pub mod limits;
+pub mod mock;
 pub mod sse;
