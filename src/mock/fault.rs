@@ -94,6 +94,23 @@ pub enum Framing {
     Head1Mib,
 }
 
+impl Framing {
+    /// How the body is framed: as asked, or as `usual` if what is asked concerns something else.
+    #[must_use]
+    pub fn of_body(self, usual: Self) -> Self {
+        match self {
+            Self::ExtraBytes
+            | Self::NoHeadEnd
+            | Self::Garbage
+            | Self::ContinueFlood
+            | Self::EarlyHints
+            | Self::Unsolicited101
+            | Self::Head1Mib => usual,
+            asked => asked,
+        }
+    }
+}
+
 /// What happens to the connection after an answer that left it usable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum After {
