@@ -4,9 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::ask::{Ask, Dialect};
+use super::ask::Ask;
 use super::encode::{hex16, json_escaped, put, splitmix};
 use super::fault::Part;
+use super::route::Dialect;
 use super::{chat, messages, misc, responses};
 
 /// Repeated as often as an answer is long. ASCII without anything JSON escapes, so a chunk may begin anywhere.
@@ -58,7 +59,13 @@ impl Script {
     /// The step after `step`.
     #[must_use]
     pub fn after(&self, step: Step) -> Option<Step> {
-        let open = |part| if self.ask.parts.get(part).is_some() { Step::Open(part) } else { Step::Finish };
+        let open = |part| {
+            if self.ask.parts.get(part).is_some() {
+                Step::Open(part)
+            } else {
+                Step::Finish
+            }
+        };
         Some(match step {
             Step::Start => open(0),
             Step::Open(part) => self.delta(part, 0),
@@ -71,7 +78,11 @@ impl Script {
     }
 
     fn delta(&self, part: usize, at: usize) -> Step {
-        if at < self.deltas(part) { Step::Delta(part, at) } else { Step::Close(part) }
+        if at < self.deltas(part) {
+            Step::Delta(part, at)
+        } else {
+            Step::Close(part)
+        }
     }
 
     /// Chunks of a part.
@@ -108,19 +119,31 @@ impl Script {
     /// The JSON object of a tool part's arguments, as it is.
     #[must_use]
     pub fn arguments(&self, part: usize) -> &[u8] {
-        self.ask.calls.get(self.tool_index(part)).map_or(b"{}", |call| &call.arguments)
+        self.ask
+            .calls
+            .get(self.tool_index(part))
+            .map_or(b"{}", |call| &call.arguments)
     }
 
     /// The name of a tool part's tool.
     #[must_use]
     pub fn tool(&self, part: usize) -> &[u8] {
-        self.ask.calls.get(self.tool_index(part)).map_or(b"mock_tool", |call| &call.name)
+        self.ask
+            .calls
+            .get(self.tool_index(part))
+            .map_or(b"mock_tool", |call| &call.name)
     }
 
     /// How many tool parts stand before this one.
     #[must_use]
     pub fn tool_index(&self, part: usize) -> usize {
-        self.ask.parts.as_slice().iter().take(part).filter(|&&kind| kind == Part::Tool).count()
+        self.ask
+            .parts
+            .as_slice()
+            .iter()
+            .take(part)
+            .filter(|&&kind| kind == Part::Tool)
+            .count()
     }
 
     /// Appends an identifier of this answer: a prefix, then 16 hex digits that depend on the request and on `place`.
@@ -135,7 +158,10 @@ impl Script {
     pub fn output_tokens(&self) -> (u64, u64) {
         let count = |only: Option<Part>| {
             let parts = self.ask.parts.as_slice().iter().enumerate();
-            parts.filter(|(_, kind)| only.is_none_or(|only| **kind == only)).map(|(part, _)| self.deltas(part) as u64).sum::<u64>()
+            parts
+                .filter(|(_, kind)| only.is_none_or(|only| **kind == only))
+                .map(|(part, _)| self.deltas(part) as u64)
+                .sum::<u64>()
         };
         (count(None).max(1), count(Some(Part::Thinking)))
     }
@@ -209,19 +235,33 @@ fn char_boundary(text: &[u8], at: usize) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::mock::ask::Call;
+    use crate::mock::call::Call;
     use crate::mock::fault::Parts;
 
     pub fn script(dialect: Dialect, parts: &[Part]) -> Script {
-        let mut ask = Ask { model: b"m-1".to_vec(), prompt_tokens: 7, ..Ask::default() };
+        let mut ask = Ask {
+            model: b"m-1".to_vec(),
+            prompt_tokens: 7,
+            ..Ask::default()
+        };
         ask.parts = Parts::default();
         for &part in parts {
             ask.parts.push(part);
             if part == Part::Tool {
-                ask.calls.push(Call { name: b"look_up".to_vec(), arguments: "{\"wort\":\"größer \\\"als\\\"\"}".into() });
+                ask.calls.push(Call {
+                    name: b"look_up".to_vec(),
+                    arguments: "{\"wort\":\"größer \\\"als\\\"\"}".into(),
+                });
             }
         }
-        Script { dialect, number: 1, created: 1_700_000_000, chunks: 3, bytes: 10, ask }
+        Script {
+            dialect,
+            number: 1,
+            created: 1_700_000_000,
+            chunks: 3,
+            bytes: 10,
+            ask,
+        }
     }
 
     /// Every frame of a stream, one string for each step.
@@ -240,8 +280,17 @@ pub(super) mod tests {
     pub fn events(script: &Script) -> Vec<simd_json::OwnedValue> {
         let wire = stream(script).concat();
         let frames: Vec<_> = wire.split_terminator("\n\n").collect();
-        let data = frames.iter().map(|frame| frame.lines().last().unwrap().strip_prefix("data: ").unwrap());
-        data.filter(|data| *data != "[DONE]").map(|data| simd_json::to_owned_value(&mut data.as_bytes().to_vec()).unwrap()).collect()
+        let data = frames.iter().map(|frame| {
+            frame
+                .lines()
+                .last()
+                .unwrap()
+                .strip_prefix("data: ")
+                .unwrap()
+        });
+        data.filter(|data| *data != "[DONE]")
+            .map(|data| simd_json::to_owned_value(&mut data.as_bytes().to_vec()).unwrap())
+            .collect()
     }
 
     pub fn parsed(write: impl FnOnce(&mut Vec<u8>)) -> simd_json::OwnedValue {
@@ -282,8 +331,20 @@ pub(super) mod tests {
             steps.push(step);
         }
         use Step::{Close, Delta, End, Finish, Open, Start, Usage};
-        let expected =
-            [Start, Open(0), Delta(0, 0), Close(0), Open(1), Delta(1, 0), Delta(1, 1), Delta(1, 2), Close(1), Finish, Usage, End];
+        let expected = [
+            Start,
+            Open(0),
+            Delta(0, 0),
+            Close(0),
+            Open(1),
+            Delta(1, 0),
+            Delta(1, 1),
+            Delta(1, 2),
+            Close(1),
+            Finish,
+            Usage,
+            End,
+        ];
         assert_eq!(steps, expected);
     }
 }

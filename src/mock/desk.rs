@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::Options;
 use super::answer::{self, Script, Step};
-use super::ask::{Ask, Dialect, Route};
+use super::ask::Ask;
 use super::encode::{FNV_START, fnv};
 use super::fault::{Controls, Fault, Framing, Reply};
 use super::misc;
 use super::request::{BodyLength, Head};
+use super::route::{Dialect, Route};
 use super::wire::{Coding, Source};
 
 /// Writes of a blocking body that has to be sent in pieces.
@@ -64,7 +65,14 @@ impl Desk {
         Self {
             body: Vec::new(),
             whole: Vec::new(),
-            script: Script { dialect, number, created, chunks, bytes, ask: Ask::default() },
+            script: Script {
+                dialect,
+                number,
+                created,
+                chunks,
+                bytes,
+                ask: Ask::default(),
+            },
             received: (0, FNV_START),
             parser: simd_json::Buffers::new(0),
         }
@@ -92,7 +100,13 @@ impl Desk {
     }
 
     /// Decides about a request; `text` is its head.
-    pub fn answer(&mut self, head: &Head, route: Route<'_>, text: &[u8], options: &Options) -> Result<Answer, Refusal> {
+    pub fn answer(
+        &mut self,
+        head: &Head,
+        route: Route<'_>,
+        text: &[u8],
+        options: &Options,
+    ) -> Result<Answer, Refusal> {
         let controls = &head.controls;
         if let Some(status) = told_to_fail(controls) {
             return Err((status, format!("The mock was told to answer {status}.")));
@@ -102,7 +116,10 @@ impl Desk {
         self.script.chunks = controls.chunks.unwrap_or(options.chunks);
         self.script.bytes = controls.bytes.unwrap_or(options.bytes);
         let mut answer = Answer {
-            status: controls.status.filter(|&status| status < 400).unwrap_or(200),
+            status: controls
+                .status
+                .filter(|&status| status < 400)
+                .unwrap_or(200),
             ttft: controls.ttft.unwrap_or_default(),
             gap: controls.gap.unwrap_or_default(),
             ..self.whole_answer(200)
@@ -110,7 +127,9 @@ impl Desk {
         let generated = matches!(route, Route::Generate(_));
         let source = match &controls.seq {
             Some(stream) => Some(Source::Counted(0, stream.clone())),
-            None if generated && self.script.ask.stream => Some(Source::Steps(Some(Step::Start), 0)),
+            None if generated && self.script.ask.stream => {
+                Some(Source::Steps(Some(Step::Start), 0))
+            }
             None => None,
         };
         if generated || source.is_some() {
@@ -118,7 +137,12 @@ impl Desk {
         }
         if let Some(source) = source {
             answer.gap = controls.gap.unwrap_or(options.gap);
-            return Ok(Answer { source, content_type: EVENTS, framing: Framing::Chunked, ..answer });
+            return Ok(Answer {
+                source,
+                content_type: EVENTS,
+                framing: Framing::Chunked,
+                ..answer
+            });
         }
         self.write_whole(&mut answer, head, route, text)?;
         if let Source::Whole(_, step) = &mut answer.source
@@ -133,12 +157,21 @@ impl Desk {
     pub fn refuse(&mut self, dialect: Dialect, status: u16, message: &str) -> Answer {
         self.script.dialect = dialect;
         self.whole.clear();
-        answer::error_body(dialect, status, message, self.script.number, &mut self.whole);
+        answer::error_body(
+            dialect,
+            status,
+            message,
+            self.script.number,
+            &mut self.whole,
+        );
         self.whole_answer(status)
     }
 
     fn read_ask(&mut self, route: Route<'_>, controls: &Controls) -> Result<(), Refusal> {
-        if !matches!(route, Route::Generate(_) | Route::Embeddings | Route::CountTokens) {
+        if !matches!(
+            route,
+            Route::Generate(_) | Route::Embeddings | Route::CountTokens
+        ) {
             return Ok(());
         }
         if controls.reply == Reply::Early {
@@ -146,7 +179,8 @@ impl Desk {
             return Ok(());
         }
         let ask = &mut self.script.ask;
-        ask.read(route, &mut self.body, controls, &mut self.parser).map_err(|message| (400, message))
+        ask.read(route, &mut self.body, controls, &mut self.parser)
+            .map_err(|message| (400, message))
     }
 
     fn whole_answer(&self, status: u16) -> Answer {
@@ -161,7 +195,13 @@ impl Desk {
         }
     }
 
-    fn write_whole(&mut self, answer: &mut Answer, head: &Head, route: Route<'_>, text: &[u8]) -> Result<(), Refusal> {
+    fn write_whole(
+        &mut self,
+        answer: &mut Answer,
+        head: &Head,
+        route: Route<'_>,
+        text: &[u8],
+    ) -> Result<(), Refusal> {
         let out = &mut self.whole;
         match route {
             Route::Generate(_) => self.script.body(out),
@@ -174,13 +214,25 @@ impl Desk {
             // The counters belong to the shell, which has written them.
             Route::Stats => {}
             Route::Blob(query) => {
-                let blob = misc::Blob::from_query(query).ok_or((400, "/v1/blob?bytes=N&seed=S".to_owned()))?;
+                let blob = misc::Blob::from_query(query)
+                    .ok_or((400, "/v1/blob?bytes=N&seed=S".to_owned()))?;
                 answer.content_type = BYTES;
-                answer.framing = if blob.chunked { Framing::Chunked } else { Framing::Length };
+                answer.framing = if blob.chunked {
+                    Framing::Chunked
+                } else {
+                    Framing::Length
+                };
                 answer.source = Source::Blob(blob);
             }
-            Route::WrongMethod => return Err((405, "Not allowed to use this method on this path.".into())),
-            Route::Unknown => return Err((404, "Unknown request URL. Please check the URL for typos.".into())),
+            Route::WrongMethod => {
+                return Err((405, "Not allowed to use this method on this path.".into()));
+            }
+            Route::Unknown => {
+                return Err((
+                    404,
+                    "Unknown request URL. Please check the URL for typos.".into(),
+                ));
+            }
         }
         Ok(())
     }
@@ -211,6 +263,8 @@ fn told_to_fail(controls: &Controls) -> Option<u16> {
 }
 
 fn is_sent_in_pieces(controls: &Controls) -> bool {
-    let chunked = controls.framing.is_some_and(|framing| Coding::of(framing) != Coding::Raw);
+    let chunked = controls
+        .framing
+        .is_some_and(|framing| Coding::of(framing) != Coding::Raw);
     chunked || controls.fault.is_some() || controls.gap.is_some()
 }

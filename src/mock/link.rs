@@ -25,10 +25,17 @@ pub struct Inbox {
 
 impl Inbox {
     /// Reads until the peer ends. To be polled by [`both`], which needs no wakers between the halves.
-    pub async fn pump(&self, mut from: impl AsyncReadRent) {
+    pub async fn pump(&self, from: &mut impl AsyncReadRent) {
         let mut buffer = Vec::with_capacity(READ_BYTES);
         loop {
-            poll_fn(|_| if self.is_full() { Poll::Pending } else { Poll::Ready(()) }).await;
+            poll_fn(|_| {
+                if self.is_full() {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
             let (read, filled) = from.read(buffer).await;
             buffer = filled;
             if !matches!(read, Ok(1..)) {
@@ -54,7 +61,14 @@ impl Inbox {
 
     /// Waits for bytes and adds them to `to`. False: there will be none.
     pub async fn take(&self, to: &mut Vec<u8>) -> bool {
-        poll_fn(|_| if self.data.borrow().is_empty() && !self.ended() { Poll::Pending } else { Poll::Ready(()) }).await;
+        poll_fn(|_| {
+            if self.data.borrow().is_empty() && !self.ended() {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
         let mut data = self.data.borrow_mut();
         if data.is_empty() {
             return false;
@@ -70,7 +84,14 @@ impl Inbox {
 
     /// Waits until the peer is gone.
     pub async fn gone(&self) {
-        poll_fn(|_| if self.ended() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| {
+            if self.ended() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     fn is_full(&self) -> bool {
@@ -79,7 +100,11 @@ impl Inbox {
 }
 
 /// Runs the pump and the talk of a connection in one task, until the talk is over.
-pub async fn both(inbox: &Inbox, pump: impl Future<Output = ()>, talk: impl Future<Output = ()>) {
+pub async fn both<T>(
+    inbox: &Inbox,
+    pump: impl Future<Output = ()>,
+    talk: impl Future<Output = T>,
+) -> T {
     let (mut pump, mut talk) = (pin!(pump), pin!(talk));
     let mut pumping = true;
     poll_fn(move |context| {
@@ -88,11 +113,12 @@ pub async fn both(inbox: &Inbox, pump: impl Future<Output = ()>, talk: impl Futu
         let was_full = inbox.is_full();
         let talked = talk.as_mut().poll(context);
         if talked.is_pending() && pumping && was_full && !inbox.is_full() {
-            pumping = pump.as_mut().poll(context).is_pending();
+            // The pump may read on, but nothing else would have it polled. Its turn comes after the other tasks'.
+            context.waker().wake_by_ref();
         }
         talked
     })
-    .await;
+    .await
 }
 
 /// Waits for `first` at most so long. `None`: the time is over. Only for futures that own no operation.

@@ -30,7 +30,14 @@ pub fn body(script: &Script, out: &mut Vec<u8>) {
             }
         }
     }
-    put(out, &[b"],\"stop_reason\":\"", stop_reason(script), b"\",\"stop_sequence\":null,\"usage\":"]);
+    put(
+        out,
+        &[
+            b"],\"stop_reason\":\"",
+            stop_reason(script),
+            b"\",\"stop_sequence\":null,\"usage\":",
+        ],
+    );
     usage(script, script.output_tokens().0, out);
     put(out, &[b"}"]);
 }
@@ -39,9 +46,15 @@ pub fn body(script: &Script, out: &mut Vec<u8>) {
 pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
     match step {
         Step::Start => {
-            put(out, &[b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":"]);
+            put(
+                out,
+                &[b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":"],
+            );
             message_head(script, out);
-            put(out, &[b"],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":"]);
+            put(
+                out,
+                &[b"],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":"],
+            );
             usage(script, 1, out);
             put(out, &[b"}}\n\n"]);
         }
@@ -49,7 +62,10 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
             event(b"content_block_start", part, out);
             put(out, &[b",\"content_block\":{"]);
             match script.ask.parts.get(part) {
-                Some(Part::Thinking) => put(out, &[b"\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n"]),
+                Some(Part::Thinking) => put(
+                    out,
+                    &[b"\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n"],
+                ),
                 Some(Part::Tool) => {
                     tool_use(script, part, out);
                     put(out, &[b"{}}}\n\n"]);
@@ -63,18 +79,24 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
         Step::Delta(part, at) => {
             event(b"content_block_delta", part, out);
             put(out, &[b",\"delta\":{\"type\":\""]);
-            put(out, &[match script.ask.parts.get(part) {
-                Some(Part::Thinking) => b"thinking_delta\",\"thinking\":\"",
-                Some(Part::Tool) => b"input_json_delta\",\"partial_json\":\"",
-                _ => b"text_delta\",\"text\":\"",
-            }]);
+            put(
+                out,
+                &[match script.ask.parts.get(part) {
+                    Some(Part::Thinking) => b"thinking_delta\",\"thinking\":\"",
+                    Some(Part::Tool) => b"input_json_delta\",\"partial_json\":\"",
+                    _ => b"text_delta\",\"text\":\"",
+                }],
+            );
             script.chunk(part, at, out);
             put(out, &[b"\"}}\n\n"]);
         }
         Step::Close(part) => {
             if script.ask.parts.get(part) == Some(Part::Thinking) {
                 event(b"content_block_delta", part, out);
-                put(out, &[b",\"delta\":{\"type\":\"signature_delta\",\"signature\":\""]);
+                put(
+                    out,
+                    &[b",\"delta\":{\"type\":\"signature_delta\",\"signature\":\""],
+                );
                 signature(script, part, out);
                 put(out, &[b"\"}}\n\n"]);
             }
@@ -88,13 +110,25 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
             put(out, &[b"}\n\n"]);
         }
         Step::Usage => {}
-        Step::End => put(out, &[b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"]),
+        Step::End => put(
+            out,
+            &[b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"],
+        ),
     }
 }
 
 /// An event with an index, without the closing brace.
 fn event(name: &[u8], index: usize, out: &mut Vec<u8>) {
-    put(out, &[b"event: ", name, b"\ndata: {\"type\":\"", name, b"\",\"index\":"]);
+    put(
+        out,
+        &[
+            b"event: ",
+            name,
+            b"\ndata: {\"type\":\"",
+            name,
+            b"\",\"index\":",
+        ],
+    );
     decimal(out, index as u64);
 }
 
@@ -102,7 +136,10 @@ fn event(name: &[u8], index: usize, out: &mut Vec<u8>) {
 fn message_head(script: &Script, out: &mut Vec<u8>) {
     put(out, &[b"{\"id\":\""]);
     script.id(b"msg_01", 0, out);
-    put(out, &[b"\",\"type\":\"message\",\"role\":\"assistant\",\"model\":"]);
+    put(
+        out,
+        &[b"\",\"type\":\"message\",\"role\":\"assistant\",\"model\":"],
+    );
     json_string(out, &script.ask.model);
     put(out, &[b",\"content\":["]);
 }
@@ -122,20 +159,34 @@ fn signature(script: &Script, part: usize, out: &mut Vec<u8>) {
 }
 
 fn stop_reason(script: &Script) -> &'static [u8] {
-    if script.ask.parts.has(Part::Tool) { b"tool_use" } else { b"end_turn" }
+    if script.ask.parts.has(Part::Tool) {
+        b"tool_use"
+    } else {
+        b"end_turn"
+    }
 }
 
 fn usage(script: &Script, output: u64, out: &mut Vec<u8>) {
     put(out, &[b"{\"input_tokens\":"]);
     decimal(out, script.ask.prompt_tokens);
-    put(out, &[b",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":"]);
+    put(
+        out,
+        &[b",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":"],
+    );
     decimal(out, output);
     put(out, &[b",\"service_tier\":\"standard\"}"]);
 }
 
 /// Appends an error body. It names the same request id as the head.
 pub fn error(status: u16, message: &str, number: u64, out: &mut Vec<u8>) {
-    put(out, &[b"{\"type\":\"error\",\"error\":{\"type\":\"", class(status).as_bytes(), b"\",\"message\":"]);
+    put(
+        out,
+        &[
+            b"{\"type\":\"error\",\"error\":{\"type\":\"",
+            class(status).as_bytes(),
+            b"\",\"message\":",
+        ],
+    );
     json_string(out, message.as_bytes());
     put(out, &[b"},\"request_id\":\"req_"]);
     hex16(out, number);
@@ -164,7 +215,7 @@ pub fn class(status: u16) -> &'static str {
 mod tests {
     use super::*;
     use crate::mock::answer::tests::{events, parsed, script, stream};
-    use crate::mock::ask::Dialect;
+    use crate::mock::route::Dialect;
     use simd_json::prelude::*;
 
     #[test]
@@ -173,15 +224,36 @@ mod tests {
         let wire = stream(&script).concat();
         let mut names = Vec::new();
         for (frame, event) in wire.split_terminator("\n\n").zip(events(&script)) {
-            let name = frame.lines().next().unwrap().strip_prefix("event: ").unwrap().to_owned();
+            let name = frame
+                .lines()
+                .next()
+                .unwrap()
+                .strip_prefix("event: ")
+                .unwrap()
+                .to_owned();
             assert_eq!(event["type"].as_str(), Some(name.as_str()));
             names.push(name);
         }
         names.dedup();
-        let (start, delta, stop) = ("content_block_start", "content_block_delta", "content_block_stop");
+        let (start, delta, stop) = (
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+        );
         assert_eq!(
             names,
-            ["message_start", start, "ping", delta, stop, start, delta, stop, "message_delta", "message_stop"]
+            [
+                "message_start",
+                start,
+                "ping",
+                delta,
+                stop,
+                start,
+                delta,
+                stop,
+                "message_delta",
+                "message_stop"
+            ]
         );
     }
 
@@ -191,9 +263,15 @@ mod tests {
         let body = parsed(|out| super::body(&script, out));
         let mut texts = [String::new(), String::new(), String::new()];
         let mut signed = None;
-        for event in events(&script).iter().filter(|event| event["type"] == "content_block_delta") {
+        for event in events(&script)
+            .iter()
+            .filter(|event| event["type"] == "content_block_delta")
+        {
             let delta = &event["delta"];
-            let text = ["thinking", "text", "partial_json"].iter().find_map(|name| delta.get(*name)).and_then(|text| text.as_str());
+            let text = ["thinking", "text", "partial_json"]
+                .iter()
+                .find_map(|name| delta.get(*name))
+                .and_then(|text| text.as_str());
             texts[event["index"].as_usize().unwrap()].push_str(text.unwrap_or_default());
             signed = delta.get("signature").cloned().or(signed);
         }
@@ -201,7 +279,10 @@ mod tests {
         assert_eq!(content[0]["thinking"].as_str(), Some(texts[0].as_str()));
         assert_eq!(Some(&content[0]["signature"]), signed.as_ref());
         assert_eq!(content[1]["text"].as_str(), Some(texts[1].as_str()));
-        assert_eq!(content[2]["input"], simd_json::to_owned_value(&mut texts[2].clone().into_bytes()).unwrap());
+        assert_eq!(
+            content[2]["input"],
+            simd_json::to_owned_value(&mut texts[2].clone().into_bytes()).unwrap()
+        );
         assert_eq!(body["stop_reason"], "tool_use");
     }
 
@@ -218,7 +299,11 @@ mod tests {
             (529, "overloaded_error"),
         ] {
             let body = parsed(|out| error(status, "no", 0x1f, out));
-            assert_eq!((body["type"].as_str(), body["error"]["type"].as_str()), (Some("error"), Some(kind)), "{status}");
+            assert_eq!(
+                (body["type"].as_str(), body["error"]["type"].as_str()),
+                (Some("error"), Some(kind)),
+                "{status}"
+            );
             assert_eq!(body["request_id"], "req_000000000000001f");
         }
     }

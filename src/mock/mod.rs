@@ -5,7 +5,8 @@
 //!
 //! # Rooms
 //!
-//! Pure: [`request`] reads heads and bodies, [`fault`] the control headers, [`ask`] what a body asks for; [`desk`] decides,
+//! Pure: [`request`] reads heads and bodies, [`fault`] the control headers, [`route`] the path, [`ask`] what a body asks
+//! for, [`call`] makes up the arguments of tools; [`desk`] decides,
 //! [`answer`] is the script of an answer, which [`chat`], [`messages`], [`responses`] and [`misc`] put into words; [`wire`] frames it;
 //! [`encode`] has the small encodings. With sockets: [`serve()`] accepts, `talk` answers, `link` reads and waits.
 //!
@@ -53,10 +54,19 @@
 //! A write is one chunk of the stream, or an event beside the chunks (start, stop, usage …); the head counts as none. A
 //! blocking body is one write, unless a header of this table needs several: then it is eight.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 pub mod answer;
 pub mod ask;
+pub mod call;
 pub mod chat;
 pub mod desk;
 pub mod encode;
@@ -66,6 +76,7 @@ pub mod messages;
 pub mod misc;
 pub mod request;
 pub mod responses;
+pub mod route;
 mod serve;
 mod talk;
 pub mod wire;

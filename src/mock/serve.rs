@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::encode::{decimal, put};
 use super::link::{Inbox, both};
-use super::talk::Talk;
+use super::talk::{End, Talk};
 use super::{Options, wire};
 
 /// Pause after an accept that failed for want of something, usually descriptors.
@@ -56,7 +56,11 @@ pub struct Shared {
 impl Shared {
     fn new(options: Rc<Options>) -> Self {
         let replay_closes = options.replay.as_deref().is_some_and(wire::replay_closes);
-        Self { options, replay_closes, stats: Stats::default() }
+        Self {
+            options,
+            replay_closes,
+            stats: Stats::default(),
+        }
     }
 }
 
@@ -121,8 +125,13 @@ async fn talk(stream: TcpStream, shared: Rc<Shared>) -> io::Result<()> {
     // On io_uring a non-blocking socket fails where it should wait.
     stream.set_nonblocking(monoio::utils::is_legacy())?;
     let handle = stream.try_clone()?;
-    let (reader, writer) = monoio::net::TcpStream::from_std(stream)?.into_split();
+    let (mut reader, mut writer) = monoio::net::TcpStream::from_std(stream)?.into_split();
     let inbox = Inbox::default();
-    both(&inbox, inbox.pump(reader), Talk::new(&inbox, writer, handle, shared).run()).await;
+    let talk = Talk::new(&inbox, &mut writer, &handle, shared).run();
+    if both(&inbox, inbox.pump(&mut reader), talk).await == End::Reset {
+        socket2::SockRef::from(&handle).set_linger(Some(Duration::ZERO))?;
+        // A writing half that is dropped alone sends a FIN, and the peer would see that before the reset.
+        drop(reader.reunite(writer));
+    }
     Ok(())
 }
