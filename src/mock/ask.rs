@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 use simd_json::{Buffers, prelude::*, tape::Value};
 
@@ -12,6 +14,17 @@ use super::call::{Call, arguments, function, tool_name};
 use super::fault::{Controls, Part, Parts};
 use super::route::{Dialect, Route};
 
+/// Members that ask for more than plain text.
+static DOUBTS: LazyLock<[memmem::Finder<'static>; 5]> = LazyLock::new(|| {
+    [
+        "\"tools\"",
+        "\"thinking\"",
+        "\"reasoning",
+        "\"stream_options\"",
+        "\"functions\"",
+    ]
+    .map(memmem::Finder::new)
+});
 /// Bytes per token in the mock's usage numbers.
 const BYTES_PER_TOKEN: usize = 4;
 /// Embeddings of one request, as at OpenAI.
@@ -78,16 +91,8 @@ impl Ask {
     /// Tries to do without a parser. False: unsure. In JSON text a quoted name can stand only where a string stands:
     /// inside a string its quotes would be escaped.
     fn peek(&mut self, body: &[u8]) -> bool {
-        for doubt in [
-            &b"\"tools\""[..],
-            b"\"thinking\"",
-            b"\"reasoning",
-            b"\"stream_options\"",
-            b"\"functions\"",
-        ] {
-            if memmem::find(body, doubt).is_some() {
-                return false;
-            }
+        if DOUBTS.iter().any(|doubt| doubt.find(body).is_some()) {
+            return false;
         }
         let whole = body.trim_ascii();
         if !whole.starts_with(b"{") || !whole.ends_with(b"}") {

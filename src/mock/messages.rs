@@ -90,19 +90,7 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
             script.chunk(part, at, out);
             put(out, &[b"\"}}\n\n"]);
         }
-        Step::Close(part) => {
-            if script.ask.parts.get(part) == Some(Part::Thinking) {
-                event(b"content_block_delta", part, out);
-                put(
-                    out,
-                    &[b",\"delta\":{\"type\":\"signature_delta\",\"signature\":\""],
-                );
-                signature(script, part, out);
-                put(out, &[b"\"}}\n\n"]);
-            }
-            event(b"content_block_stop", part, out);
-            put(out, &[b"}\n\n"]);
-        }
+        Step::Close(part) => close(script, part, out),
         Step::Finish => {
             put(out, &[b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"", stop_reason(script)]);
             put(out, &[b"\",\"stop_sequence\":null},\"usage\":"]);
@@ -115,6 +103,21 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
             &[b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"],
         ),
     }
+}
+
+/// The end of a block, after its signature if it has one.
+fn close(script: &Script, part: usize, out: &mut Vec<u8>) {
+    if script.ask.parts.get(part) == Some(Part::Thinking) {
+        event(b"content_block_delta", part, out);
+        put(
+            out,
+            &[b",\"delta\":{\"type\":\"signature_delta\",\"signature\":\""],
+        );
+        signature(script, part, out);
+        put(out, &[b"\"}}\n\n"]);
+    }
+    event(b"content_block_stop", part, out);
+    put(out, &[b"}\n\n"]);
 }
 
 /// An event with an index, without the closing brace.
