@@ -2,10 +2,15 @@
 //!
 //! Exit codes: 0 success, 1 failure while running, 2 a configuration or command line that must be mended.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
-use sidestream::run;
+use clap::{Args, Parser, Subcommand};
+use sidestream::config::DriverChoice;
+use sidestream::config::value;
+use sidestream::mock::Options;
+use sidestream::{demo, run};
 
 #[derive(Parser)]
 #[command(name = "sidestream", version, about = "A small sidecar that carries an application's LLM traffic")]
@@ -22,6 +27,35 @@ enum Command {
     Check,
     /// Ask the running instance whether it is ready
     Health,
+    /// Stream answers through an embedded provider: no key, no network
+    Demo,
+    /// Run the embedded provider alone, for tests and benchmarks
+    Mock(Mock),
+}
+
+#[derive(Args)]
+struct Mock {
+    /// Address to listen on; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    listen: String,
+    /// Milliseconds to the first event of a stream, or to a blocking answer
+    #[arg(long, default_value_t = 0)]
+    ttft_ms: u64,
+    /// Milliseconds between two chunks
+    #[arg(long, default_value_t = 0)]
+    gap_ms: u64,
+    /// Chunks of text in an answer
+    #[arg(long, default_value_t = 50)]
+    chunks: usize,
+    /// Bytes of a chunk
+    #[arg(long, default_value_t = 20)]
+    bytes: usize,
+    /// Answer every request with the literal bytes of this file, head included
+    #[arg(long)]
+    replay: Option<PathBuf>,
+    /// auto, io_uring or epoll
+    #[arg(long, default_value = "auto", value_parser = value::driver)]
+    driver: DriverChoice,
 }
 
 fn main() -> ExitCode {
@@ -29,5 +63,26 @@ fn main() -> ExitCode {
         Command::Run => run::run(std::env::vars()),
         Command::Check => run::check(std::env::vars()),
         Command::Health => run::health(std::env::vars()),
+        Command::Demo => demo::run(),
+        Command::Mock(mock) => start_mock(mock),
     }
+}
+
+fn start_mock(mock: Mock) -> ExitCode {
+    let replay = match mock.replay.as_ref().map(std::fs::read).transpose() {
+        Ok(replay) => replay,
+        Err(error) => {
+            eprintln!("sidestream: --replay: {error}");
+            return ExitCode::from(run::UNUSABLE);
+        }
+    };
+    let options = Options {
+        listen: mock.listen,
+        ttft: Duration::from_millis(mock.ttft_ms),
+        gap: Duration::from_millis(mock.gap_ms),
+        chunks: mock.chunks,
+        bytes: mock.bytes,
+        replay,
+    };
+    run::mock(options, mock.driver)
 }

@@ -1,15 +1,19 @@
-//! What the commands `run`, `check` and `health` do, from an environment to an exit code.
+//! What the commands `run`, `check`, `health` and `mock` do, from an environment to an exit code.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Base, Config, Listen, Problem, Workers};
+use crate::config::{Base, Config, DriverChoice, Listen, Problem, Workers};
+use crate::mock::{self, Options};
+use crate::net::driver::Driver;
 use crate::net::listener::{self, Bound};
 use crate::proxy::connection::Door;
 use crate::proxy::world::{Addresses, Budget, Shared};
@@ -17,7 +21,7 @@ use crate::telemetry::log::{Level, Log};
 use crate::worker::{self, Order, Worker};
 
 /// A configuration or command line that must be mended.
-const UNUSABLE: u8 = 2;
+pub const UNUSABLE: u8 = 2;
 
 /// Runs the proxy until a signal ends it.
 pub fn run(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
@@ -39,15 +43,29 @@ pub fn run(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
     }
 }
 
-/// The workers, and how long they may take to end.
-struct Running {
+/// A running sidestream.
+pub struct Running {
+    /// The client addresses, with real ports.
+    pub addresses: Vec<String>,
+    /// The admin address, or `off`.
+    pub admin: String,
     workers: Vec<Worker>,
     shared: Arc<Shared>,
-    sockets: Vec<std::path::PathBuf>,
+    sockets: Vec<PathBuf>,
+}
+
+impl Running {
+    /// The driver's name.
+    pub fn driver(&self) -> &'static str {
+        self.shared.driver.name
+    }
 }
 
 /// Binds, resolves, starts the workers and says so in one line.
-fn start(config: Config, log: &Log) -> Result<Running, Problem> {
+///
+/// # Errors
+/// The one thing that this machine refuses, by the variable that asks for it.
+pub fn start(config: Config, log: &Log) -> Result<Running, Problem> {
     let count = match config.workers {
         Workers::Count(count) => count,
         Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
@@ -102,7 +120,7 @@ fn start(config: Config, log: &Log) -> Result<Running, Problem> {
             ("providers", &shared.config.provider.name),
         ],
     );
-    Ok(Running { workers, shared, sockets })
+    Ok(Running { addresses, admin, workers, shared, sockets })
 }
 
 fn bind(variable: &str, listen: &Listen, workers: usize) -> Result<Vec<Bound>, Problem> {
@@ -137,7 +155,7 @@ fn refuse(problems: &[Problem]) -> ExitCode {
 
 /// Waits for a signal, then drains: a second signal ends the grace at once.
 fn until_signalled(running: Running, log: &Log) -> ExitCode {
-    let Running { mut workers, shared, sockets } = running;
+    let Running { mut workers, shared, sockets, .. } = running;
     let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => {
@@ -184,6 +202,28 @@ pub fn check(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
     match Config::read(environment) {
         Ok(_) => ExitCode::SUCCESS,
         Err(problems) => refuse(&problems),
+    }
+}
+
+/// Runs the mock provider until a signal ends it.
+pub fn mock(options: Options, choice: DriverChoice) -> ExitCode {
+    let log = Log::start(Level::Info);
+    let begun = TcpListener::bind(&options.listen).and_then(|listener| {
+        let listening = listener.local_addr()?.to_string();
+        let (mut driver, chosen) = Driver::build(choice)?;
+        log.say(
+            Level::Info,
+            "mock started",
+            &[("listening", &listening), ("driver", chosen.name), ("why", &chosen.why)],
+        );
+        driver.block_on(mock::serve(listener, Rc::new(options)))
+    });
+    match begun {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "sidestream: the mock cannot run: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

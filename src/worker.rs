@@ -99,6 +99,7 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
             listener.accept_until(crowd.draining(), |stream| welcome(&world, &crowd, stream, door)).await;
         }));
     }
+    orders.set_nonblocking(monoio::utils::is_legacy())?;
     let mut orders = monoio::net::UnixStream::from_std(orders)?;
     loop {
         let (read, buffer) = orders.read(vec![0_u8; 1]).await;

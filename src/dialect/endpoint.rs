@@ -20,7 +20,7 @@ pub enum Endpoint<'a> {
         /// The path below the version, as sent: `files/file-1/content`.
         path: &'a str,
     },
-    /// `/`: answered here; clients probe it before they send anything.
+    /// `/` and `*`: answered here; clients probe them before they send anything.
     Root,
     /// A path we never forward.
     Unknown,
@@ -40,7 +40,7 @@ const JSON_PATHS: [(&str, Dialect); 6] = [
 /// doubled, as wrong base URLs produce them.
 pub fn of(head: &RequestHead) -> Endpoint<'_> {
     let Ok(path) = std::str::from_utf8(head.path()) else { return Endpoint::Unknown };
-    if path == "/" {
+    if path == "/" || head.is_asterisk() {
         return Endpoint::Root;
     }
     let (versioned, path) = below_version(path);
@@ -137,6 +137,7 @@ mod tests {
             ("GET", "/v1/files/a%20b/content", "other chat files/a%20b/content"),
             ("GET", "/", "root"),
             ("HEAD", "/", "root"),
+            ("OPTIONS", "*", "root"),
             ("POST", "/files", "unknown"),
             ("GET", "/admin", "unknown"),
             ("GET", "/v1/../admin", "unknown"),

@@ -60,11 +60,7 @@ impl Script {
     #[must_use]
     pub fn after(&self, step: Step) -> Option<Step> {
         let open = |part| {
-            if self.ask.parts.get(part).is_some() {
-                Step::Open(part)
-            } else {
-                Step::Finish
-            }
+            if self.ask.parts.get(part).is_some() { Step::Open(part) } else { Step::Finish }
         };
         Some(match step {
             Step::Start => open(0),
@@ -78,11 +74,7 @@ impl Script {
     }
 
     fn delta(&self, part: usize, at: usize) -> Step {
-        if at < self.deltas(part) {
-            Step::Delta(part, at)
-        } else {
-            Step::Close(part)
-        }
+        if at < self.deltas(part) { Step::Delta(part, at) } else { Step::Close(part) }
     }
 
     /// Chunks of a part.
@@ -119,31 +111,19 @@ impl Script {
     /// The JSON object of a tool part's arguments, as it is.
     #[must_use]
     pub fn arguments(&self, part: usize) -> &[u8] {
-        self.ask
-            .calls
-            .get(self.tool_index(part))
-            .map_or(b"{}", |call| &call.arguments)
+        self.ask.calls.get(self.tool_index(part)).map_or(b"{}", |call| &call.arguments)
     }
 
     /// The name of a tool part's tool.
     #[must_use]
     pub fn tool(&self, part: usize) -> &[u8] {
-        self.ask
-            .calls
-            .get(self.tool_index(part))
-            .map_or(b"mock_tool", |call| &call.name)
+        self.ask.calls.get(self.tool_index(part)).map_or(b"mock_tool", |call| &call.name)
     }
 
     /// How many tool parts stand before this one.
     #[must_use]
     pub fn tool_index(&self, part: usize) -> usize {
-        self.ask
-            .parts
-            .as_slice()
-            .iter()
-            .take(part)
-            .filter(|&&kind| kind == Part::Tool)
-            .count()
+        self.ask.parts.as_slice().iter().take(part).filter(|&&kind| kind == Part::Tool).count()
     }
 
     /// Appends an identifier of this answer: a prefix, then 16 hex digits that depend on the request and on `place`.
@@ -239,29 +219,16 @@ pub(super) mod tests {
     use crate::mock::fault::Parts;
 
     pub fn script(dialect: Dialect, parts: &[Part]) -> Script {
-        let mut ask = Ask {
-            model: b"m-1".to_vec(),
-            prompt_tokens: 7,
-            ..Ask::default()
-        };
+        let mut ask = Ask { model: b"m-1".to_vec(), prompt_tokens: 7, ..Ask::default() };
         ask.parts = Parts::default();
         for &part in parts {
             ask.parts.push(part);
             if part == Part::Tool {
-                ask.calls.push(Call {
-                    name: b"look_up".to_vec(),
-                    arguments: "{\"wort\":\"größer \\\"als\\\"\"}".into(),
-                });
+                ask.calls
+                    .push(Call { name: b"look_up".to_vec(), arguments: "{\"wort\":\"größer \\\"als\\\"\"}".into() });
             }
         }
-        Script {
-            dialect,
-            number: 1,
-            created: 1_700_000_000,
-            chunks: 3,
-            bytes: 10,
-            ask,
-        }
+        Script { dialect, number: 1, created: 1_700_000_000, chunks: 3, bytes: 10, ask }
     }
 
     /// Every frame of a stream, one string for each step.
@@ -280,14 +247,7 @@ pub(super) mod tests {
     pub fn events(script: &Script) -> Vec<simd_json::OwnedValue> {
         let wire = stream(script).concat();
         let frames: Vec<_> = wire.split_terminator("\n\n").collect();
-        let data = frames.iter().map(|frame| {
-            frame
-                .lines()
-                .last()
-                .unwrap()
-                .strip_prefix("data: ")
-                .unwrap()
-        });
+        let data = frames.iter().map(|frame| frame.lines().last().unwrap().strip_prefix("data: ").unwrap());
         data.filter(|data| *data != "[DONE]")
             .map(|data| simd_json::to_owned_value(&mut data.as_bytes().to_vec()).unwrap())
             .collect()

@@ -16,14 +16,7 @@ use super::route::{Dialect, Route};
 
 /// Members that ask for more than plain text.
 static DOUBTS: LazyLock<[memmem::Finder<'static>; 5]> = LazyLock::new(|| {
-    [
-        "\"tools\"",
-        "\"thinking\"",
-        "\"reasoning",
-        "\"stream_options\"",
-        "\"functions\"",
-    ]
-    .map(memmem::Finder::new)
+    ["\"tools\"", "\"thinking\"", "\"reasoning", "\"stream_options\"", "\"functions\""].map(memmem::Finder::new)
 });
 /// Bytes per token in the mock's usage numbers.
 const BYTES_PER_TOKEN: usize = 4;
@@ -104,9 +97,7 @@ impl Ask {
         let Some(model) = model.strip_prefix(b"\"") else {
             return false;
         };
-        let Some(model) =
-            memchr::memchr2(b'"', b'\\', model).and_then(|end| model.split_at_checked(end))
-        else {
+        let Some(model) = memchr::memchr2(b'"', b'\\', model).and_then(|end| model.split_at_checked(end)) else {
             return false;
         };
         if !model.1.starts_with(b"\"") {
@@ -130,19 +121,14 @@ impl Ask {
         buffers: &mut Buffers,
         parts: Option<Parts>,
     ) -> Result<(), String> {
-        let tape = simd_json::to_tape_with_buffers(body, buffers).map_err(|error| {
-            format!("We could not parse the JSON body of your request: {error}")
-        })?;
+        let tape = simd_json::to_tape_with_buffers(body, buffers)
+            .map_err(|error| format!("We could not parse the JSON body of your request: {error}"))?;
         let body = tape.as_value();
         if !body.is_object() {
             return Err("the body is not a JSON object".into());
         }
-        self.model
-            .extend_from_slice(string(&body, "model").unwrap_or_default().as_bytes());
-        self.stream = body
-            .get("stream")
-            .and_then(|stream| stream.as_bool())
-            .unwrap_or(false);
+        self.model.extend_from_slice(string(&body, "model").unwrap_or_default().as_bytes());
+        self.stream = body.get("stream").and_then(|stream| stream.as_bool()).unwrap_or(false);
         match route {
             Route::Embeddings => self.read_embeddings(&body)?,
             Route::Generate(dialect) => self.read_generation(dialect, &body, parts)?,
@@ -154,24 +140,14 @@ impl Ask {
     fn read_embeddings(&mut self, body: &Value<'_, '_>) -> Result<(), String> {
         let input = body.get("input").ok_or("input: Field required")?;
         self.inputs = match input.as_array() {
-            Some(list)
-                if list
-                    .iter()
-                    .next()
-                    .is_some_and(|first| first.as_i64().is_none()) =>
-            {
-                list.len()
-            }
+            Some(list) if list.iter().next().is_some_and(|first| first.as_i64().is_none()) => list.len(),
             _ => 1,
         };
         if self.inputs > INPUTS_MAX {
             return Err(format!("input: at most {INPUTS_MAX} inputs"));
         }
         self.extra = string(body, "encoding_format") == Some("base64");
-        let dimensions = body
-            .get("dimensions")
-            .and_then(|number| number.as_u64())
-            .unwrap_or(8);
+        let dimensions = body.get("dimensions").and_then(|number| number.as_u64()).unwrap_or(8);
         if !(1..=DIMENSIONS_MAX).contains(&dimensions) {
             return Err(format!("dimensions: from 1 to {DIMENSIONS_MAX}"));
         }
@@ -179,24 +155,17 @@ impl Ask {
         Ok(())
     }
 
-    fn read_generation(
-        &mut self,
-        dialect: Dialect,
-        body: &Value<'_, '_>,
-        parts: Option<Parts>,
-    ) -> Result<(), String> {
+    fn read_generation(&mut self, dialect: Dialect, body: &Value<'_, '_>, parts: Option<Parts>) -> Result<(), String> {
         let turns = match dialect {
             Dialect::Chat | Dialect::Messages => "messages",
             Dialect::Completions => "prompt",
             Dialect::Responses => "input",
         };
-        let turns = body
-            .get(turns)
-            .ok_or_else(|| format!("{turns}: Field required"))?;
+        let turns = body.get(turns).ok_or_else(|| format!("{turns}: Field required"))?;
         self.extra = match dialect {
-            Dialect::Responses => body
-                .get("include")
-                .is_some_and(|list| mentions(&list, "reasoning.encrypted_content")),
+            Dialect::Responses => {
+                body.get("include").is_some_and(|list| mentions(&list, "reasoning.encrypted_content"))
+            }
             _ => body
                 .get("stream_options")
                 .and_then(|options| options.get("include_usage"))
@@ -216,44 +185,25 @@ impl Ask {
         if wants_thinking(dialect, body) {
             parts.push(Part::Thinking);
         }
-        parts.push(if wants_tool(body, turns) {
-            Part::Tool
-        } else {
-            Part::Text
-        });
+        parts.push(if wants_tool(body, turns) { Part::Tool } else { Part::Text });
         parts
     }
 
     /// Makes up one call for each tool part. The first goes to the tool that was demanded or named, others follow.
     fn make_calls(&mut self, body: &Value<'_, '_>, turns: &Value<'_, '_>) {
-        let wanted = self
-            .parts
-            .as_slice()
-            .iter()
-            .filter(|&&part| part == Part::Tool)
-            .count();
+        let wanted = self.parts.as_slice().iter().filter(|&&part| part == Part::Tool).count();
         if wanted == 0 {
             return;
         }
         let tools = body.get("tools").and_then(|tools| tools.as_array());
         // Provider-defined tools have no schema and are not ours to call.
-        let callable: Vec<_> = tools
-            .iter()
-            .flat_map(|tools| tools.iter())
-            .filter_map(|tool| function(&tool))
-            .collect();
-        let demanded = body
-            .get("tool_choice")
-            .and_then(|choice| tool_name(&choice).map(str::to_owned));
+        let callable: Vec<_> = tools.iter().flat_map(|tools| tools.iter()).filter_map(|tool| function(&tool)).collect();
+        let demanded = body.get("tool_choice").and_then(|choice| tool_name(&choice).map(str::to_owned));
         let last = last_turn(turns);
         let first = callable
             .iter()
             .position(|(name, _)| demanded.as_deref() == Some(*name))
-            .or_else(|| {
-                callable
-                    .iter()
-                    .position(|(name, _)| last.is_some_and(|turn| mentions(&turn, name)))
-            })
+            .or_else(|| callable.iter().position(|(name, _)| last.is_some_and(|turn| mentions(&turn, name))))
             .unwrap_or(0);
         for turn in 0..wanted {
             let mut call = Call::default();
@@ -279,11 +229,7 @@ fn value_of<'a>(body: &'a [u8], name: &[u8]) -> Option<Option<&'a [u8]>> {
     if memmem::find(rest, name).is_some() {
         return Some(None);
     }
-    Some(
-        rest.trim_ascii_start()
-            .strip_prefix(b":")
-            .map(<[u8]>::trim_ascii_start),
-    )
+    Some(rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start))
 }
 
 /// A member that is a string.
@@ -292,17 +238,15 @@ pub fn string<'tape>(value: &'tape Value<'_, '_>, name: &str) -> Option<&'tape s
 }
 
 fn wants_thinking(dialect: Dialect, body: &Value<'_, '_>) -> bool {
-    let effort = |value: &Value<'_, '_>, name: &str| {
-        string(value, name).is_some_and(|effort| effort != "none")
-    };
+    let effort = |value: &Value<'_, '_>, name: &str| string(value, name).is_some_and(|effort| effort != "none");
     match dialect {
         Dialect::Chat => effort(body, "reasoning_effort"),
-        Dialect::Responses => body.get("reasoning").is_some_and(|reasoning| {
-            reasoning.is_object() && string(&reasoning, "effort") != Some("none")
-        }),
-        Dialect::Messages => body.get("thinking").is_some_and(|thinking| {
-            matches!(string(&thinking, "type"), Some("enabled" | "adaptive"))
-        }),
+        Dialect::Responses => body
+            .get("reasoning")
+            .is_some_and(|reasoning| reasoning.is_object() && string(&reasoning, "effort") != Some("none")),
+        Dialect::Messages => body
+            .get("thinking")
+            .is_some_and(|thinking| matches!(string(&thinking, "type"), Some("enabled" | "adaptive"))),
         Dialect::Completions => false,
     }
 }
@@ -310,11 +254,7 @@ fn wants_thinking(dialect: Dialect, body: &Value<'_, '_>) -> bool {
 /// Tools are there, and either a call is forced or the user's last word asks for one. A tool's result is not answered
 /// with another call, else a client with a tool loop would never end.
 fn wants_tool(body: &Value<'_, '_>, turns: &Value<'_, '_>) -> bool {
-    if body
-        .get("tools")
-        .and_then(|tools| tools.as_array())
-        .is_none_or(|tools| tools.is_empty())
-    {
+    if body.get("tools").and_then(|tools| tools.as_array()).is_none_or(|tools| tools.is_empty()) {
         return false;
     }
     if let Some(choice) = body.get("tool_choice") {
@@ -336,10 +276,7 @@ fn last_turn<'tape, 'input>(turns: &Value<'tape, 'input>) -> Option<Value<'tape,
 
 fn is_tool_result(turn: &Value<'_, '_>) -> bool {
     let is_block = |block: &Value<'_, '_>| {
-        matches!(
-            string(block, "type"),
-            Some("tool_result" | "function_call_output" | "custom_tool_call_output")
-        )
+        matches!(string(block, "type"), Some("tool_result" | "function_call_output" | "custom_tool_call_output"))
     };
     matches!(string(turn, "role"), Some("tool" | "function"))
         || is_block(turn)
@@ -357,11 +294,7 @@ fn mentions(value: &Value<'_, '_>, needle: &str) -> bool {
     if let Some(list) = value.as_array() {
         return list.iter().any(|item| mentions(&item, needle));
     }
-    ["content", "text"].iter().any(|name| {
-        value
-            .get(*name)
-            .is_some_and(|inner| mentions(&inner, needle))
-    })
+    ["content", "text"].iter().any(|name| value.get(*name).is_some_and(|inner| mentions(&inner, needle)))
 }
 
 #[cfg(test)]
@@ -371,12 +304,7 @@ mod tests {
     fn read(dialect: Dialect, body: &str) -> Result<Ask, String> {
         let mut ask = Ask::default();
         let mut body = body.as_bytes().to_vec();
-        ask.read(
-            Route::Generate(dialect),
-            &mut body,
-            &Controls::default(),
-            &mut Buffers::new(0),
-        )?;
+        ask.read(Route::Generate(dialect), &mut body, &Controls::default(), &mut Buffers::new(0))?;
         Ok(ask)
     }
 
@@ -384,12 +312,7 @@ mod tests {
     fn a_peek_sees_what_a_parse_sees() {
         for (body, sure, model, stream) in [
             (r#"{"model":"m","messages":[]}"#, true, "m", false),
-            (
-                r#" {"messages":[], "stream" : true, "model" : "m-é"} "#,
-                true,
-                "m-é",
-                true,
-            ),
+            (r#" {"messages":[], "stream" : true, "model" : "m-é"} "#, true, "m-é", true),
             (
                 r#"{"stream":false,"messages":["say \"model\": \"x\" and \"stream\":true"],"model":"m"}"#,
                 true,
@@ -397,38 +320,14 @@ mod tests {
                 false,
             ),
             (r#"{"model":"a\"b","messages":[]}"#, false, "a\"b", false),
-            (
-                r#"{"messages":[{"role":"model"}],"model":"m"}"#,
-                false,
-                "m",
-                false,
-            ),
-            (
-                r#"{"metadata":{"model":"n"},"messages":[],"model":"m","stream":true}"#,
-                false,
-                "m",
-                true,
-            ),
-            (
-                r#"{"model":"m","messages":[],"stream":null}"#,
-                false,
-                "m",
-                false,
-            ),
-            (
-                r#"{"model":"m","messages":[],"stream":true,"stream_options":{}}"#,
-                false,
-                "m",
-                true,
-            ),
+            (r#"{"messages":[{"role":"model"}],"model":"m"}"#, false, "m", false),
+            (r#"{"metadata":{"model":"n"},"messages":[],"model":"m","stream":true}"#, false, "m", true),
+            (r#"{"model":"m","messages":[],"stream":null}"#, false, "m", false),
+            (r#"{"model":"m","messages":[],"stream":true,"stream_options":{}}"#, false, "m", true),
         ] {
             assert_eq!(Ask::default().peek(body.as_bytes()), sure, "{body}");
             let ask = read(Dialect::Chat, body).unwrap();
-            assert_eq!(
-                (ask.model.as_slice(), ask.stream),
-                (model.as_bytes(), stream),
-                "{body}"
-            );
+            assert_eq!((ask.model.as_slice(), ask.stream), (model.as_bytes(), stream), "{body}");
         }
     }
 
@@ -437,47 +336,18 @@ mod tests {
         use Dialect::{Chat, Messages, Responses};
         use Part::{Text, Thinking, Tool};
         let tools = r#""tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"#;
-        let flat =
-            r#""tools":[{"type":"function","name":"f","parameters":{}},{"type":"web_search"}],"#;
+        let flat = r#""tools":[{"type":"function","name":"f","parameters":{}},{"type":"web_search"}],"#;
         let user = r#""messages":[{"role":"user","content":"use the tool"}]"#;
         for (dialect, members, expected) in [
             (Chat, format!("{tools}{user}"), &[Tool][..]),
-            (
-                Chat,
-                format!(r#"{tools}"tool_choice":"none",{user}"#),
-                &[Text],
-            ),
-            (
-                Chat,
-                format!(r#"{tools}"tool_choice":"required","messages":[]"#),
-                &[Tool],
-            ),
-            (
-                Chat,
-                format!(r#"{tools}"messages":[{{"role":"tool","content":"a tool"}}]"#),
-                &[Text],
-            ),
+            (Chat, format!(r#"{tools}"tool_choice":"none",{user}"#), &[Text]),
+            (Chat, format!(r#"{tools}"tool_choice":"required","messages":[]"#), &[Tool]),
+            (Chat, format!(r#"{tools}"messages":[{{"role":"tool","content":"a tool"}}]"#), &[Text]),
             (Chat, user.to_owned(), &[Text]),
-            (
-                Chat,
-                format!(r#""reasoning_effort":"low",{user}"#),
-                &[Thinking, Text],
-            ),
-            (
-                Chat,
-                format!(r#""reasoning_effort":"none",{user}"#),
-                &[Text],
-            ),
-            (
-                Messages,
-                format!(r#""thinking":{{"type":"adaptive"}},{tools}{user}"#),
-                &[Thinking, Tool],
-            ),
-            (
-                Messages,
-                format!(r#""thinking":{{"type":"disabled"}},{user}"#),
-                &[Text],
-            ),
+            (Chat, format!(r#""reasoning_effort":"low",{user}"#), &[Thinking, Text]),
+            (Chat, format!(r#""reasoning_effort":"none",{user}"#), &[Text]),
+            (Messages, format!(r#""thinking":{{"type":"adaptive"}},{tools}{user}"#), &[Thinking, Tool]),
+            (Messages, format!(r#""thinking":{{"type":"disabled"}},{user}"#), &[Text]),
             (
                 Messages,
                 format!(
@@ -485,21 +355,11 @@ mod tests {
                 ),
                 &[Text],
             ),
+            (Responses, format!(r#"{flat}"reasoning":{{}},"input":"use the tool""#), &[Thinking, Tool]),
+            (Responses, format!(r#"{flat}"input":[{{"type":"function_call_output","output":"tool"}}]"#), &[Text]),
             (
                 Responses,
-                format!(r#"{flat}"reasoning":{{}},"input":"use the tool""#),
-                &[Thinking, Tool],
-            ),
-            (
-                Responses,
-                format!(r#"{flat}"input":[{{"type":"function_call_output","output":"tool"}}]"#),
-                &[Text],
-            ),
-            (
-                Responses,
-                format!(
-                    r#"{flat}"input":[{{"role":"user","content":[{{"type":"input_text","text":"tool"}}]}}]"#
-                ),
+                format!(r#"{flat}"input":[{{"role":"user","content":[{{"type":"input_text","text":"tool"}}]}}]"#),
                 &[Tool],
             ),
         ] {
@@ -517,10 +377,7 @@ mod tests {
             (r#"{"messages":[]}"#, "model"),
             (r#"{"model":"m","tools":[]}"#, "messages"),
         ] {
-            assert!(
-                read(Dialect::Chat, body).unwrap_err().contains(part),
-                "{body}"
-            );
+            assert!(read(Dialect::Chat, body).unwrap_err().contains(part), "{body}");
         }
     }
 }

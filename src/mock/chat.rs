@@ -9,10 +9,7 @@ use super::fault::Part;
 /// Appends the blocking answer.
 pub fn body(script: &Script, out: &mut Vec<u8>) {
     head(script, b"chat.completion", out);
-    put(
-        out,
-        &[b",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"],
-    );
+    put(out, &[b",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"]);
     strings_of(script, Part::Text, out);
     put(out, &[b",\"refusal\":null"]);
     if script.ask.parts.has(Part::Thinking) {
@@ -21,41 +18,17 @@ pub fn body(script: &Script, out: &mut Vec<u8>) {
     }
     if script.ask.parts.has(Part::Tool) {
         put(out, &[b",\"tool_calls\":["]);
-        for (part, _) in script
-            .ask
-            .parts
-            .as_slice()
-            .iter()
-            .enumerate()
-            .filter(|(_, kind)| **kind == Part::Tool)
-        {
-            put(
-                out,
-                &[if script.tool_index(part) > 0 {
-                    b",{"
-                } else {
-                    b"{"
-                }],
-            );
+        for (part, _) in script.ask.parts.as_slice().iter().enumerate().filter(|(_, kind)| **kind == Part::Tool) {
+            put(out, &[if script.tool_index(part) > 0 { b",{" } else { b"{" }]);
             call(script, part, out);
             script.whole(part, out);
             put(out, &[b"\"}}"]);
         }
         put(out, &[b"]"]);
     }
-    put(
-        out,
-        &[
-            b"},\"logprobs\":null,\"finish_reason\":\"",
-            finish_reason(script),
-            b"\"}],",
-        ],
-    );
+    put(out, &[b"},\"logprobs\":null,\"finish_reason\":\"", finish_reason(script), b"\"}],"]);
     usage(script, out);
-    put(
-        out,
-        &[b",\"system_fingerprint\":\"fp_mock\",\"service_tier\":\"default\"}"],
-    );
+    put(out, &[b",\"system_fingerprint\":\"fp_mock\",\"service_tier\":\"default\"}"]);
 }
 
 /// Appends the chunk of one step, if there is one for it. Exactly one finish chunk, id and name of a call once,
@@ -64,12 +37,7 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
     match step {
         Step::Start => {
             open(script, out);
-            close(
-                script,
-                &[b"\"role\":\"assistant\",\"content\":\"\",\"refusal\":null"],
-                b"null",
-                out,
-            );
+            close(script, &[b"\"role\":\"assistant\",\"content\":\"\",\"refusal\":null"], b"null", out);
         }
         Step::Open(part) if script.ask.parts.get(part) == Some(Part::Tool) => {
             open(script, out);
@@ -82,20 +50,13 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
         Step::Delta(part, at) => delta(script, part, at, out),
         Step::Finish => {
             open(script, out);
-            let reason: &[u8] = if script.ask.parts.has(Part::Tool) {
-                b"\"tool_calls\""
-            } else {
-                b"\"stop\""
-            };
+            let reason: &[u8] = if script.ask.parts.has(Part::Tool) { b"\"tool_calls\"" } else { b"\"stop\"" };
             close(script, &[], reason, out);
         }
         Step::Usage if script.ask.extra => {
             put(out, &[b"data: "]);
             head(script, b"chat.completion.chunk", out);
-            put(
-                out,
-                &[b",\"system_fingerprint\":\"fp_mock\",\"choices\":[],"],
-            );
+            put(out, &[b",\"system_fingerprint\":\"fp_mock\",\"choices\":[],"]);
             usage(script, out);
             put(out, &[b"}\n\n"]);
         }
@@ -115,14 +76,7 @@ fn delta(script: &Script, part: usize, at: usize, out: &mut Vec<u8>) {
             close(script, &[b"\"}}]"], b"null", out);
         }
         kind => {
-            put(
-                out,
-                &[if kind == Some(Part::Thinking) {
-                    b"\"reasoning_content\":\""
-                } else {
-                    b"\"content\":\""
-                }],
-            );
+            put(out, &[if kind == Some(Part::Thinking) { b"\"reasoning_content\":\"" } else { b"\"content\":\"" }]);
             script.chunk(part, at, out);
             close(script, &[b"\""], b"null", out);
         }
@@ -143,27 +97,14 @@ fn head(script: &Script, object: &[u8], out: &mut Vec<u8>) {
 fn open(script: &Script, out: &mut Vec<u8>) {
     put(out, &[b"data: "]);
     head(script, b"chat.completion.chunk", out);
-    put(
-        out,
-        &[b",\"system_fingerprint\":\"fp_mock\",\"choices\":[{\"index\":0,\"delta\":{"],
-    );
+    put(out, &[b",\"system_fingerprint\":\"fp_mock\",\"choices\":[{\"index\":0,\"delta\":{"]);
 }
 
 /// The rest of a chunk: the last members of its delta, its finish reason, and `usage:null` if usage was asked for.
 fn close(script: &Script, members: &[&[u8]], finish: &[u8], out: &mut Vec<u8>) {
     put(out, members);
-    put(
-        out,
-        &[b"},\"logprobs\":null,\"finish_reason\":", finish, b"}]"],
-    );
-    put(
-        out,
-        &[if script.ask.extra {
-            b",\"usage\":null}\n\n"
-        } else {
-            b"}\n\n"
-        }],
-    );
+    put(out, &[b"},\"logprobs\":null,\"finish_reason\":", finish, b"}]"]);
+    put(out, &[if script.ask.extra { b",\"usage\":null}\n\n" } else { b"}\n\n" }]);
 }
 
 /// A tool call up to the inside of its arguments, which are a string.
@@ -181,25 +122,14 @@ fn strings_of(script: &Script, wanted: Part, out: &mut Vec<u8>) {
         return put(out, &[b"null"]);
     }
     put(out, &[b"\""]);
-    for (part, _) in script
-        .ask
-        .parts
-        .as_slice()
-        .iter()
-        .enumerate()
-        .filter(|(_, kind)| **kind == wanted)
-    {
+    for (part, _) in script.ask.parts.as_slice().iter().enumerate().filter(|(_, kind)| **kind == wanted) {
         script.whole(part, out);
     }
     put(out, &[b"\""]);
 }
 
 fn finish_reason(script: &Script) -> &'static [u8] {
-    if script.ask.parts.has(Part::Tool) {
-        b"tool_calls"
-    } else {
-        b"stop"
-    }
+    if script.ask.parts.has(Part::Tool) { b"tool_calls" } else { b"stop" }
 }
 
 /// The `usage` member. Completion tokens include those of reasoning.
@@ -221,14 +151,7 @@ pub fn error(status: u16, message: &str, out: &mut Vec<u8>) {
     let (kind, code) = class(status);
     put(out, &[b"{\"error\":{\"message\":"]);
     json_string(out, message.as_bytes());
-    put(
-        out,
-        &[
-            b",\"type\":\"",
-            kind.as_bytes(),
-            b"\",\"param\":null,\"code\":",
-        ],
-    );
+    put(out, &[b",\"type\":\"", kind.as_bytes(), b"\",\"param\":null,\"code\":"]);
     match code {
         Some(code) => json_string(out, code.as_bytes()),
         None => put(out, &[b"null"]),
@@ -271,10 +194,7 @@ mod tests {
         let frames: Vec<_> = wire.split_terminator("\n\n").collect();
         assert_eq!(frames.len(), expected.len(), "{wire}");
         for (frame, part) in frames.iter().zip(expected) {
-            assert!(
-                frame.starts_with("data: ") && frame.contains(part),
-                "{frame}"
-            );
+            assert!(frame.starts_with("data: ") && frame.contains(part), "{frame}");
         }
         assert!(!wire.contains("usage"));
     }
@@ -287,15 +207,8 @@ mod tests {
         let (last, others) = events.split_last().unwrap();
         assert!(last["choices"].as_array().unwrap().is_empty());
         assert_eq!(last["usage"]["total_tokens"], 11);
-        assert_eq!(
-            last["usage"]["completion_tokens_details"]["reasoning_tokens"],
-            1
-        );
-        assert!(
-            others
-                .iter()
-                .all(|event| event.get("usage").is_some_and(|usage| usage.is_null()))
-        );
+        assert_eq!(last["usage"]["completion_tokens_details"]["reasoning_tokens"], 1);
+        assert!(others.iter().all(|event| event.get("usage").is_some_and(|usage| usage.is_null())));
     }
 
     #[test]
@@ -304,23 +217,15 @@ mod tests {
         let mut arguments = [String::new(), String::new()];
         let mut named = 0;
         for event in events(&script) {
-            for call in event["choices"][0]["delta"]
-                .get("tool_calls")
-                .and_then(|calls| calls.as_array())
-                .into_iter()
-                .flatten()
+            for call in
+                event["choices"][0]["delta"].get("tool_calls").and_then(|calls| calls.as_array()).into_iter().flatten()
             {
                 named += usize::from(call.get("id").is_some());
-                arguments[call["index"].as_usize().unwrap()]
-                    .push_str(call["function"]["arguments"].as_str().unwrap());
+                arguments[call["index"].as_usize().unwrap()].push_str(call["function"]["arguments"].as_str().unwrap());
             }
         }
         assert_eq!(named, 2);
-        assert!(
-            arguments
-                .iter()
-                .all(|text| text.as_bytes() == script.arguments(0))
-        );
+        assert!(arguments.iter().all(|text| text.as_bytes() == script.arguments(0)));
         let body = parsed(|out| super::body(&script, out));
         assert_eq!(
             body["choices"][0]["message"]["tool_calls"][1]["function"]["arguments"].as_str(),
@@ -337,18 +242,11 @@ mod tests {
             (401, "invalid_request_error", Some("invalid_api_key")),
             (429, "rate_limit_error", Some("rate_limit_exceeded")),
             (500, "server_error", None),
-            (
-                529,
-                "service_unavailable_error",
-                Some("server_is_overloaded"),
-            ),
+            (529, "service_unavailable_error", Some("server_is_overloaded")),
         ] {
             let body = parsed(|out| error(status, "no \"luck\"", out));
             assert_eq!(
-                (
-                    body["error"]["type"].as_str(),
-                    body["error"]["code"].as_str()
-                ),
+                (body["error"]["type"].as_str(), body["error"]["code"].as_str()),
                 (Some(kind), code),
                 "{status}"
             );

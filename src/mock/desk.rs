@@ -65,14 +65,7 @@ impl Desk {
         Self {
             body: Vec::new(),
             whole: Vec::new(),
-            script: Script {
-                dialect,
-                number,
-                created,
-                chunks,
-                bytes,
-                ask: Ask::default(),
-            },
+            script: Script { dialect, number, created, chunks, bytes, ask: Ask::default() },
             received: (0, FNV_START),
             parser: simd_json::Buffers::new(0),
         }
@@ -100,13 +93,7 @@ impl Desk {
     }
 
     /// Decides about a request; `text` is its head.
-    pub fn answer(
-        &mut self,
-        head: &Head,
-        route: Route<'_>,
-        text: &[u8],
-        options: &Options,
-    ) -> Result<Answer, Refusal> {
+    pub fn answer(&mut self, head: &Head, route: Route<'_>, text: &[u8], options: &Options) -> Result<Answer, Refusal> {
         let controls = &head.controls;
         if let Some(status) = told_to_fail(controls) {
             return Err((status, format!("The mock was told to answer {status}.")));
@@ -116,10 +103,7 @@ impl Desk {
         self.script.chunks = controls.chunks.unwrap_or(options.chunks);
         self.script.bytes = controls.bytes.unwrap_or(options.bytes);
         let mut answer = Answer {
-            status: controls
-                .status
-                .filter(|&status| status < 400)
-                .unwrap_or(200),
+            status: controls.status.filter(|&status| status < 400).unwrap_or(200),
             ttft: controls.ttft.unwrap_or_default(),
             gap: controls.gap.unwrap_or_default(),
             ..self.whole_answer(200)
@@ -127,9 +111,7 @@ impl Desk {
         let generated = matches!(route, Route::Generate(_));
         let source = match &controls.seq {
             Some(stream) => Some(Source::Counted(0, stream.clone())),
-            None if generated && self.script.ask.stream => {
-                Some(Source::Steps(Some(Step::Start), 0))
-            }
+            None if generated && self.script.ask.stream => Some(Source::Steps(Some(Step::Start), 0)),
             None => None,
         };
         if generated || source.is_some() {
@@ -137,12 +119,7 @@ impl Desk {
         }
         if let Some(source) = source {
             answer.gap = controls.gap.unwrap_or(options.gap);
-            return Ok(Answer {
-                source,
-                content_type: EVENTS,
-                framing: Framing::Chunked,
-                ..answer
-            });
+            return Ok(Answer { source, content_type: EVENTS, framing: Framing::Chunked, ..answer });
         }
         self.write_whole(&mut answer, head, route, text)?;
         if let Source::Whole(_, step) = &mut answer.source
@@ -157,21 +134,12 @@ impl Desk {
     pub fn refuse(&mut self, dialect: Dialect, status: u16, message: &str) -> Answer {
         self.script.dialect = dialect;
         self.whole.clear();
-        answer::error_body(
-            dialect,
-            status,
-            message,
-            self.script.number,
-            &mut self.whole,
-        );
+        answer::error_body(dialect, status, message, self.script.number, &mut self.whole);
         self.whole_answer(status)
     }
 
     fn read_ask(&mut self, route: Route<'_>, controls: &Controls) -> Result<(), Refusal> {
-        if !matches!(
-            route,
-            Route::Generate(_) | Route::Embeddings | Route::CountTokens
-        ) {
+        if !matches!(route, Route::Generate(_) | Route::Embeddings | Route::CountTokens) {
             return Ok(());
         }
         if controls.reply == Reply::Early {
@@ -179,8 +147,7 @@ impl Desk {
             return Ok(());
         }
         let ask = &mut self.script.ask;
-        ask.read(route, &mut self.body, controls, &mut self.parser)
-            .map_err(|message| (400, message))
+        ask.read(route, &mut self.body, controls, &mut self.parser).map_err(|message| (400, message))
     }
 
     fn whole_answer(&self, status: u16) -> Answer {
@@ -195,13 +162,7 @@ impl Desk {
         }
     }
 
-    fn write_whole(
-        &mut self,
-        answer: &mut Answer,
-        head: &Head,
-        route: Route<'_>,
-        text: &[u8],
-    ) -> Result<(), Refusal> {
+    fn write_whole(&mut self, answer: &mut Answer, head: &Head, route: Route<'_>, text: &[u8]) -> Result<(), Refusal> {
         let out = &mut self.whole;
         match route {
             Route::Generate(_) => self.script.body(out),
@@ -214,24 +175,16 @@ impl Desk {
             // The counters belong to the shell, which has written them.
             Route::Stats => {}
             Route::Blob(query) => {
-                let blob = misc::Blob::from_query(query)
-                    .ok_or((400, "/v1/blob?bytes=N&seed=S".to_owned()))?;
+                let blob = misc::Blob::from_query(query).ok_or((400, "/v1/blob?bytes=N&seed=S".to_owned()))?;
                 answer.content_type = BYTES;
-                answer.framing = if blob.chunked {
-                    Framing::Chunked
-                } else {
-                    Framing::Length
-                };
+                answer.framing = if blob.chunked { Framing::Chunked } else { Framing::Length };
                 answer.source = Source::Blob(blob);
             }
             Route::WrongMethod => {
                 return Err((405, "Not allowed to use this method on this path.".into()));
             }
             Route::Unknown => {
-                return Err((
-                    404,
-                    "Unknown request URL. Please check the URL for typos.".into(),
-                ));
+                return Err((404, "Unknown request URL. Please check the URL for typos.".into()));
             }
         }
         Ok(())
@@ -263,8 +216,6 @@ fn told_to_fail(controls: &Controls) -> Option<u16> {
 }
 
 fn is_sent_in_pieces(controls: &Controls) -> bool {
-    let chunked = controls
-        .framing
-        .is_some_and(|framing| Coding::of(framing) != Coding::Raw);
+    let chunked = controls.framing.is_some_and(|framing| Coding::of(framing) != Coding::Raw);
     chunked || controls.fault.is_some() || controls.gap.is_some()
 }

@@ -10,9 +10,7 @@ pub const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 /// Goes on with an FNV-1a sum over `bytes`. Chosen because any test language has it in three lines.
 #[must_use]
 pub fn fnv(sum: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(sum, |sum, &byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(sum, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// One step of SplitMix64: the state after it and a word that depends on all of its bits.
@@ -76,10 +74,7 @@ pub fn json_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
-            0..0x20 => put(
-                out,
-                &[b"\\u00", &[hex_digit(byte >> 4), hex_digit(byte & 15)]],
-            ),
+            0..0x20 => put(out, &[b"\\u00", &[hex_digit(byte >> 4), hex_digit(byte & 15)]]),
             _ => out.push(byte),
         }
     }
@@ -92,10 +87,7 @@ pub fn json_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
         if byte < 0x80 {
             json_escaped(out, &[byte]);
         } else {
-            put(
-                out,
-                &[b"\\u00", &[hex_digit(byte >> 4), hex_digit(byte & 15)]],
-            );
+            put(out, &[b"\\u00", &[hex_digit(byte >> 4), hex_digit(byte & 15)]]);
         }
     }
     out.push(b'"');
@@ -107,21 +99,13 @@ pub fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
         let byte = |at: usize| group.get(at).map_or(0, |&byte| u32::from(byte));
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for place in 0..4 {
-            out.push(if place <= group.len() {
-                base64_digit((bits >> (18 - 6 * place)) as u8 & 63)
-            } else {
-                b'='
-            });
+            out.push(if place <= group.len() { base64_digit((bits >> (18 - 6 * place)) as u8 & 63) } else { b'=' });
         }
     }
 }
 
 fn hex_digit(nibble: u8) -> u8 {
-    if nibble < 10 {
-        b'0' + nibble
-    } else {
-        b'a' + nibble - 10
-    }
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 fn base64_digit(bits: u8) -> u8 {
@@ -172,15 +156,9 @@ mod tests {
 
     #[test]
     fn strings_escape_what_json_requires() {
-        assert_eq!(
-            written(|out| json_string(out, b"a\"b\\c\n\x01")),
-            r#""a\"b\\c\n\u0001""#
-        );
+        assert_eq!(written(|out| json_string(out, b"a\"b\\c\n\x01")), r#""a\"b\\c\n\u0001""#);
         assert_eq!(written(|out| json_string(out, "é".as_bytes())), "\"é\"");
-        assert_eq!(
-            written(|out| json_latin1(out, &[b'a', 0xe9])),
-            r#""a\u00e9""#
-        );
+        assert_eq!(written(|out| json_latin1(out, &[b'a', 0xe9])), r#""a\u00e9""#);
     }
 
     #[test]

@@ -185,9 +185,7 @@ impl Parts {
 /// Does this field name address the mock? Cheap: it is asked for every field of every request.
 #[must_use]
 pub fn is_control(name: &str) -> bool {
-    name.as_bytes()
-        .get(..7)
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"x-mock-"))
+    name.as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"x-mock-"))
 }
 
 impl Controls {
@@ -205,12 +203,7 @@ impl Controls {
             "x-mock-chunks" => self.chunks = Some(at_most(value, CHUNKS_MAX)?),
             "x-mock-bytes" => self.bytes = Some(at_most(value, CHUNK_BYTES_MAX)?),
             "x-mock-status" => {
-                self.status = Some(
-                    value
-                        .parse()
-                        .ok()
-                        .filter(|status| (200..=999).contains(status))?,
-                );
+                self.status = Some(value.parse().ok().filter(|status| (200..=999).contains(status))?);
             }
             "x-mock-retry-after" => self.retry_after = Some(value.to_owned()),
             "x-mock-error-at" => self.fault = Some((value.parse().ok()?, Fault::Error)),
@@ -233,10 +226,7 @@ impl Controls {
 }
 
 fn millis(value: &str) -> Option<Duration> {
-    value
-        .parse::<u32>()
-        .ok()
-        .map(|ms| Duration::from_millis(u64::from(ms)))
+    value.parse::<u32>().ok().map(|ms| Duration::from_millis(u64::from(ms)))
 }
 
 fn at_most(value: &str, max: usize) -> Option<usize> {
@@ -275,11 +265,7 @@ fn framing(value: &str) -> Option<Framing> {
 
 fn parts(value: &str) -> Option<Parts> {
     let mut parts = Parts::default();
-    for word in value
-        .split(',')
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-    {
+    for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         parts.push(match word {
             "thinking" => Part::Thinking,
             "text" => Part::Text,
@@ -310,167 +296,27 @@ mod tests {
         two_parts.push(Part::Thinking);
         two_parts.push(Part::Tool);
         for (name, value, expected) in [
-            (
-                "x-mock-ttft-ms",
-                "250",
-                Controls {
-                    ttft: Some(ms(250)),
-                    ..nothing()
-                },
-            ),
-            (
-                "X-Mock-Gap-Ms",
-                " 20 ",
-                Controls {
-                    gap: Some(ms(20)),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-chunks",
-                "3",
-                Controls {
-                    chunks: Some(3),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-bytes",
-                "0",
-                Controls {
-                    bytes: Some(0),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-status",
-                "529",
-                Controls {
-                    status: Some(529),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-retry-after",
-                "2",
-                Controls {
-                    retry_after: Some("2".into()),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-error-at",
-                "4",
-                Controls {
-                    fault: Some((4, Fault::Error)),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-cut-at",
-                "0",
-                Controls {
-                    fault: Some((0, Fault::Cut)),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-reset-at",
-                "1",
-                Controls {
-                    fault: Some((1, Fault::Reset)),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-stall-at",
-                "9",
-                Controls {
-                    fault: Some((9, Fault::Stall)),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-framing",
-                "te-and-cl",
-                Controls {
-                    framing: Some(Framing::TeAndCl),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-framing",
-                "1xx-flood",
-                Controls {
-                    framing: Some(Framing::ContinueFlood),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-close",
-                "1",
-                Controls {
-                    after: After::Close,
-                    ..nothing()
-                },
-            ),
+            ("x-mock-ttft-ms", "250", Controls { ttft: Some(ms(250)), ..nothing() }),
+            ("X-Mock-Gap-Ms", " 20 ", Controls { gap: Some(ms(20)), ..nothing() }),
+            ("x-mock-chunks", "3", Controls { chunks: Some(3), ..nothing() }),
+            ("x-mock-bytes", "0", Controls { bytes: Some(0), ..nothing() }),
+            ("x-mock-status", "529", Controls { status: Some(529), ..nothing() }),
+            ("x-mock-retry-after", "2", Controls { retry_after: Some("2".into()), ..nothing() }),
+            ("x-mock-error-at", "4", Controls { fault: Some((4, Fault::Error)), ..nothing() }),
+            ("x-mock-cut-at", "0", Controls { fault: Some((0, Fault::Cut)), ..nothing() }),
+            ("x-mock-reset-at", "1", Controls { fault: Some((1, Fault::Reset)), ..nothing() }),
+            ("x-mock-stall-at", "9", Controls { fault: Some((9, Fault::Stall)), ..nothing() }),
+            ("x-mock-framing", "te-and-cl", Controls { framing: Some(Framing::TeAndCl), ..nothing() }),
+            ("x-mock-framing", "1xx-flood", Controls { framing: Some(Framing::ContinueFlood), ..nothing() }),
+            ("x-mock-close", "1", Controls { after: After::Close, ..nothing() }),
             ("x-mock-close", "0", nothing()),
-            (
-                "x-mock-close-silently-ms",
-                "5",
-                Controls {
-                    after: After::CloseSilently(ms(5)),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-delay-head-ms",
-                "7",
-                Controls {
-                    delay_head: ms(7),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-seq",
-                "abc-1",
-                Controls {
-                    seq: Some("abc-1".into()),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-burst",
-                "16",
-                Controls {
-                    burst: Some(16),
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-echo",
-                "1",
-                Controls {
-                    reply: Reply::Echo,
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-answer-early",
-                "1",
-                Controls {
-                    reply: Reply::Early,
-                    ..nothing()
-                },
-            ),
-            (
-                "x-mock-parts",
-                "thinking, tool",
-                Controls {
-                    parts: Some(two_parts),
-                    ..nothing()
-                },
-            ),
+            ("x-mock-close-silently-ms", "5", Controls { after: After::CloseSilently(ms(5)), ..nothing() }),
+            ("x-mock-delay-head-ms", "7", Controls { delay_head: ms(7), ..nothing() }),
+            ("x-mock-seq", "abc-1", Controls { seq: Some("abc-1".into()), ..nothing() }),
+            ("x-mock-burst", "16", Controls { burst: Some(16), ..nothing() }),
+            ("x-mock-echo", "1", Controls { reply: Reply::Echo, ..nothing() }),
+            ("x-mock-answer-early", "1", Controls { reply: Reply::Early, ..nothing() }),
+            ("x-mock-parts", "thinking, tool", Controls { parts: Some(two_parts), ..nothing() }),
         ] {
             assert_eq!(read(&[(name, value)]), Ok(expected), "{name}: {value}");
         }
@@ -494,13 +340,9 @@ mod tests {
 
     #[test]
     fn only_our_prefix_is_a_control() {
-        for (name, expected) in [
-            ("x-mock-seq", true),
-            ("X-MOCK-", true),
-            ("x-mock", false),
-            ("x-moc", false),
-            ("host", false),
-        ] {
+        for (name, expected) in
+            [("x-mock-seq", true), ("X-MOCK-", true), ("x-mock", false), ("x-moc", false), ("host", false)]
+        {
             assert_eq!(is_control(name), expected, "{name}");
         }
     }

@@ -28,14 +28,7 @@ impl Inbox {
     pub async fn pump(&self, from: &mut impl AsyncReadRent) {
         let mut buffer = Vec::with_capacity(READ_BYTES);
         loop {
-            poll_fn(|_| {
-                if self.is_full() {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(())
-                }
-            })
-            .await;
+            poll_fn(|_| if self.is_full() { Poll::Pending } else { Poll::Ready(()) }).await;
             let (read, filled) = from.read(buffer).await;
             buffer = filled;
             if !matches!(read, Ok(1..)) {
@@ -61,14 +54,7 @@ impl Inbox {
 
     /// Waits for bytes and adds them to `to`. False: there will be none.
     pub async fn take(&self, to: &mut Vec<u8>) -> bool {
-        poll_fn(|_| {
-            if self.data.borrow().is_empty() && !self.ended() {
-                Poll::Pending
-            } else {
-                Poll::Ready(())
-            }
-        })
-        .await;
+        poll_fn(|_| if self.data.borrow().is_empty() && !self.ended() { Poll::Pending } else { Poll::Ready(()) }).await;
         let mut data = self.data.borrow_mut();
         if data.is_empty() {
             return false;
@@ -84,14 +70,7 @@ impl Inbox {
 
     /// Waits until the peer is gone.
     pub async fn gone(&self) {
-        poll_fn(|_| {
-            if self.ended() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        poll_fn(|_| if self.ended() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     fn is_full(&self) -> bool {
@@ -100,11 +79,7 @@ impl Inbox {
 }
 
 /// Runs the pump and the talk of a connection in one task, until the talk is over.
-pub async fn both<T>(
-    inbox: &Inbox,
-    pump: impl Future<Output = ()>,
-    talk: impl Future<Output = T>,
-) -> T {
+pub async fn both<T>(inbox: &Inbox, pump: impl Future<Output = ()>, talk: impl Future<Output = T>) -> T {
     let (mut pump, mut talk) = (pin!(pump), pin!(talk));
     let mut pumping = true;
     poll_fn(move |context| {

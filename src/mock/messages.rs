@@ -30,14 +30,7 @@ pub fn body(script: &Script, out: &mut Vec<u8>) {
             }
         }
     }
-    put(
-        out,
-        &[
-            b"],\"stop_reason\":\"",
-            stop_reason(script),
-            b"\",\"stop_sequence\":null,\"usage\":",
-        ],
-    );
+    put(out, &[b"],\"stop_reason\":\"", stop_reason(script), b"\",\"stop_sequence\":null,\"usage\":"]);
     usage(script, script.output_tokens().0, out);
     put(out, &[b"}"]);
 }
@@ -46,15 +39,9 @@ pub fn body(script: &Script, out: &mut Vec<u8>) {
 pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
     match step {
         Step::Start => {
-            put(
-                out,
-                &[b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":"],
-            );
+            put(out, &[b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":"]);
             message_head(script, out);
-            put(
-                out,
-                &[b"],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":"],
-            );
+            put(out, &[b"],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":"]);
             usage(script, 1, out);
             put(out, &[b"}}\n\n"]);
         }
@@ -62,10 +49,9 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
             event(b"content_block_start", part, out);
             put(out, &[b",\"content_block\":{"]);
             match script.ask.parts.get(part) {
-                Some(Part::Thinking) => put(
-                    out,
-                    &[b"\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n"],
-                ),
+                Some(Part::Thinking) => {
+                    put(out, &[b"\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n"])
+                }
                 Some(Part::Tool) => {
                     tool_use(script, part, out);
                     put(out, &[b"{}}}\n\n"]);
@@ -92,16 +78,19 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
         }
         Step::Close(part) => close(script, part, out),
         Step::Finish => {
-            put(out, &[b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"", stop_reason(script)]);
+            put(
+                out,
+                &[
+                    b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"",
+                    stop_reason(script),
+                ],
+            );
             put(out, &[b"\",\"stop_sequence\":null},\"usage\":"]);
             usage(script, script.output_tokens().0, out);
             put(out, &[b"}\n\n"]);
         }
         Step::Usage => {}
-        Step::End => put(
-            out,
-            &[b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"],
-        ),
+        Step::End => put(out, &[b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"]),
     }
 }
 
@@ -109,10 +98,7 @@ pub fn frames(script: &Script, step: Step, out: &mut Vec<u8>) {
 fn close(script: &Script, part: usize, out: &mut Vec<u8>) {
     if script.ask.parts.get(part) == Some(Part::Thinking) {
         event(b"content_block_delta", part, out);
-        put(
-            out,
-            &[b",\"delta\":{\"type\":\"signature_delta\",\"signature\":\""],
-        );
+        put(out, &[b",\"delta\":{\"type\":\"signature_delta\",\"signature\":\""]);
         signature(script, part, out);
         put(out, &[b"\"}}\n\n"]);
     }
@@ -122,16 +108,7 @@ fn close(script: &Script, part: usize, out: &mut Vec<u8>) {
 
 /// An event with an index, without the closing brace.
 fn event(name: &[u8], index: usize, out: &mut Vec<u8>) {
-    put(
-        out,
-        &[
-            b"event: ",
-            name,
-            b"\ndata: {\"type\":\"",
-            name,
-            b"\",\"index\":",
-        ],
-    );
+    put(out, &[b"event: ", name, b"\ndata: {\"type\":\"", name, b"\",\"index\":"]);
     decimal(out, index as u64);
 }
 
@@ -139,10 +116,7 @@ fn event(name: &[u8], index: usize, out: &mut Vec<u8>) {
 fn message_head(script: &Script, out: &mut Vec<u8>) {
     put(out, &[b"{\"id\":\""]);
     script.id(b"msg_01", 0, out);
-    put(
-        out,
-        &[b"\",\"type\":\"message\",\"role\":\"assistant\",\"model\":"],
-    );
+    put(out, &[b"\",\"type\":\"message\",\"role\":\"assistant\",\"model\":"]);
     json_string(out, &script.ask.model);
     put(out, &[b",\"content\":["]);
 }
@@ -162,34 +136,20 @@ fn signature(script: &Script, part: usize, out: &mut Vec<u8>) {
 }
 
 fn stop_reason(script: &Script) -> &'static [u8] {
-    if script.ask.parts.has(Part::Tool) {
-        b"tool_use"
-    } else {
-        b"end_turn"
-    }
+    if script.ask.parts.has(Part::Tool) { b"tool_use" } else { b"end_turn" }
 }
 
 fn usage(script: &Script, output: u64, out: &mut Vec<u8>) {
     put(out, &[b"{\"input_tokens\":"]);
     decimal(out, script.ask.prompt_tokens);
-    put(
-        out,
-        &[b",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":"],
-    );
+    put(out, &[b",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":"]);
     decimal(out, output);
     put(out, &[b",\"service_tier\":\"standard\"}"]);
 }
 
 /// Appends an error body. It names the same request id as the head.
 pub fn error(status: u16, message: &str, number: u64, out: &mut Vec<u8>) {
-    put(
-        out,
-        &[
-            b"{\"type\":\"error\",\"error\":{\"type\":\"",
-            class(status).as_bytes(),
-            b"\",\"message\":",
-        ],
-    );
+    put(out, &[b"{\"type\":\"error\",\"error\":{\"type\":\"", class(status).as_bytes(), b"\",\"message\":"]);
     json_string(out, message.as_bytes());
     put(out, &[b"},\"request_id\":\"req_"]);
     hex16(out, number);
@@ -227,36 +187,15 @@ mod tests {
         let wire = stream(&script).concat();
         let mut names = Vec::new();
         for (frame, event) in wire.split_terminator("\n\n").zip(events(&script)) {
-            let name = frame
-                .lines()
-                .next()
-                .unwrap()
-                .strip_prefix("event: ")
-                .unwrap()
-                .to_owned();
+            let name = frame.lines().next().unwrap().strip_prefix("event: ").unwrap().to_owned();
             assert_eq!(event["type"].as_str(), Some(name.as_str()));
             names.push(name);
         }
         names.dedup();
-        let (start, delta, stop) = (
-            "content_block_start",
-            "content_block_delta",
-            "content_block_stop",
-        );
+        let (start, delta, stop) = ("content_block_start", "content_block_delta", "content_block_stop");
         assert_eq!(
             names,
-            [
-                "message_start",
-                start,
-                "ping",
-                delta,
-                stop,
-                start,
-                delta,
-                stop,
-                "message_delta",
-                "message_stop"
-            ]
+            ["message_start", start, "ping", delta, stop, start, delta, stop, "message_delta", "message_stop"]
         );
     }
 
@@ -266,10 +205,7 @@ mod tests {
         let body = parsed(|out| super::body(&script, out));
         let mut texts = [String::new(), String::new(), String::new()];
         let mut signed = None;
-        for event in events(&script)
-            .iter()
-            .filter(|event| event["type"] == "content_block_delta")
-        {
+        for event in events(&script).iter().filter(|event| event["type"] == "content_block_delta") {
             let delta = &event["delta"];
             let text = ["thinking", "text", "partial_json"]
                 .iter()
@@ -282,10 +218,7 @@ mod tests {
         assert_eq!(content[0]["thinking"].as_str(), Some(texts[0].as_str()));
         assert_eq!(Some(&content[0]["signature"]), signed.as_ref());
         assert_eq!(content[1]["text"].as_str(), Some(texts[1].as_str()));
-        assert_eq!(
-            content[2]["input"],
-            simd_json::to_owned_value(&mut texts[2].clone().into_bytes()).unwrap()
-        );
+        assert_eq!(content[2]["input"], simd_json::to_owned_value(&mut texts[2].clone().into_bytes()).unwrap());
         assert_eq!(body["stop_reason"], "tool_use");
     }
 

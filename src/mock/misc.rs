@@ -7,9 +7,7 @@ use std::io::Write as _;
 use super::answer::{Script, Step};
 use super::ask::Ask;
 use super::chat;
-use super::encode::{
-    FNV_START, base64, decimal, fnv, hex16, json_latin1, json_string, put, splitmix,
-};
+use super::encode::{FNV_START, base64, decimal, fnv, hex16, json_latin1, json_string, put, splitmix};
 use super::fault::Part;
 
 /// Models the mock claims to have. Any other name works as well.
@@ -18,20 +16,10 @@ const MODELS: [&str; 3] = ["mock-model", "mock-large", "mock-small"];
 /// Appends a legacy completion.
 pub fn completion(script: &Script, out: &mut Vec<u8>) {
     completion_head(script, out);
-    for (part, _) in script
-        .ask
-        .parts
-        .as_slice()
-        .iter()
-        .enumerate()
-        .filter(|(_, kind)| **kind == Part::Text)
-    {
+    for (part, _) in script.ask.parts.as_slice().iter().enumerate().filter(|(_, kind)| **kind == Part::Text) {
         script.whole(part, out);
     }
-    put(
-        out,
-        &[b"\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"stop\"}],"],
-    );
+    put(out, &[b"\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"stop\"}],"]);
     chat::usage(script, out);
     put(out, &[b"}"]);
 }
@@ -60,14 +48,7 @@ pub fn completion_frames(script: &Script, step: Step, out: &mut Vec<u8>) {
     if let Step::Delta(part, at) = step {
         script.chunk(part, at, out);
     }
-    put(
-        out,
-        &[
-            b"\",\"index\":0,\"logprobs\":null,\"finish_reason\":",
-            finish,
-            b"}]}\n\n",
-        ],
-    );
+    put(out, &[b"\",\"index\":0,\"logprobs\":null,\"finish_reason\":", finish, b"}]}\n\n"]);
 }
 
 fn completion_head(script: &Script, out: &mut Vec<u8>) {
@@ -85,13 +66,7 @@ pub fn embeddings(ask: &Ask, out: &mut Vec<u8>) {
     put(out, &[b"{\"object\":\"list\",\"data\":["]);
     let mut numbers = Vec::new();
     for input in 0..ask.inputs {
-        put(
-            out,
-            &[
-                if input > 0 { b"," } else { b"" },
-                b"{\"object\":\"embedding\",\"index\":",
-            ],
-        );
+        put(out, &[if input > 0 { b"," } else { b"" }, b"{\"object\":\"embedding\",\"index\":"]);
         decimal(out, input as u64);
         put(out, &[b",\"embedding\":"]);
         let vector = (0..ask.dimensions).map(|place| component(input, place));
@@ -137,14 +112,7 @@ pub fn models(anthropic: bool, id: Option<&str>, out: &mut Vec<u8>) {
     if let Some(id) = id {
         return model(anthropic, id, out);
     }
-    put(
-        out,
-        &[if anthropic {
-            b"{\"data\":["
-        } else {
-            b"{\"object\":\"list\",\"data\":["
-        }],
-    );
+    put(out, &[if anthropic { b"{\"data\":[" } else { b"{\"object\":\"list\",\"data\":[" }]);
     for (place, id) in MODELS.iter().enumerate() {
         put(out, &[if place > 0 { b"," } else { b"" }]);
         model(anthropic, id, out);
@@ -160,14 +128,7 @@ pub fn models(anthropic: bool, id: Option<&str>, out: &mut Vec<u8>) {
 }
 
 fn model(anthropic: bool, id: &str, out: &mut Vec<u8>) {
-    put(
-        out,
-        &[if anthropic {
-            b"{\"type\":\"model\",\"id\":"
-        } else {
-            b"{\"object\":\"model\",\"id\":"
-        }],
-    );
+    put(out, &[if anthropic { b"{\"type\":\"model\",\"id\":" } else { b"{\"object\":\"model\",\"id\":" }]);
     json_string(out, id.as_bytes());
     if anthropic {
         put(out, &[b",\"display_name\":"]);
@@ -202,11 +163,7 @@ impl Blob {
     /// Reads the query. `None`: it does not say how many bytes.
     #[must_use]
     pub fn from_query(query: &str) -> Option<Self> {
-        let value = |name: &str| {
-            query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
+        let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         Some(Self {
             left: value("bytes")?.parse().ok()?,
             state: value("seed").unwrap_or("0").parse().ok()?,
@@ -243,9 +200,7 @@ pub fn counted(stream: &str, number: u64, bytes: usize, out: &mut Vec<u8>) {
     let mut digits = Vec::with_capacity(20);
     decimal(&mut digits, number);
     let pad = out.get(start..).unwrap_or_default();
-    let sum = [stream.as_bytes(), b":", &digits, b":", pad]
-        .iter()
-        .fold(FNV_START, |sum, piece| fnv(sum, piece));
+    let sum = [stream.as_bytes(), b":", &digits, b":", pad].iter().fold(FNV_START, |sum, piece| fnv(sum, piece));
     put(out, &[b"\",\"sum\":\""]);
     hex16(out, sum);
     put(out, &[b"\"}\n\n"]);
@@ -253,14 +208,9 @@ pub fn counted(stream: &str, number: u64, bytes: usize, out: &mut Vec<u8>) {
 
 /// Appends a description of the request that arrived. `head` is its head, to the byte.
 pub fn echo(head: &[u8], body: &[u8], chunked: bool, out: &mut Vec<u8>) {
-    let mut lines = head
-        .trim_ascii_start()
-        .split(|&byte| byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let mut words = lines
-        .next()
-        .unwrap_or_default()
-        .splitn(3, |&byte| byte == b' ');
+    let mut lines =
+        head.trim_ascii_start().split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut words = lines.next().unwrap_or_default().splitn(3, |&byte| byte == b' ');
     for (name, open) in [("method", &b"{"[..]), ("target", b","), ("version", b",")] {
         put(out, &[open, b"\"", name.as_bytes(), b"\":"]);
         json_latin1(out, words.next().unwrap_or_default());
@@ -276,14 +226,7 @@ pub fn echo(head: &[u8], body: &[u8], chunked: bool, out: &mut Vec<u8>) {
     }
     put(out, &[b"],\"head_base64\":\""]);
     base64(out, head);
-    put(
-        out,
-        &[
-            b"\",\"chunked\":",
-            if chunked { b"true" } else { b"false" },
-            b",\"body_bytes\":",
-        ],
-    );
+    put(out, &[b"\",\"chunked\":", if chunked { b"true" } else { b"false" }, b",\"body_bytes\":"]);
     decimal(out, body.len() as u64);
     put(out, &[b",\"body_fnv1a64\":\""]);
     hex16(out, fnv(FNV_START, body));
@@ -301,47 +244,25 @@ mod tests {
 
     #[test]
     fn embeddings_say_the_same_in_both_encodings() {
-        let mut ask = Ask {
-            model: b"e".to_vec(),
-            inputs: 2,
-            dimensions: 3,
-            ..Ask::default()
-        };
+        let mut ask = Ask { model: b"e".to_vec(), inputs: 2, dimensions: 3, ..Ask::default() };
         let numbers = parsed(|out| embeddings(&ask, out));
         ask.extra = true;
         let encoded = parsed(|out| embeddings(&ask, out));
-        assert_eq!(
-            numbers["data"][1]["embedding"][0].as_f64(),
-            Some(f64::from(component(1, 0)))
-        );
+        assert_eq!(numbers["data"][1]["embedding"][0].as_f64(), Some(f64::from(component(1, 0))));
         for input in 0..2 {
             let list = numbers["data"][input]["embedding"].as_array().unwrap();
-            let bytes: Vec<u8> = list
-                .iter()
-                .flat_map(|number| (number.as_f64().unwrap() as f32).to_le_bytes())
-                .collect();
+            let bytes: Vec<u8> =
+                list.iter().flat_map(|number| (number.as_f64().unwrap() as f32).to_le_bytes()).collect();
             let mut text = Vec::new();
             base64(&mut text, &bytes);
-            assert_eq!(
-                encoded["data"][input]["embedding"]
-                    .as_str()
-                    .unwrap()
-                    .as_bytes(),
-                text
-            );
+            assert_eq!(encoded["data"][input]["embedding"].as_str().unwrap().as_bytes(), text);
         }
     }
 
     #[test]
     fn models_have_the_shape_of_the_provider_asked() {
         let openai = parsed(|out| models(false, None, out));
-        assert_eq!(
-            (
-                openai["object"].as_str(),
-                openai["data"][0]["object"].as_str()
-            ),
-            (Some("list"), Some("model"))
-        );
+        assert_eq!((openai["object"].as_str(), openai["data"][0]["object"].as_str()), (Some("list"), Some("model")));
         let anthropic = parsed(|out| models(true, None, out));
         assert_eq!(anthropic["last_id"], anthropic["data"][2]["id"]);
         assert_eq!(parsed(|out| models(true, Some("x/y"), out))["id"], "x/y");
@@ -360,11 +281,7 @@ mod tests {
         assert_eq!(read(8), read(2000));
         assert_eq!(read(64).len(), 1003);
         assert!(Blob::from_query("seed=1").is_none() && Blob::from_query("bytes=x").is_none());
-        assert!(
-            Blob::from_query("seed=1&chunked=1&bytes=2")
-                .unwrap()
-                .chunked
-        );
+        assert!(Blob::from_query("seed=1&chunked=1&bytes=2").unwrap().chunked);
     }
 
     #[test]
@@ -374,10 +291,7 @@ mod tests {
             counted("s-1", number, 20, &mut frame);
             let event = parsed(|out| out.extend_from_slice(&frame[6..]));
             let text = format!("s-1:{number}:{}", event["pad"].as_str().unwrap());
-            assert_eq!(
-                event["sum"].as_str().unwrap(),
-                format!("{:016x}", fnv(FNV_START, text.as_bytes()))
-            );
+            assert_eq!(event["sum"].as_str().unwrap(), format!("{:016x}", fnv(FNV_START, text.as_bytes())));
             assert_eq!(event["seq"], number);
         }
     }
@@ -394,24 +308,15 @@ mod tests {
             .map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap()))
             .collect();
         assert_eq!(headers, [("B", "1"), ("a", "é"), ("B", "2")]);
-        assert_eq!(
-            (echo["body_base64"].as_str(), echo["body_bytes"].as_u64()),
-            (Some("aGk="), Some(2))
-        );
+        assert_eq!((echo["body_base64"].as_str(), echo["body_bytes"].as_u64()), (Some("aGk="), Some(2)));
     }
 
     #[test]
     fn legacy_completions_stream_text_then_the_reason() {
         let events = events(&script(Dialect::Completions, &[Part::Text]));
-        let text: String = events
-            .iter()
-            .map(|event| event["choices"][0]["text"].as_str().unwrap())
-            .collect();
+        let text: String = events.iter().map(|event| event["choices"][0]["text"].as_str().unwrap()).collect();
         let body = parsed(|out| completion(&script(Dialect::Completions, &[Part::Text]), out));
         assert_eq!(body["choices"][0]["text"], text);
-        assert_eq!(
-            events.last().unwrap()["choices"][0]["finish_reason"],
-            "stop"
-        );
+        assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], "stop");
     }
 }

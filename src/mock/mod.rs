@@ -54,15 +54,7 @@
 //! A write is one chunk of the stream, or an event beside the chunks (start, stop, usage …); the head counts as none. A
 //! blocking body is one write, unless a header of this table needs several: then it is eight.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod answer;
 pub mod ask;

@@ -55,9 +55,7 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
         other => return other.map_err(|error| error.to_string())?.transpose(),
     }
     let mut fields = vec![httparse::EMPTY_HEADER; FIELDS_MAX];
-    parse(bytes, &mut fields)
-        .map_err(|error| error.to_string())?
-        .transpose()
+    parse(bytes, &mut fields).map_err(|error| error.to_string())?.transpose()
 }
 
 type Parsed = Result<Option<Result<Head, String>>, httparse::Error>;
@@ -93,9 +91,7 @@ fn with_fields(mut head: Head, fields: &[httparse::Header<'_>]) -> Result<Head, 
         match name.len() {
             14 if name.eq_ignore_ascii_case("content-length") => {
                 let value = text(field.value)?.trim();
-                let number = value
-                    .parse::<u64>()
-                    .map_err(|_| format!("bad content-length {value:?}"))?;
+                let number = value.parse::<u64>().map_err(|_| format!("bad content-length {value:?}"))?;
                 if length.is_some_and(|before| before != number) {
                     return Err("two different content-length fields".into());
                 }
@@ -160,11 +156,7 @@ impl Chunked {
                 data(now);
                 rest = later;
                 let left = left - take as u64;
-                self.place = if left == 0 {
-                    Place::DataEnd
-                } else {
-                    Place::Data(left)
-                };
+                self.place = if left == 0 { Place::DataEnd } else { Place::Data(left) };
                 continue;
             }
             let end = memchr::memchr(b'\n', rest);
@@ -189,10 +181,7 @@ impl Chunked {
     }
 
     fn after_line(&self) -> Result<Place, String> {
-        let line = self
-            .line
-            .strip_suffix(b"\r\n")
-            .ok_or("a line of the chunked body ends in a bare LF")?;
+        let line = self.line.strip_suffix(b"\r\n").ok_or("a line of the chunked body ends in a bare LF")?;
         match self.place {
             Place::DataEnd if line.is_empty() => Ok(Place::Size),
             Place::DataEnd => Err("a chunk is longer than its size".into()),
@@ -227,43 +216,16 @@ mod tests {
         assert_eq!(&text[head.method.clone()], "POST");
         assert_eq!(&text[head.target.clone()], "/v1/messages?beta=true");
         assert_eq!(&text[head.len..], "rest");
-        assert_eq!(
-            (head.body, head.keep, head.anthropic),
-            (BodyLength::Bytes(12), true, true)
-        );
+        assert_eq!((head.body, head.keep, head.anthropic), (BodyLength::Bytes(12), true, true));
         for (field, anthropic, keep, body) in [
-            (
-                "anthropic-version: 2023-06-01",
-                true,
-                true,
-                BodyLength::Bytes(0),
-            ),
+            ("anthropic-version: 2023-06-01", true, true, BodyLength::Bytes(0)),
             ("authorization: Bearer k", false, true, BodyLength::Bytes(0)),
-            (
-                "connection: keep-alive, Close",
-                false,
-                false,
-                BodyLength::Bytes(0),
-            ),
-            (
-                "transfer-encoding: Chunked",
-                false,
-                true,
-                BodyLength::Chunked,
-            ),
-            (
-                "content-length: 3\r\ncontent-length: 3",
-                false,
-                true,
-                BodyLength::Bytes(3),
-            ),
+            ("connection: keep-alive, Close", false, false, BodyLength::Bytes(0)),
+            ("transfer-encoding: Chunked", false, true, BodyLength::Chunked),
+            ("content-length: 3\r\ncontent-length: 3", false, true, BodyLength::Bytes(3)),
         ] {
             let head = read(&format!("GET / HTTP/1.1\r\n{field}\r\n\r\n"));
-            assert_eq!(
-                (head.anthropic, head.keep, head.body),
-                (anthropic, keep, body),
-                "{field}"
-            );
+            assert_eq!((head.anthropic, head.keep, head.body), (anthropic, keep, body), "{field}");
         }
         assert!(!read("GET / HTTP/1.0\r\n\r\n").keep);
         assert!(read("GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n").keep);
@@ -288,12 +250,7 @@ mod tests {
     #[test]
     fn many_fields_are_read_too() {
         let fields: String = (0..300).map(|n| format!("f{n}: v\r\n")).collect();
-        assert!(
-            read(&format!(
-                "GET / HTTP/1.1\r\n{fields}anthropic-version: x\r\n\r\n"
-            ))
-            .anthropic
-        );
+        assert!(read(&format!("GET / HTTP/1.1\r\n{fields}anthropic-version: x\r\n\r\n")).anthropic);
     }
 
     #[test]
@@ -303,33 +260,17 @@ mod tests {
             let mut decoder = Chunked::default();
             let (mut data, mut used) = (Vec::new(), 0);
             for piece in wire.chunks(size) {
-                used += decoder
-                    .push(piece, |bytes| data.extend_from_slice(bytes))
-                    .unwrap();
+                used += decoder.push(piece, |bytes| data.extend_from_slice(bytes)).unwrap();
             }
             assert!(decoder.ended());
-            assert_eq!(
-                (data.as_slice(), used),
-                (b"abc0123456789".as_slice(), wire.len() - 4),
-                "split by {size}"
-            );
+            assert_eq!((data.as_slice(), used), (b"abc0123456789".as_slice(), wire.len() - 4), "split by {size}");
         }
     }
 
     #[test]
     fn broken_chunked_bodies_are_refused() {
-        for wire in [
-            "x\r\n",
-            "\r\n",
-            "+3\r\nabc\r\n",
-            "3\r\nabcd\r\n",
-            "3\nabc",
-            "11111111111111111\r\n",
-        ] {
-            assert!(
-                Chunked::default().push(wire.as_bytes(), |_| {}).is_err(),
-                "{wire:?}"
-            );
+        for wire in ["x\r\n", "\r\n", "+3\r\nabc\r\n", "3\r\nabcd\r\n", "3\nabc", "11111111111111111\r\n"] {
+            assert!(Chunked::default().push(wire.as_bytes(), |_| {}).is_err(), "{wire:?}");
         }
     }
 }

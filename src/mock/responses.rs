@@ -34,18 +34,7 @@ pub fn frames(script: &Script, step: Step, sequence: &mut u64, out: &mut Vec<u8>
             inner_event(script, part, name, sequence, out);
             put(out, &[b",\"delta\":\""]);
             script.chunk(part, at, out);
-            put(
-                out,
-                &[
-                    b"\"",
-                    if kind(script, part) == Part::Text {
-                        b",\"logprobs\":[]"
-                    } else {
-                        b""
-                    },
-                    b"}\n\n",
-                ],
-            );
+            put(out, &[b"\"", if kind(script, part) == Part::Text { b",\"logprobs\":[]" } else { b"" }, b"}\n\n"]);
         }
         Step::Close(part) => close(script, part, sequence, out),
         Step::Finish => {
@@ -59,13 +48,7 @@ pub fn frames(script: &Script, step: Step, sequence: &mut u64, out: &mut Vec<u8>
 }
 
 /// Appends the event of a failure: `response.failed` in a stream that has begun, else a bare `error`.
-pub fn error_event(
-    script: &Script,
-    status: u16,
-    message: &str,
-    mut sequence: u64,
-    out: &mut Vec<u8>,
-) {
+pub fn error_event(script: &Script, status: u16, message: &str, mut sequence: u64, out: &mut Vec<u8>) {
     if sequence == 0 {
         event(b"error", &mut sequence, out);
         put(out, &[b",\"code\":"]);
@@ -96,27 +79,11 @@ fn error_code(status: u16) -> &'static str {
 }
 
 fn open(script: &Script, part: usize, sequence: &mut u64, out: &mut Vec<u8>) {
-    item_event(
-        script,
-        part,
-        b"response.output_item.added",
-        false,
-        sequence,
-        out,
-    );
+    item_event(script, part, b"response.output_item.added", false, sequence, out);
     match kind(script, part) {
         Part::Thinking => {
-            inner_event(
-                script,
-                part,
-                b"response.reasoning_summary_part.added",
-                sequence,
-                out,
-            );
-            put(
-                out,
-                &[b",\"part\":{\"type\":\"summary_text\",\"text\":\"\"}}\n\n"],
-            );
+            inner_event(script, part, b"response.reasoning_summary_part.added", sequence, out);
+            put(out, &[b",\"part\":{\"type\":\"summary_text\",\"text\":\"\"}}\n\n"]);
         }
         Part::Text => {
             inner_event(script, part, b"response.content_part.added", sequence, out);
@@ -127,9 +94,7 @@ fn open(script: &Script, part: usize, sequence: &mut u64, out: &mut Vec<u8>) {
 }
 
 fn close(script: &Script, part: usize, sequence: &mut u64, out: &mut Vec<u8>) {
-    let (done, member, part_done, part_head): (&[u8], &[u8], &[u8], &[u8]) = match kind(
-        script, part,
-    ) {
+    let (done, member, part_done, part_head): (&[u8], &[u8], &[u8], &[u8]) = match kind(script, part) {
         Part::Thinking => (
             b"response.reasoning_summary_text.done",
             b",\"text\":\"",
@@ -142,12 +107,7 @@ fn close(script: &Script, part: usize, sequence: &mut u64, out: &mut Vec<u8>) {
             b"response.content_part.done",
             b",\"part\":{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"",
         ),
-        Part::Tool => (
-            b"response.function_call_arguments.done",
-            b",\"arguments\":\"",
-            b"",
-            b"",
-        ),
+        Part::Tool => (b"response.function_call_arguments.done", b",\"arguments\":\"", b"", b""),
     };
     inner_event(script, part, done, sequence, out);
     put(out, &[member]);
@@ -164,40 +124,17 @@ fn close(script: &Script, part: usize, sequence: &mut u64, out: &mut Vec<u8>) {
         script.whole(part, out);
         put(out, &[b"\"}}\n\n"]);
     }
-    item_event(
-        script,
-        part,
-        b"response.output_item.done",
-        true,
-        sequence,
-        out,
-    );
+    item_event(script, part, b"response.output_item.done", true, sequence, out);
 }
 
 /// An event up to its sequence number, without the closing brace.
 fn event(name: &[u8], sequence: &mut u64, out: &mut Vec<u8>) {
-    put(
-        out,
-        &[
-            b"event: ",
-            name,
-            b"\ndata: {\"type\":\"",
-            name,
-            b"\",\"sequence_number\":",
-        ],
-    );
+    put(out, &[b"event: ", name, b"\ndata: {\"type\":\"", name, b"\",\"sequence_number\":"]);
     decimal(out, *sequence);
     *sequence += 1;
 }
 
-fn item_event(
-    script: &Script,
-    part: usize,
-    name: &[u8],
-    done: bool,
-    sequence: &mut u64,
-    out: &mut Vec<u8>,
-) {
+fn item_event(script: &Script, part: usize, name: &[u8], done: bool, sequence: &mut u64, out: &mut Vec<u8>) {
     event(name, sequence, out);
     put(out, &[b",\"output_index\":"]);
     decimal(out, part as u64);
@@ -252,33 +189,16 @@ fn item(script: &Script, part: usize, done: bool, out: &mut Vec<u8>) {
             }
         }
         Part::Text => {
-            put(
-                out,
-                &[
-                    b"\",\"type\":\"message\",\"role\":\"assistant\",\"status\":\"",
-                    status,
-                    b"\",\"content\":[",
-                ],
-            );
+            put(out, &[b"\",\"type\":\"message\",\"role\":\"assistant\",\"status\":\"", status, b"\",\"content\":["]);
             if done {
-                put(
-                    out,
-                    &[b"{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\""],
-                );
+                put(out, &[b"{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\""]);
                 script.whole(part, out);
                 put(out, &[b"\"}"]);
             }
             put(out, &[b"]"]);
         }
         Part::Tool => {
-            put(
-                out,
-                &[
-                    b"\",\"type\":\"function_call\",\"status\":\"",
-                    status,
-                    b"\",\"call_id\":\"",
-                ],
-            );
+            put(out, &[b"\",\"type\":\"function_call\",\"status\":\"", status, b"\",\"call_id\":\""]);
             script.id(b"call_", part + 1, out);
             put(out, &[b"\",\"name\":"]);
             json_string(out, script.tool(part));
@@ -353,21 +273,11 @@ mod tests {
 
     #[test]
     fn events_follow_the_grammar_and_are_numbered() {
-        let script = script(
-            Dialect::Responses,
-            &[Part::Thinking, Part::Text, Part::Tool],
-        );
+        let script = script(Dialect::Responses, &[Part::Thinking, Part::Text, Part::Tool]);
         let mut names = Vec::new();
         for (number, event) in events(&script).iter().enumerate() {
             assert_eq!(event["sequence_number"], number);
-            names.push(
-                event["type"]
-                    .as_str()
-                    .unwrap()
-                    .strip_prefix("response.")
-                    .unwrap()
-                    .to_owned(),
-            );
+            names.push(event["type"].as_str().unwrap().strip_prefix("response.").unwrap().to_owned());
         }
         names.dedup();
         let expected = "created in_progress \
@@ -380,16 +290,10 @@ mod tests {
 
     #[test]
     fn done_items_are_repeated_in_the_last_event_and_in_the_body() {
-        let mut script = script(
-            Dialect::Responses,
-            &[Part::Thinking, Part::Text, Part::Tool],
-        );
+        let mut script = script(Dialect::Responses, &[Part::Thinking, Part::Text, Part::Tool]);
         script.ask.extra = true;
         let events = events(&script);
-        let done: Vec<_> = events
-            .iter()
-            .filter(|event| event["type"] == "response.output_item.done")
-            .collect();
+        let done: Vec<_> = events.iter().filter(|event| event["type"] == "response.output_item.done").collect();
         let last = &events.last().unwrap()["response"];
         assert_eq!(last, &parsed(|out| body(&script, out)));
         for (place, event) in done.iter().enumerate() {
@@ -397,10 +301,7 @@ mod tests {
             assert_eq!(event["output_index"], place);
         }
         assert_eq!(last["id"], events[0]["response"]["id"]);
-        assert_eq!(
-            last["output"][2]["arguments"].as_str().unwrap().as_bytes(),
-            script.arguments(2)
-        );
+        assert_eq!(last["output"][2]["arguments"].as_str().unwrap().as_bytes(), script.arguments(2));
         assert!(last["output"][0]["encrypted_content"].as_str().is_some());
     }
 
@@ -411,16 +312,12 @@ mod tests {
             let mut out = Vec::new();
             error_event(&script, 429, "later", sequence, &mut out);
             let data = String::from_utf8(out).unwrap();
-            simd_json::to_owned_value(&mut data.lines().nth(1).unwrap().as_bytes()[6..].to_vec())
-                .unwrap()
+            simd_json::to_owned_value(&mut data.lines().nth(1).unwrap().as_bytes()[6..].to_vec()).unwrap()
         };
         let failed = failure(4);
         assert_eq!(failed["type"], "response.failed");
         assert_eq!(failed["response"]["error"]["code"], "rate_limit_exceeded");
-        assert_eq!(
-            failed["response"]["id"],
-            events(&script)[0]["response"]["id"]
-        );
+        assert_eq!(failed["response"]["id"], events(&script)[0]["response"]["id"]);
         assert_eq!(failure(0)["type"], "error");
     }
 }

@@ -79,16 +79,8 @@ mod tests {
     #[test]
     fn routes() {
         for (method, target, expected) in [
-            (
-                "POST",
-                "/v1/messages?beta=true",
-                Route::Generate(Dialect::Messages),
-            ),
-            (
-                "POST",
-                "/v1/chat/completions",
-                Route::Generate(Dialect::Chat),
-            ),
+            ("POST", "/v1/messages?beta=true", Route::Generate(Dialect::Messages)),
+            ("POST", "/v1/chat/completions", Route::Generate(Dialect::Chat)),
             ("POST", "/v1/messages/count_tokens", Route::CountTokens),
             ("GET", "/v1/models/a/b", Route::Models(Some("a/b"))),
             ("HEAD", "/", Route::Root),

@@ -56,11 +56,7 @@ pub struct Shared {
 impl Shared {
     fn new(options: Rc<Options>) -> Self {
         let replay_closes = options.replay.as_deref().is_some_and(wire::replay_closes);
-        Self {
-            options,
-            replay_closes,
-            stats: Stats::default(),
-        }
+        Self { options, replay_closes, stats: Stats::default() }
     }
 }
 

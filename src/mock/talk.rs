@@ -59,24 +59,9 @@ pub enum End {
 }
 
 impl<'a> Talk<'a> {
-    pub fn new(
-        inbox: &'a Inbox,
-        writer: &'a mut TcpOwnedWriteHalf,
-        handle: &'a TcpStream,
-        shared: Rc<Shared>,
-    ) -> Self {
+    pub fn new(inbox: &'a Inbox, writer: &'a mut TcpOwnedWriteHalf, handle: &'a TcpStream, shared: Rc<Shared>) -> Self {
         let (pending, head, piece, out) = Default::default();
-        Self {
-            inbox,
-            writer,
-            handle,
-            shared,
-            desk: Desk::new(),
-            pending,
-            head,
-            piece,
-            out,
-        }
+        Self { inbox, writer, handle, shared, desk: Desk::new(), pending, head, piece, out }
     }
 
     /// Answers requests until the connection ends, and ends it as asked; only a reset is left to the caller.
@@ -162,48 +147,30 @@ impl<'a> Talk<'a> {
     }
 
     async fn answer(&mut self, head: &Head, text: &[u8]) -> Result<After, End> {
-        let part = |range: &Range<usize>| {
-            std::str::from_utf8(text.get(range.clone()).unwrap_or_default()).unwrap_or_default()
-        };
+        let part =
+            |range: &Range<usize>| std::str::from_utf8(text.get(range.clone()).unwrap_or_default()).unwrap_or_default();
         let (method, target) = (part(&head.method), part(&head.target));
         let controls = &head.controls;
         let early = controls.reply == Reply::Early;
-        let route = if controls.reply == Reply::Echo {
-            Route::Echo
-        } else {
-            route(method, target)
-        };
+        let route = if controls.reply == Reply::Echo { Route::Echo } else { route(method, target) };
         self.desk.clear();
-        if !early
-            && let Err(refusal) = self
-                .read_body(head, !matches!(route, Route::Upload | Route::Unknown))
-                .await?
-        {
+        if !early && let Err(refusal) = self.read_body(head, !matches!(route, Route::Upload | Route::Unknown)).await? {
             return self.refuse(desk::dialect(head, route), refusal).await;
         }
         if let Some(replay) = &self.shared.options.replay {
             self.out.extend_from_slice(replay);
             self.write().await?;
-            return if self.shared.replay_closes {
-                Err(End::Finished)
-            } else {
-                Ok(After::Keep)
-            };
+            return if self.shared.replay_closes { Err(End::Finished) } else { Ok(After::Keep) };
         }
         if route == Route::Stats {
             self.shared.stats.write(&mut self.desk.whole);
         }
         if matches!(route, Route::Generate(_)) {
-            self.desk.script.created = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |time| time.as_secs());
+            self.desk.script.created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         }
         let answer = match self.desk.answer(head, route, text, &self.shared.options) {
             Ok(answer) => answer,
-            Err((status, message)) => {
-                self.desk
-                    .refuse(desk::dialect(head, route), status, &message)
-            }
+            Err((status, message)) => self.desk.refuse(desk::dialect(head, route), status, &message),
         };
         let keep = head.keep && controls.after != After::Close;
         self.send(controls, answer, keep, method == "HEAD").await?;
@@ -236,17 +203,12 @@ impl<'a> Talk<'a> {
             }
             let desk = &mut self.desk;
             let used = match head.body {
-                BodyLength::Chunked => {
-                    match chunked.push(&self.pending, |bytes| desk.receive(bytes, keep)) {
-                        Ok(used) => used,
-                        Err(message) => return Ok(Err((400, message))),
-                    }
-                }
+                BodyLength::Chunked => match chunked.push(&self.pending, |bytes| desk.receive(bytes, keep)) {
+                    Ok(used) => used,
+                    Err(message) => return Ok(Err((400, message))),
+                },
                 BodyLength::Bytes(_) => {
-                    let used = self
-                        .pending
-                        .len()
-                        .min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let used = self.pending.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                     desk.receive(self.pending.get(..used).unwrap_or_default(), keep);
                     used
                 }
@@ -261,18 +223,11 @@ impl<'a> Talk<'a> {
     /// Answers a request that cannot be read, and ends the connection.
     async fn refuse(&mut self, dialect: Dialect, (status, message): Refusal) -> Result<After, End> {
         let answer = self.desk.refuse(dialect, status, &message);
-        self.send(&Controls::default(), answer, false, false)
-            .await?;
+        self.send(&Controls::default(), answer, false, false).await?;
         Err(End::Finished)
     }
 
-    async fn send(
-        &mut self,
-        controls: &Controls,
-        answer: Answer,
-        keep: bool,
-        head_only: bool,
-    ) -> Result<(), End> {
+    async fn send(&mut self, controls: &Controls, answer: Answer, keep: bool, head_only: bool) -> Result<(), End> {
         let streams = !matches!(answer.source, Source::Whole(..));
         self.wait(controls.delay_head).await?;
         if !streams {
@@ -297,25 +252,18 @@ impl<'a> Talk<'a> {
             self.write().await?;
             self.wait(answer.ttft).await?;
         }
-        let ends = matches!(
-            outline.framing,
-            Framing::Close | Framing::Http10 | Framing::LongLength | Framing::BadChunk
-        );
-        self.send_body(controls, answer, Coding::of(outline.framing))
-            .await?;
+        let ends =
+            matches!(outline.framing, Framing::Close | Framing::Http10 | Framing::LongLength | Framing::BadChunk);
+        self.send_body(controls, answer, Coding::of(outline.framing)).await?;
         if ends { Err(End::Finished) } else { Ok(()) }
     }
 
     fn outline<'c>(&mut self, controls: &'c Controls, answer: &Answer, keep: bool) -> Outline<'c> {
-        let framing = controls
-            .framing
-            .map_or(answer.framing, |odd| odd.of_body(answer.framing));
+        let framing = controls.framing.map_or(answer.framing, |odd| odd.of_body(answer.framing));
         let length = match framing {
             // Only these do not need it, and for a long stream it costs as much as the stream.
             Framing::Chunked | Framing::BadChunk | Framing::Close | Framing::Http10 => 0,
-            _ => answer
-                .source
-                .len(&self.desk.script, &self.desk.whole, &mut self.piece),
+            _ => answer.source.len(&self.desk.script, &self.desk.whole, &mut self.piece),
         };
         Outline {
             status: answer.status,
@@ -331,15 +279,8 @@ impl<'a> Talk<'a> {
     }
 
     /// Sends the body behind the head that waits in `out`, to its end or to the fault that was asked for.
-    async fn send_body(
-        &mut self,
-        controls: &Controls,
-        answer: Answer,
-        coding: Coding,
-    ) -> Result<(), End> {
-        let Answer {
-            mut source, gap, ..
-        } = answer;
+    async fn send_body(&mut self, controls: &Controls, answer: Answer, coding: Coding) -> Result<(), End> {
+        let Answer { mut source, gap, .. } = answer;
         let burst = controls.burst.unwrap_or(1).max(1);
         let mut timer = pin!(monoio::time::sleep(Duration::ZERO));
         let mut due = None;
@@ -393,13 +334,7 @@ impl<'a> Talk<'a> {
     }
 
     /// Does what goes wrong. True: the body ends here, in good order.
-    async fn fail(
-        &mut self,
-        fault: Fault,
-        controls: &Controls,
-        source: &Source,
-        coding: Coding,
-    ) -> Result<bool, End> {
+    async fn fail(&mut self, fault: Fault, controls: &Controls, source: &Source, coding: Coding) -> Result<bool, End> {
         if fault == Fault::Error {
             let sequence = match source {
                 Source::Steps(_, sequence) => *sequence,

@@ -187,31 +187,14 @@ impl Outline<'_> {
             Some(Framing::Garbage) => return put(out, &[GARBAGE]),
             _ => {}
         }
-        let version: &[u8] = if self.framing == Framing::Http10 {
-            b"HTTP/1.0 "
-        } else {
-            b"HTTP/1.1 "
-        };
+        let version: &[u8] = if self.framing == Framing::Http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
         put(out, &[version]);
         decimal(out, u64::from(self.status));
         put(
             out,
-            &[
-                b" ",
-                reason(self.status),
-                b"\r\ncontent-type: ",
-                self.content_type.as_bytes(),
-                b"\r\nx-mock: 1\r\n",
-            ],
+            &[b" ", reason(self.status), b"\r\ncontent-type: ", self.content_type.as_bytes(), b"\r\nx-mock: 1\r\n"],
         );
-        put(
-            out,
-            &[if self.anthropic {
-                b"request-id: req_"
-            } else {
-                b"x-request-id: req_"
-            }],
-        );
+        put(out, &[if self.anthropic { b"request-id: req_" } else { b"x-request-id: req_" }]);
         hex16(out, self.number);
         put(out, &[b"\r\n"]);
         if let Some(seconds) = self.retry_after {
@@ -275,25 +258,15 @@ pub fn replay_closes(answer: &[u8]) -> bool {
         return true;
     }
     let says = |name: &str, word: &str| {
-        let mut fields = response
-            .headers
-            .iter()
-            .filter(|field| field.name.eq_ignore_ascii_case(name));
+        let mut fields = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
         fields.any(|field| {
-            word.is_empty()
-                || field
-                    .value
-                    .to_ascii_lowercase()
-                    .windows(word.len())
-                    .any(|part| part == word.as_bytes())
+            word.is_empty() || field.value.to_ascii_lowercase().windows(word.len()).any(|part| part == word.as_bytes())
         })
     };
     let framed = says("content-length", "")
         || says("transfer-encoding", "chunked")
         || matches!(response.code, Some(100..200 | 204 | 304));
-    says("connection", "close")
-        || !framed
-        || (response.version == Some(0) && !says("connection", "keep-alive"))
+    says("connection", "close") || !framed || (response.version == Some(0) && !says("connection", "keep-alive"))
 }
 
 fn reason(status: u16) -> &'static [u8] {
@@ -348,16 +321,8 @@ mod tests {
             (Close, "connection: close\r\n", "content-length"),
             (ShortLength, "content-length: 32\r\n", "42"),
             (LongLength, "content-length: 52\r\n", "42"),
-            (
-                TeAndCl,
-                "content-length: 42\r\ntransfer-encoding: chunked\r\n",
-                "close",
-            ),
-            (
-                DupCl,
-                "content-length: 42\r\ncontent-length: 43\r\n",
-                "transfer-encoding",
-            ),
+            (TeAndCl, "content-length: 42\r\ntransfer-encoding: chunked\r\n", "close"),
+            (DupCl, "content-length: 42\r\ncontent-length: 43\r\n", "transfer-encoding"),
             (Http10, "HTTP/1.0 200 OK\r\n", "content-length"),
             (NoHeadEnd, "content-length: 42\r\n", "\r\n\r\n"),
             (Unsolicited101, "HTTP/1.1 101", "200"),
@@ -367,21 +332,14 @@ mod tests {
             let mut out = Vec::new();
             outline(framing).write(&mut out);
             let text = String::from_utf8_lossy(&out);
-            assert!(
-                text.contains(has) && !text.contains(lacks),
-                "{framing:?}: {text}"
-            );
+            assert!(text.contains(has) && !text.contains(lacks), "{framing:?}: {text}");
         }
     }
 
     #[test]
     fn statuses_without_body_have_no_framing() {
         let mut out = Vec::new();
-        Outline {
-            status: 204,
-            ..outline(Framing::Length)
-        }
-        .write(&mut out);
+        Outline { status: 204, ..outline(Framing::Length) }.write(&mut out);
         assert!(!String::from_utf8(out).unwrap().contains("content-length"));
     }
 
@@ -392,10 +350,7 @@ mod tests {
             Source::Whole(0, 2),
             Source::Steps(Some(Step::Start), 0),
             Source::Counted(0, "s".into()),
-            Source::Blob(Blob {
-                left: 100_000,
-                ..Blob::default()
-            }),
+            Source::Blob(Blob { left: 100_000, ..Blob::default() }),
         ] {
             let (mut rest, mut out) = (source.clone(), Vec::new());
             while !rest.ended(&script, b"whole") {
@@ -403,10 +358,7 @@ mod tests {
                 rest.next(&script, b"whole", &mut out);
                 assert!(out.len() > before || rest.ended(&script, b"whole"));
             }
-            assert_eq!(
-                source.len(&script, b"whole", &mut Vec::new()),
-                out.len() as u64
-            );
+            assert_eq!(source.len(&script, b"whole", &mut Vec::new()), out.len() as u64);
         }
     }
 
@@ -421,10 +373,7 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(write(Coding::Raw), "one0123456789abcdef");
-        assert_eq!(
-            write(Coding::Chunked),
-            "3\r\none\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
-        );
+        assert_eq!(write(Coding::Chunked), "3\r\none\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
         let mut bad = Vec::new();
         Coding::BadChunk.piece(1, b"x", &mut bad);
         assert_eq!(bad, b"zz\r\nx\r\n");
@@ -434,16 +383,10 @@ mod tests {
     fn a_replay_without_framing_or_with_close_ends_the_connection() {
         for (head, closes) in [
             ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false),
-            (
-                "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, Chunked\r\n\r\n0\r\n\r\n",
-                false,
-            ),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, Chunked\r\n\r\n0\r\n\r\n", false),
             ("HTTP/1.1 204 No Content\r\n\r\n", false),
             ("HTTP/1.1 200 OK\r\n\r\nuntil the end", true),
-            (
-                "HTTP/1.1 200 OK\r\nConnection: Close\r\ncontent-length: 0\r\n\r\n",
-                true,
-            ),
+            ("HTTP/1.1 200 OK\r\nConnection: Close\r\ncontent-length: 0\r\n\r\n", true),
             ("HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", true),
             ("not HTTP", true),
         ] {

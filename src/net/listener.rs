@@ -65,7 +65,6 @@ fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(limits::BACKLOG)?;
     Ok(socket.into())
@@ -80,7 +79,6 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Vec<Bound>> {
         }
     }
     let first = UnixListener::bind(path)?;
-    first.set_nonblocking(true)?;
     let mut bound = Vec::with_capacity(workers);
     for _ in 1..workers {
         bound.push(Bound::Unix(first.try_clone()?, path.to_owned()));
@@ -103,10 +101,18 @@ impl Listener {
     /// # Errors
     /// The driver cannot take one more descriptor.
     pub fn open(bound: Bound) -> io::Result<Self> {
-        Ok(match bound {
-            Bound::Tcp(listener) => Self::Tcp(monoio::net::TcpListener::from_std(listener)?),
-            Bound::Unix(listener, _) => Self::Unix(monoio::net::UnixListener::from_std(listener)?),
-        })
+        // On io_uring an operation on a non-blocking descriptor fails with EAGAIN where it should wait.
+        let nonblocking = monoio::utils::is_legacy();
+        match bound {
+            Bound::Tcp(listener) => {
+                listener.set_nonblocking(nonblocking)?;
+                monoio::net::TcpListener::from_std(listener).map(Self::Tcp)
+            }
+            Bound::Unix(listener, _) => {
+                listener.set_nonblocking(nonblocking)?;
+                monoio::net::UnixListener::from_std(listener).map(Self::Unix)
+            }
+        }
     }
 
     /// The next connection, or `ECANCELED` once `stop` was used. Never drop this future: on io_uring the accepted

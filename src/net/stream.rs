@@ -75,6 +75,18 @@ pub fn split(stream: Stream, side: Side, deadlines: &Rc<Deadlines>, buffers: &Rc
     (inlet, Outlet { deadline, half: write })
 }
 
+/// Resets a connection: the peer sees an error, never an end. A half that is dropped alone sends FIN first, which would
+/// look like one.
+pub fn abort(inlet: Inlet, outlet: Outlet) {
+    inlet.deadline.socket().reset_on_close();
+    let Inlet { half: read, .. } = inlet;
+    match (read, outlet.half) {
+        (ReadHalf::Tcp(read), WriteHalf::Tcp(write)) => drop(read.reunite(write)),
+        (ReadHalf::Unix(read), WriteHalf::Unix(write)) => drop(read.reunite(write)),
+        _ => {}
+    }
+}
+
 impl Inlet {
     /// The connection's deadline.
     pub fn deadline(&self) -> &Rc<Deadline> {

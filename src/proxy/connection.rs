@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::limits;
 use crate::net::deadlines::{Deadline, Side};
 use crate::net::inbox::{self, Gone, Inbox};
-use crate::net::stream::{Outlet, Stream, split};
+use crate::net::stream::{Outlet, Stream, abort, split};
 
 /// How a client reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Client<'a> {
     pub transport: Transport,
     /// Through which listener.
     pub door: Door,
+    /// The connection must end with a reset: for an answer whose only end is the connection's, and that was cut.
+    pub reset: bool,
 }
 
 /// Why the path of a request ended early.
@@ -96,17 +98,21 @@ pub async fn serve(world: &World, stream: Stream, door: Door) {
     };
     let (mut inlet, outlet) = split(stream, Side::Client, &world.deadlines, &world.buffers);
     let inbox = Inbox::new(world.buffers.clone());
-    let client = Client { inbox: &inbox, deadline: outlet.deadline().clone(), outlet, transport, door };
-    inbox::drive(&inbox, &mut inlet, requests(world, client)).await;
+    let deadline = outlet.deadline().clone();
+    let mut client = Client { inbox: &inbox, deadline, outlet, transport, door, reset: false };
+    inbox::drive(&inbox, &mut inlet, requests(world, &mut client)).await;
+    if client.reset {
+        abort(inlet, client.outlet);
+    }
 }
 
-async fn requests(world: &World, mut client: Client<'_>) {
+async fn requests(world: &World, client: &mut Client<'_>) {
     loop {
         if !client.awaits_request(world).await {
             return;
         }
         let mut job = world.take_job();
-        let after = exchange(world, &mut client, &mut job).await;
+        let after = exchange(world, client, &mut job).await;
         world.give_job(job);
         match after {
             After::Next => {}
@@ -146,11 +152,6 @@ impl Client<'_> {
     pub async fn send_all(&mut self, buffer: Vec<u8>) -> Result<Vec<u8>, Stop> {
         let end = buffer.len();
         self.send(buffer, 0, end).await
-    }
-
-    /// Makes sure that the client sees a broken connection, not an end: for answers whose end is the connection's.
-    pub fn break_off(&self) {
-        self.deadline.socket().reset_on_close();
     }
 
     async fn linger(&mut self) {

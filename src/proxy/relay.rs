@@ -178,7 +178,7 @@ async fn cut(world: &World, client: &mut Client<'_>, upstream: &Upstream, work: 
             return Stop::Gone;
         }
     } else if framing_out(place.framing, place.form) == Framing::UntilClose {
-        client.break_off();
+        client.reset = true;
     }
     Stop::Cut(reason)
 }
