@@ -1,11 +1,13 @@
 """Group U: upstreams that close, lie, babble or break off, byte by byte from a script."""
 
 import json
+import socket
 import threading
 
 import pytest
 
-from support.upstream import LAST_CHUNK, OK, SSE_HEAD, answer, chunk, serve
+from support.process import Sidestream
+from support.upstream import OK, SSE_HEAD, Upstream, answer, chunk, serve
 from support.wire import Client, Truncated
 
 CHAT = "/v1/chat/completions"
@@ -42,7 +44,6 @@ REFUSED = {
     "U6-body-first": b'{"error":"overloaded"}\r\n\r\n',
     "U6-bare-lf": b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
     "U6-nul-in-value": HEAD + b"X: a\0b\r\nContent-Length: 2\r\n\r\n{}",
-    "U6-space-before-colon": HEAD + b"Content-Length : 2\r\n\r\n{}",
     "U7-000": b"HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n",
     "U7-099": b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n",
     "U7-600": b"HTTP/1.1 600 X\r\nContent-Length: 0\r\n\r\n",
@@ -94,9 +95,6 @@ def check_502(refused, dialect="chat"):
 @pytest.fixture(scope="module")
 def shared(driver):
     """One proxy for the tables; a test sets the upstream's script."""
-    from support.process import Sidestream
-    from support.upstream import Upstream
-
     with Upstream() as upstream:
         proxy = Sidestream(driver, upstream.env)
         yield proxy, upstream
@@ -114,7 +112,6 @@ PASSED = {
     "chunked-extension": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n", "keep", 200, b"{}", True),
     "chunked-trailer": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-T: 1\r\n\r\n", "keep", 200, b"{}", True),
     "no-reason": (b"HTTP/1.1 200 \r\n" + CL2, "keep", 200, b"{}", True),
-    "no-reason-no-space": (b"HTTP/1.1 200\r\n" + CL2, "keep", 200, b"{}", True),
     "odd-status": (b"HTTP/1.1 599 Odd\r\n" + CL2, "keep", 599, b"{}", True),
     "connection-close": (HEAD + b"Connection: close\r\n" + CL2, "keep", 200, b"{}", False),
     "http10": (b"HTTP/1.0 200 OK\r\n" + CL2, "keep", 200, b"{}", False),
@@ -366,8 +363,8 @@ def test_U5_no_retry_after_a_byte(setup, way, sent):
 
 def test_U4_connection_refused(setup):
     proxy, upstream = setup()
+    upstream.listener.shutdown(socket.SHUT_RDWR)
     upstream.listener.close()
-    upstream.listener = __import__("socket").create_server(("127.0.0.1", 0))  # another port: the old one refuses
     with Client(proxy.address) as client:
         check_502(client.ask("POST", CHAT, JSON))
         check_502(client.ask("POST", CHAT, JSON))  # and the client's connection is still good
