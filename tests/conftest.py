@@ -6,12 +6,10 @@ import os
 import pytest
 
 from support.denied import io_uring_error
-from support.process import BINARY, Sidestream
+from support.process import BINARY, DRIVERS, NO_URING, Sidestream
 from support.upstream import Upstream
 
 LONG = os.environ.get("SIDESTREAM_TEST_LONG") == "1"
-NO_URING = os.environ.get("SIDESTREAM_TEST_NO_URING") == "1"
-DRIVERS = ["epoll", "denied"] if NO_URING else ["io_uring", "epoll", "denied"]
 
 
 def pytest_report_header(config):

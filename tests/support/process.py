@@ -19,6 +19,9 @@ BINARY = os.environ.get("SIDESTREAM_BIN") or str(
 )
 DENIED = str(Path(__file__).with_name("denied.py"))
 START_TIMEOUT = 10.0
+# The three ways to run the proxy; `denied` is `auto` where seccomp refuses io_uring.
+NO_URING = os.environ.get("SIDESTREAM_TEST_NO_URING") == "1"
+DRIVERS = ["epoll", "denied"] if NO_URING else ["io_uring", "epoll", "denied"]
 PAIR = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
 
 
@@ -44,10 +47,10 @@ class NotStarted(Exception):
 
 
 class Program:
-    """A child process whose standard error is read line by line. `ready` tells its start line."""
+    """A child process whose output is read line by line. `ready` tells its start line."""
 
-    def __init__(self, args, env, ready, denied: bool = False):
-        command = [BINARY, *args]
+    def __init__(self, args, env, ready, denied: bool = False, program=(BINARY,)):
+        command = [*program, *args]
         if denied:
             command = [sys.executable, DENIED, *command]
         clean = {k: os.environ[k] for k in ("PATH", "HOME", "TMPDIR") if k in os.environ}
@@ -55,20 +58,20 @@ class Program:
             command,
             env={**clean, "RUST_BACKTRACE": "1", **env},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
         )
         self.lines: list[str] = []
         self.news = threading.Condition()
-        self.silent = False  # its standard error has ended
+        self.silent = False  # its output has ended
         threading.Thread(target=self._read, daemon=True).start()
         self.start_line = self.wait_line(ready)
         self.start = pairs(self.start_line)
 
     def _read(self) -> None:
-        for line in self.process.stderr:
+        for line in self.process.stdout:
             with self.news:
                 self.lines.append(line.rstrip("\n"))
                 self.news.notify_all()
