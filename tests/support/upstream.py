@@ -28,6 +28,7 @@ class Peer(Stream):
         super().__init__(sock)
         self.number, self.upstream = number, upstream
         self.served = 0
+        self.gone = threading.Event()  # this connection is over
 
     def request_head(self) -> tuple[Request, Body]:
         start, headers, raw = self.head()
@@ -99,6 +100,7 @@ class Upstream:
         finally:
             with contextlib.suppress(OSError):
                 peer.sock.close()
+            peer.gone.set()
 
     @property
     def env(self) -> dict[str, str]:

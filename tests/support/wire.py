@@ -90,7 +90,6 @@ class Stream:
     def __init__(self, sock: socket.socket):
         self.sock = sock
         self.buffer = bytearray()
-        self.raw = bytearray()  # everything that ever arrived
         self.ended = ""  # "fin" or "rst"
 
     def send(self, data: bytes) -> None:
@@ -109,7 +108,6 @@ class Stream:
             self.ended = "fin"
             return False
         self.buffer += data
-        self.raw += data
         return True
 
     def take(self, count: int) -> bytes:

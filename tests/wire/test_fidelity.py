@@ -10,13 +10,17 @@ import pytest
 
 from support.process import ROOT, Sidestream
 from support.sse import Reader
-from support.upstream import LAST_CHUNK, SSE_HEAD, Upstream, answer, chunk, serve
+from support.upstream import LAST_CHUNK, OK, SSE_HEAD, Upstream, answer, chunk
 from support.wire import Client
 
 CAPTURES = sorted(p.stem for p in (ROOT / "tests/data/captures").glob("*.body"))
 CREDENTIALS = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "trailer"}
 OURS = CREDENTIALS | HOP_BY_HOP | {"host", "content-length", "accept-encoding", "expect"}
+
+
+def ok(peer):
+    peer.send(OK)
 
 
 def capture(name: str):
@@ -27,7 +31,15 @@ def capture(name: str):
 
 @pytest.fixture(scope="module")
 def shared(driver):
-    with Upstream() as upstream:
+    """One proxy for the tables. A test sets what the upstream does after it has read a request."""
+
+    def handler(peer):
+        while True:
+            peer.request()
+            upstream.reply(peer)
+
+    with Upstream(handler) as upstream:
+        upstream.reply = ok
         proxy = Sidestream(driver, {**upstream.env, "SIDESTREAM_ROUTES": "alias-* -> mock/the-real/model:1; * -> mock"})
         yield proxy, upstream
         proxy.close()
@@ -155,12 +167,13 @@ def test_response_bytes_are_the_upstreams(shared):
     """Status, reason-independent head fields and body pass; our own come beside them."""
     proxy, upstream = shared
     body = json.dumps({"text": "é\ud83d", "n": 1e300}, ensure_ascii=True).encode() + b"\n \t"
-    upstream.handler = serve(answer(body, "201 Made", "X-A: 1\r\nopenai-processing-ms: 12\r\nx-A: 2\r\n"))
+    made = answer(body, "201 Made", "X-A: 1\r\nopenai-processing-ms: 12\r\nx-A: 2\r\n")
+    upstream.reply = lambda peer: peer.send(made)
     response = send(proxy, "/v1/chat/completions", [], b'{"model":"m"}', "length")
     assert (response.status, response.body) == (201, body)
     assert [v for k, v in response.headers if k.lower() == b"x-a"] == [b"1", b"2"]
     assert response.get("openai-processing-ms") == "12"
-    upstream.handler = serve()
+    upstream.reply = ok
 
 
 ODD_STREAM = (
@@ -173,21 +186,19 @@ ODD_STREAM = (
 def test_sse_bytes_are_equal_for_every_split(shared, step):
     proxy, upstream = shared
 
-    def handler(peer):
-        while True:
-            peer.request()
-            peer.send(SSE_HEAD)
-            for at in range(0, len(ODD_STREAM), step):
-                peer.send(chunk(ODD_STREAM[at : at + step]))
-            peer.send(LAST_CHUNK)
+    def reply(peer):
+        peer.send(SSE_HEAD)
+        for at in range(0, len(ODD_STREAM), step):
+            peer.send(chunk(ODD_STREAM[at : at + step]))
+        peer.send(LAST_CHUNK)
 
-    upstream.handler = handler
+    upstream.reply = reply
     response = send(proxy, "/v1/chat/completions", [], b'{"model":"m","stream":true}', "length")
     assert response.body == ODD_STREAM
     assert response.get("content-type") == "text/event-stream"
     events = Reader().push(response.body)
     assert [data for _, data, _ in events] == ["1", "no space", "a\nb", "", "€ and \ufffd", "[DONE]"]
-    upstream.handler = serve()
+    upstream.reply = ok
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])

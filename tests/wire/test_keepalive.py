@@ -28,8 +28,8 @@ async def upstream_connection(reader, writer, seen: dict) -> None:
         if rng.random() < 0.5:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
+    except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        pass  # the proxy closed, or the run is over
     finally:
         writer.close()
 

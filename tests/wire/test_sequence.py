@@ -51,8 +51,8 @@ async def upstream_stream(reader, writer, tally: Tally) -> None:
                     await asyncio.sleep(rng.random() * 0.01)
             writer.write(b"0\r\n\r\n")
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
+    except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        pass  # the proxy closed, or the run is over
     finally:
         writer.close()
 
