@@ -1,0 +1,75 @@
+"""Limits of half a minute and more: run by scripts/test-long, all at once in threads."""
+
+import threading
+import time
+
+import pytest
+
+from support.process import DRIVERS
+from support.upstream import SSE_HEAD, chunk
+from support.wire import Client
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(params=DRIVERS, scope="module")
+def driver(request, long):
+    if not long:
+        pytest.fail("run by scripts/test-long; scripts/test leaves this file out by name")
+    return request.param
+
+
+def test_T2_dripped_body_is_408(setup):
+    """A body that stops: 408 after 30 s, and the upstream has seen nothing."""
+    proxy, upstream = setup()
+    with Client(proxy.address, timeout=40) as client:
+        client.send(f"POST {CHAT} HTTP/1.1\r\nHost: {client.authority}\r\nContent-Length: 50\r\n\r\n{{".encode())
+        began = time.monotonic()
+        refused = client.response()
+        assert refused.status == 408 and 28 <= time.monotonic() - began <= 34
+        assert client.wait_closed()[0] == "fin"
+    assert upstream.requests == []
+
+
+def test_T3_client_that_never_reads_is_dropped(setup):
+    """Write-idle 60 s: both sides are closed."""
+    closed = threading.Event()
+
+    def handler(peer):
+        peer.request()
+        peer.send(SSE_HEAD)
+        peer.sock.settimeout(90)
+        try:
+            while True:
+                peer.send(chunk(b"data: " + b"x" * 60000 + b"\n\n"))
+        finally:
+            closed.set()
+
+    proxy, _ = setup(handler)
+    with Client(proxy.address, receive_buffer=8192) as client:
+        client.request("POST", CHAT, b'{"model":"m","stream":true}')
+        began = time.monotonic()
+        assert closed.wait(90) and 55 <= time.monotonic() - began <= 75
+
+
+@pytest.mark.parametrize("variable, sent, status", [
+    ("MOCK_FIRST_BYTE_TIMEOUT", b"", 504),
+    ("MOCK_IDLE_TIMEOUT", SSE_HEAD + chunk(b"data: 1\n\n"), 200),
+])
+def test_U19_upstream_stalls(setup, variable, sent, status):
+    """Two limits: before the first byte (504), and between bytes (the stream is told, and cut)."""
+
+    def handler(peer):
+        peer.request()
+        peer.send(sent)
+        peer.wait_closed(30)
+
+    proxy, _ = setup(handler, **{variable: "2s"})
+    with Client(proxy.address) as client:
+        client.request("POST", CHAT, b'{"model":"m","stream":true}')
+        answer, body = client.response_head()
+        assert answer.status == status
+        if status == 200:
+            with pytest.raises(Exception) as cut:
+                body.all()
+            assert b"error" in cut.value.partial
