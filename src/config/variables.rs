@@ -139,7 +139,15 @@ impl Reader {
 
     /// Notes a problem.
     pub fn problem(&mut self, name: &str, what: &str) {
-        self.problems.push(Problem { variable: name.to_owned(), what: what.to_owned() });
+        // A URL with `@` holds a password.
+        let value = self.environment.get(name).filter(|value| !name.ends_with("_API_KEY") && !value.contains('@'));
+        let variable = value.map_or(name.to_owned(), |value| format!("{name}={value:?}"));
+        self.problems.push(Problem { variable, what: what.to_owned() });
+    }
+
+    /// Whether anything was wrong so far.
+    pub fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
     }
 
     /// The configuration, unless there were problems.

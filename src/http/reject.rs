@@ -76,7 +76,6 @@ table! {
     MissingHost        400 close "missing-host"          "An HTTP/1.1 request must have a Host field.";
     TwoHosts           400 close "two-hosts"             "The request has more than one Host field.";
     BadHost            400 close "bad-host"              "The host must be a name or an address with an optional port.";
-    Misdirected        421 close "misdirected"           "The request names a host that this listener does not answer for.";
 
     // Field lines (RFC 9112 §5, RFC 9110 §5).
     FieldName          400 close "field-name"            "A header field's name has a byte that is not allowed.";
@@ -112,8 +111,8 @@ table! {
     TrailerTooLong     431 close "trailer-too-long"      "The trailer fields exceed 8 KiB.";
 
     // What the proxy finds once the head is read.
+    BodyNotAllowed     400 close "body-not-allowed"      "A GET or HEAD request must not have a body.";
     BodyTooLarge       413 close "body-too-large"        "The request's body is larger than this proxy accepts.";
-    BodyIncomplete     400 close "body-incomplete"       "The connection ended before the request's body did.";
     BufferFull         503 close "buffer-full"           "The memory for request bodies is in use; try again shortly.";
     HeadTimeout        408 close "head-timeout"          "The request's head did not arrive in time.";
     BodyTimeout        408 close "body-timeout"          "The request's body stopped arriving.";

@@ -28,6 +28,7 @@ pub enum What {
     LiteralExpected,
     UnknownEscape,
     HexDigitExpected,
+    ControlCharacter,
     AfterEnd,
     EndOfText,
     /// More containers in each other than [`crate::limits::JSON_DEPTH_MAX`].
@@ -54,6 +55,7 @@ impl What {
             What::LiteralExpected => "true, false or null was expected",
             What::UnknownEscape => "no such escape exists",
             What::HexDigitExpected => "\\u needs four hexadecimal digits",
+            What::ControlCharacter => "a control character in a string must be escaped",
             What::AfterEnd => "nothing may follow the object",
             What::EndOfText => "the text ends too early",
             What::TooDeep => "objects and arrays are nested too deep",

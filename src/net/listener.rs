@@ -11,7 +11,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use monoio::io::{CancelHandle, Canceller};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -44,11 +45,22 @@ impl Bound {
 /// # Errors
 /// The address is taken (`AddrInUse`, also by another sidestream), not ours, or not permitted.
 pub fn bind(listen: &Listen, workers: usize) -> io::Result<Vec<Bound>> {
-    match listen {
-        Listen::Tcp(address) => bind_tcp(*address, workers),
-        Listen::Unix(path) => bind_unix(path, workers),
+    let end = Instant::now() + AFTERLIFE;
+    loop {
+        let bound = match listen {
+            Listen::Tcp(address) => bind_tcp(*address, workers),
+            Listen::Unix(path) => bind_unix(path, workers),
+        };
+        match bound {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => thread::sleep(AFTERLIFE / 10),
+            bound => return bound,
+        }
     }
 }
+
+/// The listener of a killed process goes on accepting until the kernel has torn its ring down (about 12 ms on io_uring,
+/// 20 at most): an address counts as taken only if it stays taken for longer.
+const AFTERLIFE: Duration = Duration::from_millis(100);
 
 fn bind_tcp(address: SocketAddr, workers: usize) -> io::Result<Vec<Bound>> {
     let alone = tcp_socket(address, false)?;

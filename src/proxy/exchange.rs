@@ -14,7 +14,7 @@ use crate::dialect::Dialect;
 use crate::dialect::endpoint::{self, Endpoint};
 use crate::fault::Fault;
 use crate::http::framing::Framing;
-use crate::http::head::{HeadKind, RequestHead};
+use crate::http::head::{HeadKind, Method, RequestHead};
 use crate::http::passage::{Form, Passage};
 use crate::http::reject::Reject;
 use crate::json::Kind;
@@ -88,7 +88,7 @@ async fn answer(
     let Admitted { framing, expects_continue } =
         admit::admit(request, world.config(), client.transport).map_err(|fault| fail(true)(fault.into()))?;
     let endpoint = if client.door == Door::Admin { Endpoint::Root } else { endpoint::of(request) };
-    let has_body = framing != Framing::None;
+    let has_body = !matches!(framing, Framing::None | Framing::Length(0));
     match endpoint {
         Endpoint::Root => {
             let read = local::discard(client, framing).await.map_err(|reject| fail(true)(reject.into()))?;
@@ -109,6 +109,10 @@ async fn answer(
             let _lease = upload::buffer(world, client, framing, work).await.map_err(fail(true))?;
             let splice = peek(world, work).map_err(|fault| fail(false)(fault.into()))?;
             forward(world, client, face, request, work, &endpoint, splice).await.map_err(fail(false))
+        }
+        // Content in a GET has no meaning, and servers differ on whether they read it (RFC 9110 §9.3.1).
+        Endpoint::Other { .. } if has_body && matches!(request.method(), Method::Get | Method::Head) => {
+            Err(fail(true)(Reject::BodyNotAllowed.into()))
         }
         Endpoint::Other { dialect, .. } => {
             let face = face(world, dialect).map_err(|fault| fail(has_body)(fault.into()))?;
@@ -190,7 +194,7 @@ async fn forward(
     let provider = &world.config().provider;
     let is_json = matches!(endpoint, Endpoint::Json { .. });
     let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
-    let bodyless = crate::http::framing::of_request(request) == Ok(Framing::None);
+    let bodyless = matches!(crate::http::framing::of_request(request), Ok(Framing::None | Framing::Length(0)));
     let may_replay =
         provider.replay && (is_json || bodyless) && endpoint::may_replay(request.method(), endpoint, stores);
     let growth = splice.as_ref().map_or(0, |splice| splice.text.len() as isize - (splice.end - splice.start) as isize);

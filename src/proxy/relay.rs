@@ -226,11 +226,11 @@ fn write_head(
     write::end(out);
 }
 
-/// `Connection`, where the version's default says otherwise.
+/// `Connection`: always said to HTTP/1.0, whose clients guess differently; to HTTP/1.1 only if it ends.
 pub fn write_connection(out: &mut Vec<u8>, version: Version, keep: bool) {
     match (version, keep) {
-        (Version::Http11, true) | (Version::Http10, false) => {}
-        (Version::Http11, false) => write::field(out, b"connection", b"close"),
+        (Version::Http11, true) => {}
+        (_, false) => write::field(out, b"connection", b"close"),
         (Version::Http10, true) => write::field(out, b"connection", b"keep-alive"),
     }
 }

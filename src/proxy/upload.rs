@@ -77,9 +77,7 @@ pub async fn buffer<'w>(
     }
     client.deadline.disarm();
     work.record.bytes_in = work.body.len() as u64;
-    if !work.body.is_empty() {
-        work.members.finish().map_err(|error| invalid_json(&error))?;
-    }
+    work.members.finish().map_err(|error| invalid_json(&error))?;
     Ok(lease)
 }
 

@@ -70,8 +70,8 @@ pub struct Face {
     pub anthropic: bool,
     /// Where it answers.
     pub addresses: Vec<SocketAddr>,
-    /// Its kept connections.
-    pub pool: Pool,
+    /// The kept connections to its origin; faces at one origin share them.
+    pub pool: Rc<Pool>,
 }
 
 /// Jobs kept for reuse: about as many as requests run side by side in a busy sidecar.
@@ -81,18 +81,17 @@ impl World {
     /// The world of worker number `index`.
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let provider = &shared.config.provider;
-        let face = |base: &Option<Base>, addresses: &[SocketAddr], anthropic| {
-            let idle_ticks = limits::UPSTREAM_IDLE_MAX.as_millis() / limits::TICK.as_millis();
-            base.clone().map(|base| Face {
-                base,
-                anthropic,
-                addresses: addresses.to_vec(),
-                pool: Pool::new(provider.keepalive_connections, idle_ticks as u32),
-            })
+        let idle_ticks = (limits::UPSTREAM_IDLE_MAX.as_millis() / limits::TICK.as_millis()) as u32;
+        let pool = || Rc::new(Pool::new(provider.keepalive_connections, idle_ticks));
+        let face = |base: &Option<Base>, addresses: &[SocketAddr], anthropic, pool| {
+            base.clone().map(|base| Face { base, anthropic, addresses: addresses.to_vec(), pool })
         };
+        let origin = |base: &Option<Base>| base.as_ref().map(|base| (base.host.clone(), base.port));
+        let first = pool();
+        let second = if origin(&provider.openai) == origin(&provider.anthropic) { first.clone() } else { pool() };
         Self {
-            openai: face(&provider.openai, &shared.addresses.openai, false),
-            anthropic: face(&provider.anthropic, &shared.addresses.anthropic, true),
+            openai: face(&provider.openai, &shared.addresses.openai, false, first),
+            anthropic: face(&provider.anthropic, &shared.addresses.anthropic, true, second),
             counters: shared.counters.get(index).cloned().unwrap_or_default(),
             buffers: Rc::default(),
             deadlines: Rc::default(),

@@ -13,7 +13,7 @@ const responsesTools = [{ type: "function", name: "weather", parameters, strict:
 const messagesTools = [{ name: "weather", description: "Weather", input_schema: parameters }];
 const user = (content) => [{ role: "user", content }];
 const chatBody = (text, more = {}) => ({ model: "gpt-4o", messages: user(text), ...more });
-const messagesBody = (text, more = {}) => ({ model: "claude-sonnet-4-5", max_tokens: 500, messages: user(text), ...more });
+const messagesBody = (text, more = {}) => ({ model: "claude-opus-4-8", max_tokens: 500, messages: user(text), ...more });
 const controls = (status) => ({
   headers: { "x-mock-status": String(status), ...(status === 429 ? { "x-mock-retry-after": "7" } : {}) },
 });
@@ -141,7 +141,7 @@ const scenarios = {
     return { text: answer.content[0].text, stop: answer.stop_reason };
   },
   async count_tokens() {
-    const { input_tokens } = await a.messages.countTokens({ model: "claude-sonnet-4-5", messages: user("say hello") });
+    const { input_tokens } = await a.messages.countTokens({ model: "claude-opus-4-8", messages: user("say hello") });
     return { tokens: input_tokens };
   },
 };

@@ -10,7 +10,7 @@ CHAT_TOOL = {"type": "function", "function": {"name": "weather", "description": 
 RESPONSES_TOOL = {"type": "function", "name": "weather", "parameters": TOOL_SCHEMA, "strict": False}
 MESSAGES_TOOL = {"name": "weather", "description": "Weather", "input_schema": TOOL_SCHEMA}
 MODEL = "gpt-4o"
-CLAUDE = "claude-sonnet-4-5"
+CLAUDE = "claude-opus-4-8"
 
 
 def user(text):

@@ -3,6 +3,7 @@ it sees without sidestream, on both drivers. Every scenario also runs straight t
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -70,11 +71,16 @@ def seen(provider, request):
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(provider, seen, language, scenario):
     result, direct = seen[language][scenario], provider.direct[language][scenario]
-    assert result == direct
+    assert without_ids(result) == without_ids(direct)
     if scenario in ABSENT[provider.name]:
         return
     assert "raised" not in result, result
     expect(scenario, result)
+
+
+def without_ids(result):
+    """Two calls are two requests: an error's text may hold the request's id."""
+    return json.loads(re.sub(r"req_\w+", "req_", json.dumps(result)))
 
 
 def expect(scenario, result):
