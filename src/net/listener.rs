@@ -52,7 +52,9 @@ pub fn bind(listen: &Listen, workers: usize) -> io::Result<Vec<Bound>> {
             Listen::Unix(path) => bind_unix(path, workers),
         };
         match bound {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => thread::sleep(AFTERLIFE / 10),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                thread::sleep(AFTERLIFE / 10)
+            }
             bound => return bound,
         }
     }

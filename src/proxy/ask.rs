@@ -285,8 +285,10 @@ pub fn write_head(
     write::field(out, b"host", face.base.authority.as_bytes());
     let keep_credential = provider.credential == Credential::Client;
     for (name, value) in fields::end_to_end(request) {
-        let ours = is_ours(name) || (!keep_credential && is_credential(name));
-        if !ours && !(is_json && name.eq_ignore_ascii_case(b"accept-encoding")) {
+        let replaced = is_ours(name)
+            || (is_credential(name) && !keep_credential)
+            || (is_json && name.eq_ignore_ascii_case(b"accept-encoding"));
+        if !replaced {
             write::field(out, name, value);
         }
     }

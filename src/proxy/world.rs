@@ -59,6 +59,10 @@ pub struct World {
     pub draining: Cell<bool>,
     /// The grace is over: streams end with an error event.
     pub stopping: Cell<bool>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a job is lent to a future for long; moving its box is cheap, moving it is not"
+    )]
     jobs: RefCell<Vec<Box<Job>>>,
 }
 
