@@ -30,7 +30,7 @@ async def upstream_stream(reader, writer, tally: Tally) -> None:
             await reader.readexactly(int(re.search(r"content-length: (\d+)", head)[1]))
             stream, count = int(re.search(r"x-stream: (\d+)", head)[1]), int(re.search(r"x-count: (\d+)", head)[1])
             rng = random.Random(stream)
-            silent_at, whole = int(re.search(r"x-silent-at: (-?\d+)", head)[1]), "x-whole" in head
+            silent_at, whole = int(re.search(r"x-silent-at: (-?\d+)", head)[1]), "x-whole: 1" in head
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             number, rest = 0, b""
             while number < count or rest:
@@ -69,8 +69,8 @@ async def client_stream(address, stream: int, count: int, tally: Tally) -> None:
     body = b'{"model":"m","stream":true}'
     writer.write(
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nX-Stream: {stream}\r\n"
-        f"X-Count: {count}\r\nX-Silent-At: {silent_at}\r\n"
-        f"{'' if leave_at is None else 'X-Whole: 1' + chr(13) + chr(10)}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        f"X-Count: {count}\r\nX-Silent-At: {silent_at}\r\nX-Whole: {int(leave_at is not None)}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     )
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), head
@@ -116,7 +116,8 @@ async def run(proxy_of, total: int, per_stream: int) -> Tally:
 
 @pytest.mark.timeout(900)
 def test_no_event_is_lost_doubled_or_moved(driver, owned, note, long):
-    total = 1_000_000 if long else 50_000
+    wanted = 1_000_000 if long else 50_000
+    total = wanted * 21 // 20  # clients that leave do not read theirs to the end
     proxies = []
 
     def start(port: int) -> Sidestream:
@@ -128,5 +129,5 @@ def test_no_event_is_lost_doubled_or_moved(driver, owned, note, long):
         f"sequence [{driver}]: {tally.events} events, 0 missing, 0 doubled, 0 out of order; {total // 250} streams, "
         f"{tally.silences} silences over 1 s, {tally.slow} slow readers, {tally.aborted} left early"
     )
-    assert tally.events > total * 0.9 and tally.silences and tally.slow and tally.aborted
+    assert tally.events >= wanted and tally.silences and tally.slow and tally.aborted
     assert proxies[0].wait_counter("sidestream_client_aborts_total", tally.aborted) == tally.aborted
