@@ -30,7 +30,7 @@ async def upstream_stream(reader, writer, tally: Tally) -> None:
             await reader.readexactly(int(re.search(r"content-length: (\d+)", head)[1]))
             stream, count = int(re.search(r"x-stream: (\d+)", head)[1]), int(re.search(r"x-count: (\d+)", head)[1])
             rng = random.Random(stream)
-            silent_at = int(re.search(r"x-silent-at: (-?\d+)", head)[1])
+            silent_at, whole = int(re.search(r"x-silent-at: (-?\d+)", head)[1]), "x-whole: 1" in head
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             number, rest = 0, b""
             while number < count or rest:
@@ -40,7 +40,7 @@ async def upstream_stream(reader, writer, tally: Tally) -> None:
                     for n in range(number, number + size)
                 )
                 number += size
-                cut = rng.randrange(1, len(made)) if number < count and rng.random() < 0.5 and len(made) > 1 else len(made)
+                cut = rng.randrange(1, len(made)) if number < count and not whole and rng.random() < 0.5 else len(made)
                 rest, made = made[cut:], made[:cut]
                 writer.write(b"%x\r\n%s\r\n" % (len(made), made))
                 await writer.drain()
@@ -63,13 +63,14 @@ async def client_stream(address, stream: int, count: int, tally: Tally) -> None:
     silent_at = rng.randrange(count // 2, count) if rng.random() < 0.2 else -1
     leave_at = rng.randrange(count // 4) if rng.random() < 0.05 else None
     if leave_at is not None:
-        silent_at = count // 2  # so that it leaves a stream that is still running
+        silent_at = count // 2  # with whole events before it, so that it leaves a stream that is still running
     slow = rng.random() < 0.1
     reader, writer = await asyncio.open_connection(*address, limit=4096 if slow else 1 << 16)
     body = b'{"model":"m","stream":true}'
     writer.write(
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nX-Stream: {stream}\r\n"
-        f"X-Count: {count}\r\nX-Silent-At: {silent_at}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        f"X-Count: {count}\r\nX-Silent-At: {silent_at}\r\nX-Whole: {int(leave_at is not None)}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     )
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), head
@@ -115,7 +116,8 @@ async def run(proxy_of, total: int, per_stream: int) -> Tally:
 
 @pytest.mark.timeout(900)
 def test_no_event_is_lost_doubled_or_moved(driver, owned, note, long):
-    total = 1_000_000 if long else 50_000
+    wanted = 1_000_000 if long else 50_000
+    total = wanted * 21 // 20  # clients that leave do not read theirs to the end
     proxies = []
 
     def start(port: int) -> Sidestream:
@@ -127,5 +129,5 @@ def test_no_event_is_lost_doubled_or_moved(driver, owned, note, long):
         f"sequence [{driver}]: {tally.events} events, 0 missing, 0 doubled, 0 out of order; {total // 250} streams, "
         f"{tally.silences} silences over 1 s, {tally.slow} slow readers, {tally.aborted} left early"
     )
-    assert tally.events > total * 0.9 and tally.silences and tally.slow and tally.aborted
+    assert tally.events >= wanted and tally.silences and tally.slow and tally.aborted
     assert proxies[0].wait_counter("sidestream_client_aborts_total", tally.aborted) == tally.aborted
