@@ -337,8 +337,8 @@ fn scanner_agrees_with_serde(body: &[u8]) -> bool {
     };
     assert!(is_object, "{shown}");
     if let Err(error) = read.map_err(|error| error.to_string()) {
-        let tolerated = ["control character", "invalid unicode code point"];
-        assert!(tolerated.iter().any(|what| error.contains(what)), "{shown}: {error}");
+        // Lone surrogates: left to those who decode values.
+        assert!(error.contains("invalid unicode code point"), "{shown}: {error}");
         return true;
     }
     let Ok(members) = serde_json::from_slice::<HashMap<String, &RawValue>>(body) else {

@@ -6,8 +6,8 @@ mod secret;
 pub mod value;
 pub mod variables;
 
+use core::net::SocketAddr;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The forms that values take: durations, sizes, addresses, base URLs. Errors say what to write instead.
 
-use std::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fluent_uri::Uri;

@@ -520,7 +520,6 @@ mod tests {
             br#"{"a":"\udc00\ud800"}"#,
             b"{\"a\":\"\xFF\xC0\x80\"}",
             b"{\"\xFF\":1}",
-            b"{\"a\":\"\0\n\t\x1F\"}",
             b"{\"a\":123456789012345678901234567890,\"b\":1e400,\"c\":-0.0E-999}",
             b"{\"a\":1,\"a\":2,\"b\":{\"model\":1,\"model\":2}}",
         ];
@@ -534,6 +533,9 @@ mod tests {
         use What::*;
         #[rustfmt::skip]
         let table: &[(&str, usize, What)] = &[
+            ("{\"a\":\"b\nc\"}",          7,  ControlCharacter),
+            ("{\"a\":\"\\n\0",            8,  ControlCharacter),
+            ("{\"a\x1F\":1}",           3,  ControlCharacter),
             ("",                        0,  EndOfText),
             ("  ",                      2,  EndOfText),
             ("\u{FEFF}",                3,  EndOfText),
