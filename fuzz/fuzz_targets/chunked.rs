@@ -32,12 +32,7 @@ fn walk<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Walk {
         };
         kept.extend_from_slice(&part[at..progress.consumed]);
     }
-    Walk {
-        data,
-        cut,
-        kept,
-        end,
-    }
+    Walk { data, cut, kept, end }
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -46,16 +41,10 @@ fuzz_target!(|data: &[u8]| {
     };
     let whole = walk([body].into_iter());
     assert_eq!(whole, walk(body.chunks(1).chain([b"".as_slice()])));
-    assert_eq!(
-        whole,
-        walk(body.chunks(usize::from(stride) + 1).chain([b"".as_slice()]))
-    );
+    assert_eq!(whole, walk(body.chunks(usize::from(stride) + 1).chain([b"".as_slice()])));
     if whole.end == Ok(true) {
         let again = walk([whole.kept.as_slice()].into_iter());
-        assert_eq!(
-            (again.end, again.data, again.cut.len()),
-            (whole.end, whole.data, 0)
-        );
+        assert_eq!((again.end, again.data, again.cut.len()), (whole.end, whole.data, 0));
         assert_eq!(again.kept, whole.kept);
     }
 });

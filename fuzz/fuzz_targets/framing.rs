@@ -22,10 +22,7 @@ fuzz_target!(|data: &[u8]| {
             consumed += dripped.push(byte, |_| ())?.consumed;
             Ok(())
         });
-        assert_eq!(
-            whole.map(|progress| progress.consumed),
-            parts.map(|()| consumed)
-        );
+        assert_eq!(whole.map(|progress| progress.consumed), parts.map(|()| consumed));
         assert_eq!(reader.is_done(), dripped.is_done());
         assert_eq!(reader.is_complete_at_eof(), dripped.is_complete_at_eof());
         assert_eq!(reader.announced(), dripped.announced());

@@ -13,11 +13,7 @@ fuzz_target!(|text: &[u8]| {
     assert_eq!(whole, scan(text.chunks(1)));
     assert_eq!(whole, scan(text.chunks(1 + text.len() % 7)));
 
-    if let Err(JsonError {
-        offset,
-        what: What::Duplicate { key },
-    }) = whole
-    {
+    if let Err(JsonError { offset, what: What::Duplicate { key } }) = whole {
         let mut again = Deserializer::from_slice(&text[offset..]).into_iter::<String>();
         assert_eq!(again.next().unwrap().unwrap(), key);
     } else if let Ok(object) = serde_json::from_slice::<Map<String, Value>>(text) {

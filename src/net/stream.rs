@@ -115,7 +115,9 @@ impl Inlet {
 
     /// One posted read.
     fn post(&mut self, mut buffer: Vec<u8>) -> impl Future<Output = (&mut Self, (io::Result<usize>, Vec<u8>))> {
-        if buffer.capacity() == buffer.len() {
+        if buffer.capacity() == 0 {
+            buffer = self.buffers.take();
+        } else if buffer.capacity() == buffer.len() {
             buffer.reserve(limits::READ_BYTES);
         }
         let range = buffer.len()..buffer.capacity();
