@@ -144,7 +144,7 @@ fn welcome(world: &Rc<World>, crowd: &Rc<Crowd>, stream: Stream, door: Door) {
         let _member = member;
         world.counters.client_connections.add(1);
         let open = world.counters.client_connections_open.hold();
-        if contained(serve(&world, stream, door)).await {
+        if contained(std::pin::pin!(serve(&world, stream, door))).await {
             world.counters.panics.add(1);
             world.shared.log.say(Level::Error, "a panic ended one connection; please report it", &[]);
         }

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -199,9 +200,11 @@ impl Drop for Wish<'_> {
 ///
 /// The requests go first: what they decide (wait for a body, or answer) tells the pump which buffer to lend. After a
 /// delivery they are polled again, before the task sleeps.
-pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, requests: impl Future<Output = T>) -> T {
-    let mut requests = std::pin::pin!(requests);
-    let mut pump = std::pin::pin!(inbox.pump(inlet));
+///
+/// Like all combinators here it takes pinned futures: one that takes a future by value stores it twice, and a connection's
+/// future is held for as long as the connection idles.
+pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, mut requests: Pin<&mut impl Future<Output = T>>) -> T {
+    let mut pump = pin!(inbox.pump(inlet));
     let mut pumping = true;
     poll_fn(|cx| {
         loop {
@@ -221,13 +224,16 @@ pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, requests: impl Future<Ou
     .await
 }
 
-/// Runs `work` unless the client goes away first. Then `work` is dropped, which closes what it holds.
+/// Runs `work` unless the client goes away first. Then the caller drops `work`, which closes what it holds.
 ///
 /// # Errors
 /// [`Gone`]: nobody is left to read the answer.
-pub async fn unless_gone<T>(inbox: &Inbox, half_close: bool, work: impl Future<Output = T>) -> Result<T, Gone> {
-    let mut work = std::pin::pin!(work);
-    poll_fn(|cx| {
+pub fn unless_gone<T>(
+    inbox: &Inbox,
+    half_close: bool,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> impl Future<Output = Result<T, Gone>> {
+    poll_fn(move |cx| {
         if let Poll::Ready(output) = work.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
         }
@@ -237,7 +243,6 @@ pub async fn unless_gone<T>(inbox: &Inbox, half_close: bool, work: impl Future<O
             None => Poll::Pending,
         }
     })
-    .await
 }
 
 /// The client went away.

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::Shutdown;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -102,7 +103,7 @@ pub async fn ask(
     let Upstream { inlet, outlet, .. } = &mut upstream;
     let mut hearing = Hearing { inlet, client: &mut client.outlet, version, response, response_scanner, inbound };
     let say = say(head, upload, source, outlet, provider);
-    let (heard, said) = converse(hearing.final_head(), say, &deadline).await;
+    let (heard, said) = converse(pin!(hearing.final_head()), pin!(say), &deadline).await;
     let sent = said.map(|(sent, head)| {
         work.out = head;
         sent
@@ -136,11 +137,10 @@ type Sent = (Result<u64, Failed>, Vec<u8>);
 /// Hears and says at once: the read is posted before the request goes out, and an answer can overtake the request.
 /// Ends when the final head was heard, when it cannot be heard any more, or when the client's side failed.
 async fn converse(
-    hear: impl Future<Output = Result<usize, Unheard>>,
-    say: impl Future<Output = Sent>,
+    mut hear: Pin<&mut impl Future<Output = Result<usize, Unheard>>>,
+    mut say: Pin<&mut impl Future<Output = Sent>>,
     deadline: &Deadline,
 ) -> (Option<Result<usize, Unheard>>, Option<Sent>) {
-    let (mut hear, mut say) = (std::pin::pin!(hear), std::pin::pin!(say));
     let mut said = None;
     let heard = poll_fn(|cx| {
         let heard = hear.as_mut().poll(cx);

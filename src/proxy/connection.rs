@@ -1,9 +1,10 @@
 //! A client's connection: one request after the other, until either side ends it.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -100,7 +101,7 @@ pub async fn serve(world: &World, stream: Stream, door: Door) {
     let inbox = Inbox::new(world.buffers.clone());
     let deadline = outlet.deadline().clone();
     let mut client = Client { inbox: &inbox, deadline, outlet, transport, door, reset: false };
-    inbox::drive(&inbox, &mut inlet, requests(world, &mut client)).await;
+    inbox::drive(&inbox, &mut inlet, pin!(requests(world, &mut client))).await;
     if client.reset {
         abort(inlet, client.outlet);
     }
@@ -172,18 +173,14 @@ impl Client<'_> {
 /// Runs `work`; a panic inside ends it and nothing else. True if it panicked.
 ///
 /// Guards and leases inside `work` are dropped by the unwinding or with `work`, so that the numbers stay true.
-pub async fn contained(work: impl Future<Output = ()>) -> bool {
-    let mut work = std::pin::pin!(work);
-    let panicked = Cell::new(false);
-    poll_fn(|cx| {
-        let poll = std::panic::AssertUnwindSafe(|| work.as_mut().poll(cx));
-        std::panic::catch_unwind(poll).unwrap_or_else(|_| {
-            panicked.set(true);
-            Poll::Ready(())
-        })
+pub fn contained(mut work: Pin<&mut impl Future<Output = ()>>) -> impl Future<Output = bool> {
+    poll_fn(move |cx| {
+        let poll = AssertUnwindSafe(|| work.as_mut().poll(cx));
+        match catch_unwind(poll) {
+            Ok(poll) => poll.map(|()| false),
+            Err(_) => Poll::Ready(true),
+        }
     })
-    .await;
-    panicked.get()
 }
 
 /// The text of an I/O error without its number.
@@ -207,13 +204,16 @@ mod tests {
                     monoio::time::sleep(limits::TICK).await;
                     7
                 });
-                let panicking = monoio::spawn(contained(async {
-                    monoio::time::sleep(limits::TICK / 10).await;
-                    panic!("planted");
-                }));
+                let panicking = monoio::spawn(async {
+                    let planted = async {
+                        monoio::time::sleep(limits::TICK / 10).await;
+                        panic!("planted");
+                    };
+                    contained(pin!(planted)).await
+                });
                 assert!(panicking.await);
                 assert_eq!(neighbour.await, 7);
-                assert!(!contained(async {}).await);
+                assert!(!contained(pin!(async {})).await);
             });
         }
     }

@@ -1,5 +1,6 @@
 //! One request and its answer, top to bottom.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use super::admit::{self, Admitted};
@@ -210,12 +211,12 @@ async fn forward(
     let answering: Answering = loop {
         work.record.attempts += 1;
         let again = work.record.attempts > 1;
-        let dialled = ask::connect(world, face, work, again);
-        let upstream = unless_gone(inbox, half_close, dialled).await??;
+        let upstream = unless_gone(inbox, half_close, pin!(ask::connect(world, face, work, again))).await??;
         work.out.clear();
         ask::write_head(&mut work.out, face, provider, request, endpoint, length);
         let asked = ask::ask(world, client, upstream, request.version(), work, &mut upload);
-        match unless_gone(inbox, half_close, asked).await {
+        let asked = unless_gone(inbox, half_close, pin!(asked)).await;
+        match asked {
             Ok(Ok(answering)) => break answering,
             Ok(Err(Silent::Closed)) if work.record.reused && may_replay && !again => {
                 world.counters.upstream_replays.add(1);
@@ -234,7 +235,8 @@ async fn forward(
     drop(upload);
     world.buffers.give(body);
 
-    let relayed = unless_gone(inbox, half_close, relay::relay(world, client, answering, request, work)).await;
+    let relayed = relay::relay(world, client, answering, request, work);
+    let relayed = unless_gone(inbox, half_close, pin!(relayed)).await;
     let relayed = relayed.inspect_err(|_| world.counters.upstream_aborts.add(1))??;
     if let Some(upstream) = relayed.reusable
         && !world.draining.get()
