@@ -81,7 +81,8 @@ impl Default for Job {
                 members: Scanner::new(MEMBERS),
                 body: Vec::new(),
                 model: String::new(),
-                out: Vec::new(),
+                // A head, and the piece of a body that joins it.
+                out: Vec::with_capacity(2 * limits::READ_BYTES),
                 inbound: Vec::new(),
                 line: Vec::new(),
                 record: Record::new(),
@@ -126,7 +127,7 @@ impl Job {
             buffers.give(std::mem::take(buffer));
         }
         if self.work.out.capacity() > limits::FREE_BUFFER_BYTES_MAX {
-            self.work.out = Vec::new();
+            self.work.out = Vec::with_capacity(2 * limits::READ_BYTES);
         }
     }
 }

@@ -128,8 +128,9 @@ impl Shared {
     }
 
     fn write_for_ever(&self) {
-        let mut batch = Vec::with_capacity(64 * 1024);
-        self.lock().pending.reserve(64 * 1024);
+        // Reserved whole: untouched pages cost nothing, and a busy moment then costs no allocation.
+        let mut batch = Vec::with_capacity(limits::LOG_BYTES_MAX);
+        self.lock().pending.reserve(limits::LOG_BYTES_MAX);
         loop {
             {
                 let mut state = self.lock();
