@@ -1,4 +1,4 @@
-//! What went wrong, whose doing it was, and whether another try may help.
+//! What went wrong, and whose doing it was.
 
 #![forbid(unsafe_code)]
 
@@ -38,6 +38,12 @@ impl Fault {
         Self { who: Who::Upstream, status, reason, message: message.into(), close: false }
     }
 
+    /// We are shutting down and the grace is over.
+    pub fn draining() -> Self {
+        let message = "sidestream is shutting down and its grace period is over.".into();
+        Self { who: Who::Us, status: 503, reason: "draining", message, close: true }
+    }
+
     /// The client's request cannot be served as it is; its connection is sound.
     pub fn client(status: u16, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self { who: Who::Client, status, reason, message: message.into(), close: false }
@@ -51,6 +57,17 @@ impl Fault {
     /// The same, ending the client's connection.
     pub fn closing(self) -> Self {
         Self { close: true, ..self }
+    }
+}
+
+impl Who {
+    /// Log name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Us => "us",
+        }
     }
 }
 

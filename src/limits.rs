@@ -49,6 +49,12 @@ pub const JSON_KEY_BYTES_MAX: usize = 256;
 
 /// What one posted read can bring: a few events, or a slice of a body.
 pub const READ_BYTES: usize = 16 * 1024;
+/// The most that one read takes where a buffer has room for more (a large body).
+pub const READ_BYTES_MAX: usize = 128 * 1024;
+/// Room made at a time for a body that is still to come: what a client announces is not yet ours to spend.
+pub const BODY_AHEAD_BYTES: usize = 1024 * 1024;
+/// Reads that one connection may handle in a row before the others have their turn.
+pub const TURN_READS: u32 = 16;
 /// Capacity kept in a worker's free list; beyond it buffers go back to the allocator.
 pub const FREE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The largest buffer kept: an agent's turn (30–80 KB) is received without an allocation, a giant leaves no trace.
@@ -87,7 +93,8 @@ pub const BODY_IDLE_MAX: Duration = Duration::from_secs(30);
 pub const WRITE_IDLE_MAX: Duration = Duration::from_secs(60);
 /// An idle client connection. Long: closing one under a client that is about to send costs it a request.
 pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(600);
-/// An idle upstream connection: shorter than the shortest keep-alive of the servers we know (15 s).
+/// An idle upstream connection. Hosted providers keep theirs 15 s and more; local servers (uvicorn, Node) as little as
+/// 5 s, and there the check before reuse finds what they closed.
 pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(10);
 /// Reading on after a refusal, so that its bytes are not destroyed by a reset.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
@@ -97,5 +104,9 @@ pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(600);
 /// Between two pieces of an answer, by default (`{NAME}_IDLE_TIMEOUT`).
 pub const UPSTREAM_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// What a connection that was accepted while draining has to send its first request.
+pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long the kernel's queue of connections is emptied at the start of a drain, at most.
+pub const DRAIN_QUEUE_MAX: Duration = Duration::from_millis(200);
 /// Grace for live requests after SIGTERM, by default (`SIDESTREAM_DRAIN`).
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -103,6 +104,8 @@ pub fn start(config: Config, log: &Log) -> Result<Running, Problem> {
         budget: Budget::new(config.buffer_max),
         driver,
         log: log.clone(),
+        leaving: AtomicBool::new(false),
+        failed: AtomicBool::new(false),
         config,
     });
     let mut workers = Vec::with_capacity(count);
@@ -160,6 +163,7 @@ fn refuse(problems: &[Problem]) -> ExitCode {
 fn until_signalled(running: Running, mut signals: Signals, log: &Log) -> ExitCode {
     let Running { mut workers, shared, sockets, .. } = running;
     signals.forever().next();
+    shared.leaving.store(true, Relaxed);
     let (delay, grace) = (shared.config.drain_delay, shared.config.drain);
     log.say(Level::Info, "draining", &[("grace_s", &grace.as_secs().to_string())]);
     wait(delay, &mut signals, || false);
@@ -173,7 +177,7 @@ fn until_signalled(running: Running, mut signals: Signals, log: &Log) -> ExitCod
         let _ = std::fs::remove_file(path);
     }
     log.say(Level::Info, "stopped", &[("clean", if finished && ended { "1" } else { "0" })]);
-    ExitCode::SUCCESS
+    if shared.failed.load(Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Waits for `patience`, until `done`, or until another signal comes. True if `done`.

@@ -7,8 +7,10 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -40,18 +42,27 @@ pub enum Order {
 }
 
 impl Worker {
-    /// Starts worker number `index` on a thread of its own.
+    /// Starts worker number `index` on a thread of its own, and waits until it listens.
     ///
     /// # Errors
-    /// No thread or no socket pair is to be had.
+    /// No thread or no socket pair is to be had, or the worker's driver or listeners are refused.
     pub fn start(shared: Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>) -> io::Result<Self> {
-        let (orders, inbox) = UnixStream::pair()?;
+        let (mut orders, inbox) = UnixStream::pair()?;
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            let log = shared.log.clone();
-            if let Err(error) = run(shared, index, listeners, inbox) {
-                log.say(Level::Error, "worker failed", &[("error", &error.to_string())]);
-            }
+            let lived = catch_unwind(AssertUnwindSafe(|| run(&shared, index, listeners, inbox)));
+            let error = match lived {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "a panic outside of any connection".to_owned(),
+            };
+            // Half a sidestream is worse than none: its supervisor can start a whole one.
+            shared.log.say(Level::Error, "worker failed", &[("error", &error)]);
+            shared.failed.store(true, Relaxed);
+            let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTERM);
         })?;
+        // It says one byte when it listens; its end of the pair closes if it fails before.
+        orders.set_read_timeout(Some(START_PATIENCE))?;
+        orders.read_exact(&mut [0]).map_err(|_| io::Error::other("the worker did not come up; see the log"))?;
         Ok(Self { thread, orders })
     }
 
@@ -60,7 +71,7 @@ impl Worker {
         let _ = self.orders.write_all(&[order as u8]);
     }
 
-    /// True once the worker has no connection left after [`Order::Drain`].
+    /// True once the worker has ended: after [`Order::Drain`], when it had no connection left.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
@@ -72,6 +83,8 @@ impl Worker {
     }
 }
 
+const START_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Which driver a worker of this process gets: asked once, before the workers start, for the start line.
 ///
 /// # Errors
@@ -80,10 +93,13 @@ pub fn choose_driver(choice: DriverChoice) -> io::Result<Chosen> {
     Driver::build(choice).map(|(_, chosen)| chosen)
 }
 
-fn run(shared: Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
+fn run(shared: &Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
     let (mut driver, _) = Driver::build(shared.config.driver)?;
-    let world = Rc::new(World::new(shared, index));
-    driver.block_on(live(world, listeners, orders))
+    let world = Rc::new(World::new(shared.clone(), index));
+    let lived = driver.block_on(live(world, listeners, orders));
+    // The kernel may still hold operations with buffers of this runtime: it must outlive them, that is, the process.
+    std::mem::forget(driver);
+    lived
 }
 
 /// A worker's life: accept until told to drain, then wait for the last connection.
@@ -95,10 +111,19 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
     for (bound, door) in listeners {
         let listener = Listener::open(bound)?;
         let (world, crowd) = (world.clone(), crowd.clone());
-        accepting.push(monoio::spawn(async move {
-            listener.accept_until(crowd.draining(), |stream| welcome(&world, &crowd, stream, door)).await;
-        }));
+        let accept = monoio::spawn(async move {
+            let welcome = |stream| welcome(&world, &crowd, stream, door);
+            match door {
+                Door::Clients => listener.accept_until(crowd.draining(), welcome).await,
+                // It says to the end that we are draining.
+                Door::Admin => listener.accept_until(std::future::pending(), welcome).await,
+            }
+        });
+        if door == Door::Clients {
+            accepting.push(accept);
+        }
     }
+    (&orders).write_all(&[1])?;
     orders.set_nonblocking(monoio::utils::is_legacy())?;
     let mut orders = monoio::net::UnixStream::from_std(orders)?;
     loop {
@@ -110,12 +135,12 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
             _ => {}
         }
     }
-    crowd.drain();
     world.draining.set(true);
+    world.deadlines.end_idle_clients();
+    crowd.drain();
     for accepted in accepting {
         accepted.await;
     }
-    world.deadlines.end_idle_clients();
     for face in [&world.openai, &world.anthropic].into_iter().flatten() {
         face.pool.clear();
     }
@@ -139,7 +164,8 @@ fn welcome(world: &Rc<World>, crowd: &Rc<Crowd>, stream: Stream, door: Door) {
         world.counters.client_connections_refused.add(1);
         return;
     }
-    let (world, member) = (world.clone(), crowd.enter());
+    // Nobody waits for the own endpoints' clients.
+    let (world, member) = (world.clone(), (door == Door::Clients).then(|| crowd.enter()));
     monoio::spawn(async move {
         let _member = member;
         world.counters.client_connections.add(1);

@@ -1,6 +1,7 @@
 //! Environment → typed configuration. Pure: the variables come as an argument; all problems are reported at once.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod secret;
 pub mod value;

@@ -57,9 +57,14 @@ impl BodyReader {
         self.is_done() || matches!(self.0, State::UntilClose)
     }
 
-    /// True where a chunk of our own could stand between the chunks kept so far; see [`ChunkDecoder::is_between_chunks`].
+    /// True where bytes of our own could stand: between two chunks ([`ChunkDecoder::is_between_chunks`]), anywhere in a
+    /// body that ends with its connection, and nowhere in one of announced length.
     pub fn is_between_chunks(&self) -> bool {
-        matches!(&self.0, State::Chunked(decoder) if decoder.is_between_chunks())
+        match &self.0 {
+            State::Length { .. } => false,
+            State::Chunked(decoder) => decoder.is_between_chunks(),
+            State::UntilClose => true,
+        }
     }
 
     /// Bytes of payload that are announced and have not come: of the current chunk, or of the whole body.

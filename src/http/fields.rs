@@ -28,6 +28,14 @@ pub fn is_hop_by_hop(name: &[u8]) -> bool {
     is_one_of(name, names)
 }
 
+/// Fields in which clients send a credential: keys of OpenAI's and Anthropic's, Azure's and Google's APIs, and cookies.
+pub const CREDENTIALS: [&str; 5] = ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"];
+
+/// Whether a field of this name holds a credential.
+pub fn is_credential(name: &[u8]) -> bool {
+    is_one_of(name, &CREDENTIALS)
+}
+
 /// Whether the head's Connection names this field, so that it belongs to this connection only.
 ///
 /// Content-Length and Host cannot be named away: without them the rest of the message would mean something else.

@@ -111,7 +111,7 @@ impl Passage {
         self.reader.is_done()
     }
 
-    /// True where bytes of our own may be inserted as a chunk (or, without chunks, as they are).
+    /// True where bytes of our own may be inserted: see [`BodyReader::is_between_chunks`].
     pub fn is_between_chunks(&self) -> bool {
         self.reader.is_between_chunks()
     }

@@ -37,16 +37,27 @@ pub enum Side {
     Upstream,
 }
 
-/// What is known of one connection.
+/// What a connection waited for when its time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// Bytes from the peer.
+    Receiving,
+    /// The peer to take what we send.
+    Sending,
+}
+
+/// What is known of one connection. Its two directions wait independently of each other.
 struct Watch {
     side: Side,
     socket: Socket,
     /// A client between two requests: the first to go when the worker drains.
     idle: Cell<bool>,
     place: Cell<usize>,
-    due: Cell<u32>,
-    how: Cell<Shutdown>,
-    expired: Cell<bool>,
+    receive_due: Cell<u32>,
+    /// What ends when the receiving deadline passes.
+    receive_how: Cell<Shutdown>,
+    send_due: Cell<u32>,
+    expired: Cell<Option<Expired>>,
     /// Since when a read has been posted; `NEVER` when none is.
     posted: Cell<u32>,
     canceller: RefCell<Canceller>,
@@ -67,9 +78,10 @@ impl Deadlines {
             socket,
             idle: Cell::new(false),
             place: Cell::new(watches.len()),
-            due: Cell::new(NEVER),
-            how: Cell::new(Shutdown::Both),
-            expired: Cell::new(false),
+            receive_due: Cell::new(NEVER),
+            receive_how: Cell::new(Shutdown::Both),
+            send_due: Cell::new(NEVER),
+            expired: Cell::new(None),
             posted: Cell::new(NEVER),
             canceller: RefCell::new(Canceller::new()),
         });
@@ -128,14 +140,24 @@ impl Deadlines {
             moved.place.set(place);
         }
     }
+
+    /// The tick at which `after` will surely have passed: the current one has partly gone.
+    fn due(&self, after: Duration) -> u32 {
+        self.now.get() + ticks(after) + 1
+    }
 }
 
 impl Watch {
     fn look(&self, now: u32) {
-        if self.due.get() <= now {
-            self.due.set(NEVER);
-            self.expired.set(true);
-            self.socket.shutdown(self.how.get());
+        if self.receive_due.get() <= now {
+            self.receive_due.set(NEVER);
+            self.expired.set(Some(Expired::Receiving));
+            self.socket.shutdown(self.receive_how.get());
+        }
+        if self.send_due.get() <= now {
+            self.send_due.set(NEVER);
+            self.expired.set(Some(Expired::Sending));
+            self.socket.shutdown(Shutdown::Both);
         }
         let posted = self.posted.get();
         if posted != NEVER && now.saturating_sub(posted) > ticks(limits::QUIET) {
@@ -146,12 +168,12 @@ impl Watch {
 }
 
 impl Deadline {
-    /// From now on, `after` until the whole connection ends. Replaces what was armed.
+    /// The peer must send within `after`, or the whole connection ends. Replaces what was armed for receiving.
     pub fn arm(&self, after: Duration) {
         self.arm_with(after, Shutdown::Both);
     }
 
-    /// From now on, `after` until the receiving side ends; what we send still goes out (an answer that says why).
+    /// The peer must send within `after`, or only the receiving side ends: an answer that says why still goes out.
     pub fn arm_receiving(&self, after: Duration) {
         self.arm_with(after, Shutdown::Read);
     }
@@ -164,19 +186,28 @@ impl Deadline {
 
     fn arm_with(&self, after: Duration, how: Shutdown) {
         self.watch.idle.set(false);
-        self.watch.how.set(how);
-        // One more: the current tick has partly gone.
-        self.watch.due.set(self.table.now() + ticks(after) + 1);
+        self.watch.receive_how.set(how);
+        self.watch.receive_due.set(self.table.due(after));
     }
 
-    /// No deadline.
+    /// No deadline for receiving.
     pub fn disarm(&self) {
         self.watch.idle.set(false);
-        self.watch.due.set(NEVER);
+        self.watch.receive_due.set(NEVER);
     }
 
-    /// True once an armed deadline has passed: the reason behind the end or error that the socket reports.
-    pub fn expired(&self) -> bool {
+    /// The peer must take what we send within `after`, or the whole connection ends.
+    pub(super) fn arm_sending(&self, after: Duration) {
+        self.watch.send_due.set(self.table.due(after));
+    }
+
+    /// Everything was taken.
+    pub(super) fn disarm_sending(&self) {
+        self.watch.send_due.set(NEVER);
+    }
+
+    /// Once a deadline has passed, which: the reason behind the end or error that the socket then reports.
+    pub fn expired(&self) -> Option<Expired> {
         self.watch.expired.get()
     }
 

@@ -157,7 +157,7 @@ impl Inbox {
         match self.wanted.get() {
             Some(expected) if !self.is_empty() => {
                 let mut bytes = self.take();
-                bytes.reserve(expected.max(1));
+                bytes.reserve(expected.clamp(1, limits::BODY_AHEAD_BYTES));
                 bytes
             }
             _ => self.buffers.take(),
@@ -167,6 +167,8 @@ impl Inbox {
     fn deliver(&self, mut buffer: Vec<u8>) {
         let mut bytes = self.bytes.borrow_mut();
         if bytes.len() > self.start.get() {
+            // What was read makes room first: the vector never holds more than the unread bytes and one read.
+            bytes.drain(..self.start.replace(0));
             bytes.extend_from_slice(&buffer);
             buffer.clear();
         } else {
@@ -207,7 +209,7 @@ pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, mut requests: Pin<&mut i
     let mut pump = pin!(inbox.pump(inlet));
     let mut pumping = true;
     poll_fn(|cx| {
-        loop {
+        for _ in 0..limits::TURN_READS {
             if let Poll::Ready(output) = requests.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
@@ -220,6 +222,9 @@ pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, mut requests: Pin<&mut i
                 return Poll::Pending;
             }
         }
+        // A client that sends faster than we read would be the only one served.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await
 }
@@ -233,16 +238,34 @@ pub fn unless_gone<T>(
     half_close: bool,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> impl Future<Output = Result<T, Gone>> {
-    poll_fn(move |cx| {
-        if let Poll::Ready(output) = work.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        match inbox.ended() {
-            Some(End::Closed) if half_close => Poll::Pending,
-            Some(_) => Poll::Ready(Err(Gone)),
-            None => Poll::Pending,
-        }
+    poll_fn(move |cx| match inbox.ended() {
+        Some(End::Closed) if half_close => work.as_mut().poll(cx).map(Ok),
+        Some(_) => Poll::Ready(Err(Gone)),
+        None => work.as_mut().poll(cx).map(Ok),
     })
+}
+
+/// Lets the other connections have their turn after [`limits::TURN_READS`] calls: for loops over sockets that may
+/// always be ready.
+#[derive(Default)]
+pub struct Turn(u32);
+
+impl Turn {
+    /// To be awaited once per read.
+    pub async fn taken(&mut self) {
+        self.0 += 1;
+        if self.0.is_multiple_of(limits::TURN_READS) {
+            let mut yielded = false;
+            poll_fn(|cx| {
+                if std::mem::replace(&mut yielded, true) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        }
+    }
 }
 
 /// The client went away.

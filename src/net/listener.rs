@@ -138,31 +138,29 @@ impl Listener {
         }
     }
 
-    /// Accepts until `stopped` resolves, then takes what already stands in the kernel's queue, and returns.
+    /// Accepts until `stopped` resolves, then empties the kernel's queue (until it is silent for a moment, for
+    /// [`limits::DRAIN_QUEUE_MAX`] in all), and returns.
     ///
     /// When descriptors run out the kernel answers at once, again and again: wait a moment instead of spinning.
     pub async fn accept_until(&self, stopped: impl Future<Output = ()>, mut serve: impl FnMut(Stream)) {
         let mut stopped = std::pin::pin!(stopped);
-        let mut stopping = false;
-        loop {
+        let mut last_call: Option<Instant> = None;
+        while last_call.is_none_or(|end| Instant::now() < end) {
             let canceller = Canceller::new();
             let mut accept = std::pin::pin!(self.accept(canceller.handle()));
-            let patience = monoio::time::sleep(QUEUE_PATIENCE);
-            let won = if stopping {
-                race(accept.as_mut(), std::pin::pin!(patience)).await
-            } else {
-                race(accept.as_mut(), stopped.as_mut()).await
+            let won = match last_call {
+                None => race(accept.as_mut(), stopped.as_mut()).await,
+                Some(_) => race(accept.as_mut(), std::pin::pin!(monoio::time::sleep(QUEUE_PATIENCE))).await,
             };
             let accepted = match won {
                 Some(accepted) => accepted,
                 None => {
                     canceller.cancel();
                     let last = accept.await;
-                    let empty = last.is_err() && stopping;
-                    stopping = true;
-                    if empty {
+                    if last.is_err() && last_call.is_some() {
                         return;
                     }
+                    last_call.get_or_insert_with(|| Instant::now() + limits::DRAIN_QUEUE_MAX);
                     last
                 }
             };

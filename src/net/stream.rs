@@ -120,7 +120,8 @@ impl Inlet {
         } else if buffer.capacity() == buffer.len() {
             buffer.reserve(limits::READ_BYTES);
         }
-        let range = buffer.len()..buffer.capacity();
+        // Bounded, so that one read is one small slice of work for whoever looks into it.
+        let range = buffer.len()..buffer.capacity().min(buffer.len() + limits::READ_BYTES_MAX);
         let handle = self.deadline.posted();
         async move {
             let spare = buffer.slice_mut(range);
@@ -165,7 +166,7 @@ impl Outlet {
         patience: Duration,
     ) -> (io::Result<()>, Vec<u8>) {
         while from < to {
-            self.deadline.arm(patience);
+            self.deadline.arm_sending(patience);
             let (result, part) = match &mut self.half {
                 WriteHalf::Tcp(half) => half.write(buffer.slice(from..to)).await,
                 WriteHalf::Unix(half) => half.write(buffer.slice(from..to)).await,
@@ -178,7 +179,7 @@ impl Outlet {
                 Err(error) => return (Err(error), buffer),
             }
         }
-        self.deadline.disarm();
+        self.deadline.disarm_sending();
         (Ok(()), buffer)
     }
 

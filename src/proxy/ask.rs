@@ -19,7 +19,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, HeadScanner, RequestHead, ResponseHead, Version};
 use crate::http::write;
 use crate::limits;
-use crate::net::deadlines::{Deadline, Side};
+use crate::net::deadlines::{Deadline, Expired, Side};
 use crate::net::dial::dial;
 use crate::net::pool::Upstream;
 use crate::net::stream::{Inlet, Outlet, split};
@@ -30,8 +30,10 @@ pub struct Answering {
     pub upstream: Upstream,
     /// Bytes of `work.inbound` that were the head.
     pub head_bytes: usize,
-    /// The whole request went out; if not, the connection cannot be used again.
+    /// The whole request went out; if not, the upstream's connection cannot be used again.
     pub sent_whole: bool,
+    /// The whole request was read; if not, the client's connection cannot.
+    pub read_whole: bool,
 }
 
 /// Why there is no answer.
@@ -54,9 +56,11 @@ impl<T: Into<Stop>> From<T> for Silent {
 /// # Errors
 /// 502 or 504: nobody answers at the upstream's address.
 pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -> Result<Upstream, Fault> {
+    if world.stopping.get() {
+        return Err(Fault::draining());
+    }
     let kept = if fresh { None } else { face.pool.take() };
     world.counters.upstream_stale.add(face.pool.take_stale());
-    work.record.reused = kept.is_some();
     if let Some(upstream) = kept {
         world.counters.upstream_reuses.add(1);
         return Ok(upstream);
@@ -99,11 +103,12 @@ pub async fn ask(
     let deadline = upstream.inlet.deadline().clone();
     let source = Source { inbox: client.inbox, deadline: &client.deadline };
     let head = std::mem::take(&mut work.out);
+    let buffered = matches!(upload, Upload::Buffered(..));
     let Work { response, response_scanner, inbound, .. } = work;
     let Upstream { inlet, outlet, .. } = &mut upstream;
     let mut hearing = Hearing { inlet, client: &mut client.outlet, version, response, response_scanner, inbound };
     let say = say(head, upload, source, outlet, provider);
-    let (heard, said) = converse(pin!(hearing.final_head()), pin!(say), &deadline).await;
+    let (heard, said) = converse(pin!(hearing.final_head()), pin!(say), buffered.then_some(&deadline)).await;
     let sent = said.map(|(sent, head)| {
         work.out = head;
         sent
@@ -112,14 +117,22 @@ pub async fn ask(
         work.record.bytes_in += streamed;
     }
     match (heard, sent) {
-        (Some(Ok(head_bytes)), sent) => Ok(Answering { upstream, head_bytes, sent_whole: matches!(sent, Some(Ok(_))) }),
+        (Some(Ok(head_bytes)), sent) => {
+            let sent_whole = matches!(sent, Some(Ok(_)));
+            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole })
+        }
         (_, Some(Err(Failed::Client(fault)))) => Err(fault.into()),
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),
-        (Some(Err(_)), _) if deadline.expired() => {
+        (Some(Err(_)), _) if world.stopping.get() => Err(Fault::draining().into()),
+        (Some(Err(_)), sent) if deadline.expired().is_some() && !matches!(sent, Some(Err(Failed::Upstream))) => {
             world.counters.upstream_timeouts.add(1);
-            let waited = provider.first_byte_timeout.as_secs();
-            let message = format!("{} sent no answer within {waited} s.", provider.name);
-            Err(Fault::upstream(504, "upstream-timeout", message).into())
+            let what = match deadline.expired() {
+                Some(Expired::Sending) => {
+                    format!("took no more of the request for {} s", provider.idle_timeout.as_secs())
+                }
+                _ => format!("sent no answer within {} s", provider.first_byte_timeout.as_secs()),
+            };
+            Err(Fault::upstream(504, "upstream-timeout", format!("{} {what}.", provider.name)).into())
         }
         (Some(Err(Unheard::Closed)), _) => Err(Silent::Closed),
         (Some(Err(Unheard::Invalid(what))), _) => {
@@ -135,11 +148,12 @@ pub async fn ask(
 type Sent = (Result<u64, Failed>, Vec<u8>);
 
 /// Hears and says at once: the read is posted before the request goes out, and an answer can overtake the request.
-/// Ends when the final head was heard, when it cannot be heard any more, or when the client's side failed.
+/// Ends when the final head was heard, when it cannot be heard any more, or when the client's side failed. `must_end` is
+/// given where the body must come back before it can be sent again: then a send that holds it is ended.
 async fn converse(
     mut hear: Pin<&mut impl Future<Output = Result<usize, Unheard>>>,
     mut say: Pin<&mut impl Future<Output = Sent>>,
-    deadline: &Deadline,
+    must_end: Option<&Deadline>,
 ) -> (Option<Result<usize, Unheard>>, Option<Sent>) {
     let mut said = None;
     let heard = poll_fn(|cx| {
@@ -156,8 +170,7 @@ async fn converse(
         }
     })
     .await;
-    if matches!(heard, Some(Err(_))) && said.is_none() {
-        // The body must come back before anything is tried again: end the send that holds it.
+    if let (Some(Err(_)), None, Some(deadline)) = (&heard, &said, must_end) {
         deadline.socket().shutdown(Shutdown::Both);
         said = Some(say.await);
     }
@@ -263,7 +276,7 @@ pub fn write_head(
     provider: &Provider,
     request: &RequestHead,
     endpoint: &Endpoint<'_>,
-    length: Option<usize>,
+    framing: Framing,
 ) {
     let (dialect, path) = match *endpoint {
         Endpoint::Json { dialect, path } => (dialect, path),
@@ -286,7 +299,7 @@ pub fn write_head(
     let keep_credential = provider.credential == Credential::Client;
     for (name, value) in fields::end_to_end(request) {
         let replaced = is_ours(name)
-            || (is_credential(name) && !keep_credential)
+            || (fields::is_credential(name) && !keep_credential)
             || (is_json && name.eq_ignore_ascii_case(b"accept-encoding"));
         if !replaced {
             write::field(out, name, value);
@@ -305,37 +318,20 @@ pub fn write_head(
             out.extend_from_slice(b"\r\n");
         }
     }
-    match length {
-        Some(length) => {
-            out.extend_from_slice(b"content-length: ");
-            write::number(out, length as u64);
-            out.extend_from_slice(b"\r\n");
-        }
-        None => write_framing(out, request),
-    }
-    write::end(out);
-}
-
-/// A streamed body keeps the framing that the client chose.
-fn write_framing(out: &mut Vec<u8>, request: &RequestHead) {
-    match crate::http::framing::of_request(request) {
-        Ok(Framing::Chunked) => write::field(out, b"transfer-encoding", b"chunked"),
-        Ok(Framing::Length(length)) => {
+    match framing {
+        Framing::Chunked => write::field(out, b"transfer-encoding", b"chunked"),
+        Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
             write::number(out, length);
             out.extend_from_slice(b"\r\n");
         }
-        _ => {}
+        Framing::None | Framing::UntilClose => {}
     }
+    write::end(out);
 }
 
 fn is_ours(name: &[u8]) -> bool {
     let own: [&[u8]; 4] = [b"host", b"content-length", b"transfer-encoding", b"expect"];
     own.iter().any(|known| name.eq_ignore_ascii_case(known))
         || name.get(..13).is_some_and(|start| start.eq_ignore_ascii_case(b"x-sidestream-"))
-}
-
-fn is_credential(name: &[u8]) -> bool {
-    let known: [&[u8]; 3] = [b"authorization", b"x-api-key", b"api-key"];
-    known.iter().any(|known| name.eq_ignore_ascii_case(known))
 }

@@ -10,9 +10,9 @@ use std::task::Poll;
 
 use super::exchange::exchange;
 use super::world::World;
-use crate::fault::Fault;
+use crate::fault::{Fault, Who};
 use crate::limits;
-use crate::net::deadlines::{Deadline, Side};
+use crate::net::deadlines::{Deadline, Expired, Side};
 use crate::net::inbox::{self, Gone, Inbox};
 use crate::net::stream::{Outlet, Stream, abort, split};
 
@@ -57,8 +57,9 @@ pub enum Stop {
     Gone,
     /// Nothing was sent yet: this becomes the answer.
     Fault(Fault),
-    /// The answer had begun and cannot be completed; the reason, for the log. The connection ends, visibly cut.
-    Cut(&'static str),
+    /// The answer had begun and cannot be completed; whose doing, and the reason, for the log. The connection ends,
+    /// visibly cut.
+    Cut(Who, &'static str),
 }
 
 impl From<Fault> for Stop {
@@ -108,10 +109,8 @@ pub async fn serve(world: &World, stream: Stream, door: Door) {
 }
 
 async fn requests(world: &World, client: &mut Client<'_>) {
-    loop {
-        if !client.awaits_request(world).await {
-            return;
-        }
+    let mut first = true;
+    while client.awaits_request(world, std::mem::take(&mut first)).await {
         let mut job = world.take_job();
         let after = exchange(world, client, &mut job).await;
         world.give_job(job);
@@ -127,16 +126,18 @@ impl Client<'_> {
     /// Waits for the first byte of a request. False when the connection ends instead: closed by the client, idle for
     /// too long, or drained. An idle connection is closed without a word: a 408 would be taken for the answer to the
     /// request that the client is just about to send.
-    async fn awaits_request(&self, world: &World) -> bool {
+    async fn awaits_request(&self, world: &World, first: bool) -> bool {
         if self.inbox.is_empty() {
-            if world.draining.get() {
-                return false;
+            match (world.draining.get(), first) {
+                (false, _) => self.deadline.arm_idle(limits::CLIENT_IDLE_MAX),
+                // It stood in the kernel's queue when the drain began: its request is on the way.
+                (true, true) => self.deadline.arm(limits::DRAIN_FIRST_REQUEST),
+                (true, false) => return false,
             }
-            self.deadline.arm_idle(limits::CLIENT_IDLE_MAX);
-            while self.inbox.is_empty() && self.inbox.more(0).await.is_none() {}
+            while self.inbox.peek(is_nothing) && self.inbox.more(0).await.is_none() {}
             self.deadline.disarm();
         }
-        !self.inbox.is_empty()
+        !self.inbox.peek(is_nothing)
     }
 
     /// Sends `buffer[from..to]` and gives the buffer back.
@@ -144,7 +145,9 @@ impl Client<'_> {
         let (result, buffer) = self.outlet.send(buffer, from, to, limits::WRITE_IDLE_MAX).await;
         match result {
             Ok(()) => Ok(buffer),
-            Err(_) if self.deadline.expired() => Err(Stop::Cut("client-stalled")),
+            Err(_) if self.deadline.expired() == Some(Expired::Sending) => {
+                Err(Stop::Cut(Who::Client, "client-stalled"))
+            }
             Err(_) => Err(Stop::Gone),
         }
     }
@@ -168,6 +171,11 @@ impl Client<'_> {
             }
         }
     }
+}
+
+/// Nothing that begins a request: old clients send one empty line too much behind a body (RFC 9112 §2.2).
+fn is_nothing(bytes: &[u8]) -> bool {
+    matches!(bytes, b"" | b"\r" | b"\r\n")
 }
 
 /// Runs `work`; a panic inside ends it and nothing else. True if it panicked.

@@ -10,10 +10,10 @@ use super::job::{Job, Work};
 use super::local::{self, Asked};
 use super::relay;
 use super::upload::{self, Splice, Upload};
-use super::world::{Face, World};
+use super::world::{Face, Lease, World};
 use crate::dialect::Dialect;
 use crate::dialect::endpoint::{self, Endpoint};
-use crate::fault::Fault;
+use crate::fault::{Fault, Who};
 use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, Method, RequestHead};
 use crate::http::passage::{Form, Passage};
@@ -21,6 +21,7 @@ use crate::http::reject::Reject;
 use crate::json::Kind;
 use crate::json::text;
 use crate::limits;
+use crate::net::deadlines::Expired;
 use crate::net::inbox::unless_gone;
 use crate::telemetry::log::Level;
 
@@ -57,23 +58,26 @@ struct Failure {
 async fn head(client: &mut Client<'_>, request: &mut RequestHead, work: &mut Work) -> Result<(), Stop> {
     client.deadline.arm_receiving(limits::HEAD_TIME_MAX);
     loop {
-        let found = client.inbox.peek(|bytes| {
-            let found = work.scanner.push(HeadKind::Request, bytes);
-            work.record.dialect = admit::guess_dialect(bytes.get(..limits::HEAD_BYTES_MAX).unwrap_or(bytes));
-            match found {
-                Ok(Some(end)) => request.parse(bytes.get(..end).unwrap_or_default()).map(|()| Some(end)),
-                other => other,
+        let found = client.inbox.peek(|bytes| match work.scanner.push(HeadKind::Request, bytes) {
+            Ok(Some(end)) => request.parse(bytes.get(..end).unwrap_or_default()).map(|()| Some(end)),
+            other => other,
+        });
+        let refused = match found {
+            Ok(Some(end)) => {
+                client.inbox.consume(end);
+                client.deadline.disarm();
+                work.record.dialect = endpoint::dialect_of(request);
+                return Ok(());
             }
-        })?;
-        if let Some(end) = found {
-            client.inbox.consume(end);
-            client.deadline.disarm();
-            work.record.dialect = endpoint::dialect_of(request);
-            return Ok(());
-        }
-        if client.inbox.more(0).await.is_some() {
-            return Err(if client.deadline.expired() { Reject::HeadTimeout.into() } else { Stop::Gone });
-        }
+            Ok(None) => match client.inbox.more(0).await {
+                None => continue,
+                Some(_) if client.deadline.expired().is_some() => Reject::HeadTimeout,
+                Some(_) => return Err(Stop::Gone),
+            },
+            Err(reject) => reject,
+        };
+        work.record.dialect = client.inbox.peek(admit::guess_dialect);
+        return Err(refused.into());
     }
 }
 
@@ -86,13 +90,16 @@ async fn answer(
 ) -> Result<After, Failure> {
     let asked = Asked::of(request);
     let fail = |unread: bool| move |stop: Stop| Failure { stop, asked, unread };
-    let Admitted { framing, expects_continue } =
-        admit::admit(request, world.config(), client.transport).map_err(|fault| fail(true)(fault.into()))?;
+    let Admitted { framing, expects_continue } = admit::admit(request, world.config(), client.transport, client.door)
+        .map_err(|fault| fail(true)(fault.into()))?;
     let endpoint = if client.door == Door::Admin { Endpoint::Root } else { endpoint::of(request) };
     let has_body = !matches!(framing, Framing::None | Framing::Length(0));
     match endpoint {
         Endpoint::Root => {
-            let read = local::discard(client, framing).await.map_err(|reject| fail(true)(reject.into()))?;
+            // A client that waits to be asked for its body gets the answer instead, and keeps the body.
+            let withheld = expects_continue && client.inbox.is_empty();
+            let read =
+                !withheld && local::discard(client, framing).await.map_err(|reject| fail(true)(reject.into()))?;
             let answered = match client.door {
                 Door::Clients => local::root(world, client, request, work).await,
                 Door::Admin => local::admin(world, client, request, work).await,
@@ -107,9 +114,10 @@ async fn answer(
             if expects_continue && client.inbox.is_empty() {
                 invite(client).await.map_err(fail(true))?;
             }
-            let _lease = upload::buffer(world, client, framing, work).await.map_err(fail(true))?;
+            let lease = upload::buffer(world, client, framing, work).await.map_err(fail(true))?;
             let splice = peek(world, work).map_err(|fault| fail(false)(fault.into()))?;
-            forward(world, client, face, request, work, &endpoint, splice).await.map_err(fail(false))
+            let body = Some((lease, splice));
+            forward(world, client, face, request, work, (&endpoint, framing), body).await.map_err(fail(false))
         }
         // Content in a GET has no meaning, and servers differ on whether they read it (RFC 9110 §9.3.1).
         Endpoint::Other { .. } if has_body && matches!(request.method(), Method::Get | Method::Head) => {
@@ -120,7 +128,7 @@ async fn answer(
             if expects_continue && client.inbox.is_empty() {
                 invite(client).await.map_err(fail(true))?;
             }
-            forward(world, client, face, request, work, &endpoint, None).await.map_err(fail(has_body))
+            forward(world, client, face, request, work, (&endpoint, framing), None).await.map_err(fail(has_body))
         }
     }
 }
@@ -188,38 +196,44 @@ async fn forward(
     face: &Face,
     request: &RequestHead,
     work: &mut Work,
-    endpoint: &Endpoint<'_>,
-    splice: Option<Splice>,
+    asked: (&Endpoint<'_>, Framing),
+    buffered: Option<(Lease<'_>, Option<Splice>)>,
 ) -> Result<After, Stop> {
+    let (endpoint, framing) = asked;
     let (inbox, half_close) = (client.inbox, world.config().half_close);
     let provider = &world.config().provider;
-    let is_json = matches!(endpoint, Endpoint::Json { .. });
+    let is_json = buffered.is_some();
     let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
-    let bodyless = matches!(crate::http::framing::of_request(request), Ok(Framing::None | Framing::Length(0)));
+    let bodyless = matches!(framing, Framing::None | Framing::Length(0));
     let may_replay =
         provider.replay && (is_json || bodyless) && endpoint::may_replay(request.method(), endpoint, stores);
-    let growth = splice.as_ref().map_or(0, |splice| splice.text.len() as isize - (splice.end - splice.start) as isize);
-    let length = is_json.then(|| work.body.len().saturating_add_signed(growth));
     let mut body = std::mem::take(&mut work.body);
-    let mut upload = if is_json {
-        Upload::Buffered(&mut body, splice)
+    // A buffered body is sent with its length; a streamed one keeps the framing that the client chose.
+    let (lease, splice) = buffered.unzip();
+    let (framing, mut upload) = if is_json {
+        let splice = splice.flatten();
+        let growth = splice.as_ref().map_or(0, |splice| splice.text.len() as i64 - (splice.end - splice.start) as i64);
+        let length = (body.len() as u64).saturating_add_signed(growth);
+        (Framing::Length(length), Upload::Buffered(&mut body, splice))
     } else {
-        let framing = crate::http::framing::of_request(request)?;
-        Upload::Streamed(Passage::new(framing, Form::Verbatim))
+        (framing, Upload::Streamed(Passage::new(framing, Form::Verbatim)))
     };
 
+    let mut again = false;
     let answering: Answering = loop {
         work.record.attempts += 1;
-        let again = work.record.attempts > 1;
         let upstream = unless_gone(inbox, half_close, pin!(ask::connect(world, face, work, again))).await??;
+        let reused = upstream.reused;
+        work.record.reused = reused;
         work.out.clear();
-        ask::write_head(&mut work.out, face, provider, request, endpoint, length);
+        ask::write_head(&mut work.out, face, provider, request, endpoint, framing);
         let asked = ask::ask(world, client, upstream, request.version(), work, &mut upload);
         let asked = unless_gone(inbox, half_close, pin!(asked)).await;
         match asked {
             Ok(Ok(answering)) => break answering,
-            Ok(Err(Silent::Closed)) if work.record.reused && may_replay && !again => {
+            Ok(Err(Silent::Closed)) if reused && may_replay && !again => {
                 world.counters.upstream_replays.add(1);
+                again = true;
             }
             Ok(Err(Silent::Closed)) => {
                 let message = format!("{} closed the connection without an answer.", provider.name);
@@ -232,7 +246,9 @@ async fn forward(
             }
         }
     };
+    // An answer has begun: the request is not needed any more.
     drop(upload);
+    drop(lease);
     world.buffers.give(body);
 
     let relayed = relay::relay(world, client, answering, request, work);
@@ -252,14 +268,16 @@ async fn end_early(world: &World, client: &mut Client<'_>, work: &mut Work, fail
     let fault = match stop {
         Stop::Fault(fault) => fault,
         // What looks like the client's end may be our own time limit on its sending side.
-        Stop::Gone if client.deadline.expired() && work.record.status == 0 => Reject::BodyTimeout.into(),
+        Stop::Gone if client.deadline.expired() == Some(Expired::Receiving) && work.record.status == 0 => {
+            Reject::BodyTimeout.into()
+        }
         Stop::Gone => {
             world.counters.client_aborts.add(1);
-            work.record.reason = Some("client-abort");
+            work.record.ended = Some((Who::Client, "client-abort"));
             return After::Close;
         }
-        Stop::Cut(reason) => {
-            work.record.reason = Some(reason);
+        Stop::Cut(who, reason) => {
+            work.record.ended = Some((who, reason));
             return After::Close;
         }
     };
@@ -281,10 +299,13 @@ fn settle(world: &World, client: &Client<'_>, request: &RequestHead, work: &mut 
     }
     let micros = |until: Instant| until.duration_since(record.began).as_micros() as u64;
     let mut line = world.shared.log.line(Level::Info, "request", &mut work.line);
-    line = line.text("method", request.method_text()).bytes("path", request.path());
+    // Without a target there was no head that could be read.
+    if !request.target().is_empty() {
+        line = line.text("method", request.method_text()).bytes("path", request.path());
+    }
     line = line.number("status", u64::from(record.status));
-    if let Some(reason) = record.reason {
-        line = line.text("reason", reason);
+    if let Some((who, reason)) = record.ended {
+        line = line.text("reason", reason).text("who", who.name());
     }
     line = line.text("dialect", record.dialect.name());
     if !work.model.is_empty() {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::dialect::Dialect;
+use crate::fault::Who;
 use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
 use crate::json::scanner::Scanner;
 use crate::limits;
@@ -56,14 +57,12 @@ pub struct Record {
     pub dialect: Dialect,
     /// Status of the answer, 0 if none went out.
     pub status: u16,
-    /// Why it was refused or cut short.
-    pub reason: Option<&'static str>,
+    /// Whose doing it was that it was refused or cut short, and why.
+    pub ended: Option<(Who, &'static str)>,
     /// Tries made.
     pub attempts: u16,
     /// The last try used a kept connection.
     pub reused: bool,
-    /// The answer is an event stream.
-    pub is_stream: bool,
     /// Body bytes received.
     pub bytes_in: u64,
     /// Bytes sent to the client, head included.
@@ -99,10 +98,9 @@ impl Record {
             connect_micros: 0,
             dialect: Dialect::Chat,
             status: 0,
-            reason: None,
+            ended: None,
             attempts: 0,
             reused: false,
-            is_stream: false,
             bytes_in: 0,
             bytes_out: 0,
         }
@@ -112,6 +110,7 @@ impl Record {
 impl Job {
     /// Starts a new request.
     pub fn begin(&mut self) {
+        self.request.clear();
         self.work.scanner.reset();
         self.work.members.reset();
         self.work.body.clear();

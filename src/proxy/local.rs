@@ -1,5 +1,7 @@
 //! Answers of our own: refusals in the client's dialect, and the own endpoints.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::connection::{After, Client, Stop};
 use super::job::Work;
 use super::relay::write_connection;
@@ -54,7 +56,7 @@ pub async fn refuse(
     unread: bool,
 ) -> Result<After, Stop> {
     world.counters.refusals.add(1);
-    work.record.reason = Some(fault.reason);
+    work.record.ended = Some((fault.who, fault.reason));
     let mut body = Vec::new();
     error::write_body(work.record.dialect, fault, &mut body);
     let close = fault.close || unread;
@@ -105,7 +107,7 @@ pub async fn admin(
     let metrics;
     let answer = match request.path() {
         b"/healthz" => text(200, b"ok\n"),
-        b"/readyz" if world.draining.get() => text(503, b"draining\n"),
+        b"/readyz" if world.shared.leaving.load(Relaxed) => text(503, b"draining\n"),
         b"/readyz" => text(200, b"ready\n"),
         b"/metrics" => {
             metrics = metrics::render(&world.shared.counters, world.shared.driver.name);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::ask::Answering;
 use super::connection::{Client, Stop};
-use super::job::{Record, Work};
+use super::job::Work;
 use super::world::World;
 use crate::dialect::error;
 use crate::fault::Fault;
@@ -14,6 +14,7 @@ use crate::http::framing::{self, Framing};
 use crate::http::head::{RequestHead, ResponseHead, Version};
 use crate::http::passage::{Form, Passage, Passed};
 use crate::http::write;
+use crate::net::inbox::Turn;
 use crate::net::pool::Upstream;
 use crate::sse::tail::Tail;
 
@@ -37,8 +38,9 @@ pub async fn relay(
     request: &RequestHead,
     work: &mut Work,
 ) -> Result<Relayed, Stop> {
-    let Answering { mut upstream, head_bytes, sent_whole } = answering;
+    let Answering { upstream, head_bytes, sent_whole, read_whole } = answering;
     let provider = &world.config().provider;
+    upstream.inlet.deadline().disarm();
     work.record.first_byte = Some(Instant::now());
     let framing = framing::of_response(&work.response, request.method()).map_err(|bad| {
         world.counters.upstream_invalid.add(1);
@@ -46,68 +48,191 @@ pub async fn relay(
         Fault::upstream(502, "upstream-invalid", message)
     })?;
     let form = Passage::form(framing, request.version());
-    let mut passage = Passage::new(framing, form);
-    let ends_by_close = !passage.is_done() && framing_out(framing, form) == Framing::UntilClose;
-    let keep_client = request.keep_alive() && !ends_by_close && !world.draining.get();
-    let stream = is_event_stream(&work.response);
-    work.record.is_stream = stream;
-    let _open = stream.then(|| world.counters.streams_open.hold());
-    world.counters.streams.add(u64::from(stream));
-
-    let mut out = std::mem::take(&mut work.out);
-    out.clear();
-    write_head(&mut out, work, request, world, framing_out(framing, form), keep_client);
-    work.record.status = work.response.status();
-    let mut tail = Tail::default();
-    let behind = work.inbound.get(head_bytes..).unwrap_or_default();
-    let mut consumed = head_bytes + pass_into(&mut passage, behind, &mut out, &mut tail, stream)?;
-    // The first bytes of the body join the head.
-    out = send(client, &mut work.record, out).await?;
-
-    while !passage.is_done() {
-        let mut inbound = std::mem::take(&mut work.inbound);
-        inbound.clear();
-        upstream.inlet.deadline().arm(provider.idle_timeout);
-        let (received, mut inbound) = upstream.inlet.receive(inbound).await;
-        out.clear();
-        if !matches!(received, Ok(1..)) {
-            if received.is_ok() && passage.finish(&mut out) {
-                send(client, &mut work.record, out).await?;
-                return Ok(Relayed { reusable: None, keep_client });
-            }
-            let place =
-                Place { stream: stream && tail.is_between_events() && passage.is_between_chunks(), form, framing };
-            return Err(cut(world, client, &upstream, work, place).await);
-        }
-        let passed = passage.pass(&inbound, &mut out, |payload| follow(&mut tail, stream, payload));
-        let Ok(passed) = passed else {
-            work.inbound = inbound;
-            return Err(cut(world, client, &upstream, work, Place { stream: false, form, framing }).await);
-        };
-        consumed = passed.consumed();
-        match passed {
-            Passed::AsIs(end) => {
-                inbound = client.send(inbound, 0, end).await?;
-                work.record.bytes_out += end as u64;
-            }
-            Passed::Written(_) => out = send(client, &mut work.record, out).await?,
-        }
-        work.inbound = inbound;
-    }
-    work.out = out;
-
-    let excess = work.inbound.len() > consumed;
-    world.counters.upstream_excess.add(u64::from(excess));
-    let sound = !excess && sent_whole && work.response.keep_alive() && framing != Framing::UntilClose;
-    Ok(Relayed { reusable: sound.then_some(upstream), keep_client: keep_client && sent_whole })
-}
-
-/// The framing that the client sees.
-fn framing_out(framing: Framing, form: Form) -> Framing {
-    match form {
+    let framing_out = match form {
         Form::Verbatim => framing,
         Form::Payload => Framing::UntilClose,
         Form::Chunked => Framing::Chunked,
+    };
+    let stream = is_event_stream(&work.response);
+    let _open = stream.then(|| world.counters.streams_open.hold());
+    world.counters.streams.add(u64::from(stream));
+    let keep_client = request.keep_alive() && read_whole && framing_out != Framing::UntilClose && !world.draining.get();
+
+    let mut out = std::mem::take(&mut work.out);
+    out.clear();
+    write_head(&mut out, work, request, world, framing_out, keep_client);
+    work.record.status = work.response.status();
+    let mut body =
+        Body { upstream, passage: Passage::new(framing, form), framing_out, stream, tail: Tail::default(), out };
+    let ended = body.pass_on(world, client, work, head_bytes).await?;
+    let Body { upstream, out, .. } = body;
+    work.out = out;
+
+    let excess = matches!(ended, Ended::WithExcess);
+    world.counters.upstream_excess.add(u64::from(excess));
+    let sound = matches!(ended, Ended::Framed) && sent_whole && work.response.keep_alive();
+    Ok(Relayed { reusable: sound.then_some(upstream), keep_client })
+}
+
+/// How a body ended well.
+enum Ended {
+    /// Exactly at its framed end.
+    Framed,
+    /// There, but bytes followed that belong to no answer.
+    WithExcess,
+    /// With the upstream's connection, as its framing allows.
+    WithConnection,
+}
+
+/// What one read brought.
+enum Received {
+    Bytes,
+    End,
+    Error,
+}
+
+/// A body under way.
+struct Body {
+    upstream: Upstream,
+    passage: Passage,
+    /// The framing that the client sees.
+    framing_out: Framing,
+    /// The body is an event stream.
+    stream: bool,
+    tail: Tail,
+    /// What goes to the client and does not lie in the read buffer as it must go: the head, chunks of ours.
+    out: Vec<u8>,
+}
+
+impl Body {
+    /// Passes on what came behind the head, together with the head in `out`, and then read after read to the end.
+    async fn pass_on(
+        &mut self,
+        world: &World,
+        client: &mut Client<'_>,
+        work: &mut Work,
+        head_bytes: usize,
+    ) -> Result<Ended, Stop> {
+        let behind = work.inbound.get(head_bytes..).unwrap_or_default();
+        let passed = self.passage.pass(behind, &mut self.out, |payload| follow(&mut self.tail, self.stream, payload));
+        let passed = passed.map_err(|error| {
+            world.counters.upstream_invalid.add(1);
+            let provider = &world.config().provider.name;
+            let message = format!("{provider} answered with a broken chunked coding: {}.", error.name());
+            Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
+        })?;
+        if let Passed::AsIs(end) = passed {
+            self.out.extend_from_slice(behind.get(..end).unwrap_or_default());
+        }
+        let mut consumed = head_bytes + passed.consumed();
+        self.send_out(client, work).await?;
+
+        let mut turn = Turn::default();
+        while !self.passage.is_done() {
+            turn.taken().await;
+            match self.receive(world, work).await {
+                Received::Bytes => {}
+                Received::End => return self.end(world, client, work, true).await,
+                Received::Error => return self.end(world, client, work, false).await,
+            }
+            let inbound = std::mem::take(&mut work.inbound);
+            let passed =
+                self.passage.pass(&inbound, &mut self.out, |payload| follow(&mut self.tail, self.stream, payload));
+            work.inbound = match passed {
+                Ok(Passed::AsIs(end)) => {
+                    work.record.bytes_out += end as u64;
+                    client.send(inbound, 0, end).await?
+                }
+                Ok(Passed::Written(_)) => {
+                    self.send_out(client, work).await?;
+                    inbound
+                }
+                Err(_) => {
+                    world.counters.upstream_invalid.add(1);
+                    let message = format!("{} broke its own framing.", world.config().provider.name);
+                    let fault = Fault::upstream(502, "upstream-invalid", message);
+                    return Err(self.cut(client, work, &fault).await);
+                }
+            };
+            consumed = passed.map_or(0, Passed::consumed);
+        }
+        Ok(if work.inbound.len() > consumed { Ended::WithExcess } else { Ended::Framed })
+    }
+
+    /// One read into `work.inbound`, in the upstream's time.
+    async fn receive(&mut self, world: &World, work: &mut Work) -> Received {
+        work.inbound.clear();
+        let inlet = &mut self.upstream.inlet;
+        inlet.deadline().arm(world.config().provider.idle_timeout);
+        let (received, inbound) = inlet.receive(std::mem::take(&mut work.inbound)).await;
+        work.inbound = inbound;
+        // The time that the client takes is not the upstream's.
+        inlet.deadline().disarm();
+        self.out.clear();
+        match received {
+            Ok(0) => Received::End,
+            Ok(_) => Received::Bytes,
+            Err(_) => Received::Error,
+        }
+    }
+
+    /// Sends what is in `out`.
+    async fn send_out(&mut self, client: &mut Client<'_>, work: &mut Work) -> Result<(), Stop> {
+        work.record.bytes_out += self.out.len() as u64;
+        self.out = client.send_all(std::mem::take(&mut self.out)).await?;
+        Ok(())
+    }
+
+    /// The upstream's connection ended, which may be the body's end, but only if the upstream ended it: a time limit or
+    /// a drain of ours looks the same to the socket.
+    async fn end(
+        &mut self,
+        world: &World,
+        client: &mut Client<'_>,
+        work: &mut Work,
+        orderly: bool,
+    ) -> Result<Ended, Stop> {
+        let provider = &world.config().provider;
+        let expired = self.upstream.inlet.deadline().expired().is_some();
+        let stopping = world.stopping.get();
+        if orderly && !expired && !stopping && self.passage.finish(&mut self.out) {
+            self.send_out(client, work).await?;
+            return Ok(Ended::WithConnection);
+        }
+        let name = &provider.name;
+        let fault = if stopping {
+            Fault::draining()
+        } else if expired {
+            world.counters.upstream_timeouts.add(1);
+            let silence = provider.idle_timeout.as_secs();
+            let message = format!("{name} went silent for {silence} s in the middle of its answer.");
+            Fault::upstream(504, "upstream-silent", message)
+        } else {
+            world.counters.upstream_truncated.add(1);
+            let message = format!("{name} ended the connection in the middle of its answer.");
+            Fault::upstream(502, "upstream-truncated", message)
+        };
+        Err(self.cut(client, work, &fault).await)
+    }
+
+    /// An answer ended before its framing said so. It must never look complete: a stream ends with an error event where
+    /// one can stand (between two events and two chunks), and no body gets the end that its framing promised.
+    async fn cut(&mut self, client: &mut Client<'_>, work: &mut Work, fault: &Fault) -> Stop {
+        self.out.clear();
+        if self.stream && self.tail.is_between_events() && self.passage.is_between_chunks() {
+            let mut event = Vec::new();
+            error::write_event(work.record.dialect, fault, &mut event);
+            match self.framing_out {
+                Framing::Chunked => write_chunk(&mut self.out, &event),
+                _ => self.out = event,
+            }
+            if self.send_out(client, work).await.is_err() {
+                return Stop::Gone;
+            }
+        } else if self.framing_out == Framing::UntilClose {
+            client.reset = true;
+        }
+        Stop::Cut(fault.who, fault.reason)
     }
 }
 
@@ -115,72 +240,6 @@ fn follow(tail: &mut Tail, stream: bool, payload: &[u8]) {
     if stream {
         tail.push(payload);
     }
-}
-
-/// Appends what goes on of `input`; gives the number of bytes that belonged to the body.
-fn pass_into(
-    passage: &mut Passage,
-    input: &[u8],
-    out: &mut Vec<u8>,
-    tail: &mut Tail,
-    stream: bool,
-) -> Result<usize, Stop> {
-    let passed = passage.pass(input, out, |payload| follow(tail, stream, payload));
-    let passed = passed.map_err(|error| {
-        let message =
-            format!("The answer's chunked coding is broken: {}.", crate::http::reject::Reject::from(error).row().name);
-        Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
-    })?;
-    if let Passed::AsIs(end) = passed {
-        out.extend_from_slice(input.get(..end).unwrap_or_default());
-    }
-    Ok(passed.consumed())
-}
-
-async fn send(client: &mut Client<'_>, record: &mut Record, out: Vec<u8>) -> Result<Vec<u8>, Stop> {
-    record.bytes_out += out.len() as u64;
-    client.send_all(out).await
-}
-
-/// Where a body was cut.
-struct Place {
-    /// An event stream, between two events and two chunks: an error event may still be said.
-    stream: bool,
-    form: Form,
-    framing: Framing,
-}
-
-/// An answer ended before its framing said so. It must never look complete: a stream ends with an error event, and no
-/// body gets the end that its framing promised.
-async fn cut(world: &World, client: &mut Client<'_>, upstream: &Upstream, work: &mut Work, place: Place) -> Stop {
-    let provider = &world.config().provider;
-    let (reason, what) = if world.stopping.get() {
-        ("draining", "sidestream is shutting down and its grace period is over.".to_owned())
-    } else if upstream.inlet.deadline().expired() {
-        world.counters.upstream_timeouts.add(1);
-        let silence = provider.idle_timeout.as_secs();
-        ("upstream-silent", format!("{} went silent for {silence} s in the middle of its answer.", provider.name))
-    } else {
-        world.counters.upstream_truncated.add(1);
-        ("upstream-truncated", format!("{} ended the connection in the middle of its answer.", provider.name))
-    };
-    if place.stream {
-        let mut event = Vec::new();
-        error::write_event(work.record.dialect, &Fault::upstream(502, reason, what), &mut event);
-        let mut out = Vec::new();
-        match framing_out(place.framing, place.form) {
-            Framing::Chunked => write_chunk(&mut out, &event),
-            // Bytes of ours would count towards the promised length.
-            Framing::Length(_) | Framing::None => {}
-            Framing::UntilClose => out = event,
-        }
-        if send(client, &mut work.record, out).await.is_err() {
-            return Stop::Gone;
-        }
-    } else if framing_out(place.framing, place.form) == Framing::UntilClose {
-        client.reset = true;
-    }
-    Stop::Cut(reason)
 }
 
 fn is_event_stream(response: &ResponseHead) -> bool {

@@ -12,7 +12,7 @@ use crate::http::passage::{Form, Passage, Passed};
 use crate::http::reject::Reject;
 use crate::limits;
 use crate::net::deadlines::Deadline;
-use crate::net::inbox::Inbox;
+use crate::net::inbox::{Inbox, Turn};
 use crate::net::stream::Outlet;
 
 /// Replaces a part of a buffered body on its way out.
@@ -54,7 +54,7 @@ pub struct Source<'a> {
     pub deadline: &'a Deadline,
 }
 
-/// Reads a whole JSON body into `work.body`, scanning it as it comes.
+/// Reads a whole JSON body into `work.body`, scanning it as it comes. The lease is for as long as the body stays.
 ///
 /// # Errors
 /// Too large, no memory left, broken chunks, no JSON, too slow; [`Stop::Gone`] if the client ended before its body did.
@@ -67,7 +67,7 @@ pub async fn buffer<'w>(
     let mut lease = world.shared.budget.lease();
     let max = world.config().body_max;
     match framing {
-        Framing::Length(length) if length > max => return Err(too_large(max).into()),
+        // Its size was judged with the head.
         Framing::Length(length) => {
             hold(&mut lease, length)?;
             buffer_length(client, length as usize, work).await?;
@@ -124,7 +124,7 @@ async fn more(client: &Client<'_>, expected: usize) -> Result<(), Stop> {
     client.deadline.arm_receiving(limits::BODY_IDLE_MAX);
     match client.inbox.more(expected).await {
         None => Ok(()),
-        Some(_) if client.deadline.expired() => Err(Reject::BodyTimeout.into()),
+        Some(_) if client.deadline.expired().is_some() => Err(Reject::BodyTimeout.into()),
         // The body will never be whole, and nobody waits for an answer to half a request.
         Some(_) => Err(Stop::Gone),
     }
@@ -223,7 +223,7 @@ async fn send_streamed(
     patience: Duration,
 ) -> (Result<u64, Failed>, Vec<u8>) {
     let Source { inbox, deadline } = source;
-    let mut total = 0;
+    let (mut total, mut turn) = (0, Turn::default());
     loop {
         let bytes = inbox.take();
         let passed = match passage.pass(&bytes, &mut out, |payload| total += payload.len() as u64) {
@@ -253,10 +253,15 @@ async fn send_streamed(
             deadline.disarm();
             return (Ok(total), out);
         }
+        turn.taken().await;
+        // What came while we were sending counts as news.
+        if !inbox.is_empty() {
+            continue;
+        }
         deadline.arm_receiving(limits::BODY_IDLE_MAX);
         match inbox.more(0).await {
             None => {}
-            Some(_) if deadline.expired() => return (Err(Failed::Client(Reject::BodyTimeout.into())), out),
+            Some(_) if deadline.expired().is_some() => return (Err(Failed::Client(Reject::BodyTimeout.into())), out),
             Some(_) => return (Err(Failed::Gone), out),
         }
     }

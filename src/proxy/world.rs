@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::job::Job;
 use crate::config::{Base, Config};
@@ -30,6 +30,10 @@ pub struct Shared {
     pub budget: Budget,
     /// The log.
     pub log: Log,
+    /// A signal came: `/readyz` says so from now on, also while new work is still taken.
+    pub leaving: AtomicBool,
+    /// A worker ended that should not have.
+    pub failed: AtomicBool,
 }
 
 /// Socket addresses of the provider's faces.
@@ -57,7 +61,7 @@ pub struct World {
     pub anthropic: Option<Face>,
     /// No new work: answers say `Connection: close`, idle connections end.
     pub draining: Cell<bool>,
-    /// The grace is over: streams end with an error event.
+    /// The grace is over: upstream connections were ended, and what they carried is cut.
     pub stopping: Cell<bool>,
     #[expect(
         clippy::vec_box,

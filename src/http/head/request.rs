@@ -2,6 +2,7 @@
 
 use super::line::{Method, RequestLine, Version, first_byte, is_authority};
 use super::table::{FieldFault, FieldTable, Span};
+use crate::http::fields;
 use crate::http::reject::Reject;
 use crate::limits::HEAD_BYTES_MAX;
 
@@ -27,10 +28,15 @@ impl RequestHead {
     pub fn parse(&mut self, head: &[u8]) -> Result<(), Reject> {
         let outcome = self.fill(head);
         if outcome.is_err() {
-            self.table.clear();
-            (self.target, self.authority) = (Span::default(), None);
+            self.clear();
         }
         outcome
+    }
+
+    /// Forgets the head: it is empty, as before the first [`RequestHead::parse`].
+    pub fn clear(&mut self) {
+        self.table.clear();
+        (self.target, self.authority) = (Span::default(), None);
     }
 
     /// The method; unknown ones are refused by [`RequestHead::parse`].
@@ -166,10 +172,10 @@ impl RequestHead {
 /// Whether a name becomes that of a framing or credential field when `_` is taken for `-`, as CGI and its heirs do.
 /// (Names of such fields without a hyphen cannot be imitated so.)
 fn imitates(name: &[u8]) -> bool {
-    const IMITATED: [&str; 6] =
-        ["content-length", "transfer-encoding", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization"];
+    const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "proxy-authorization"];
     let same = |(ours, theirs): (u8, &u8)| ours == if *theirs == b'_' { b'-' } else { theirs.to_ascii_lowercase() };
-    IMITATED.iter().any(|one| one.len() == name.len() && one.bytes().zip(name).all(same)) && name.contains(&b'_')
+    let imitated = |one: &str| one.len() == name.len() && one.bytes().zip(name).all(same);
+    name.contains(&b'_') && FRAMING.iter().chain(&fields::CREDENTIALS).any(|one| imitated(one))
 }
 
 impl From<FieldFault> for Reject {
