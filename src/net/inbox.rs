@@ -135,10 +135,22 @@ impl Inbox {
             poll_fn(|_| {
                 // After a delivery the requests come first: only they know what the next read is for.
                 let delivered = self.deliveries.get() != std::mem::replace(&mut seen, self.deliveries.get());
-                let room = self.wanted.get().is_some() || self.len() < limits::PIPELINE_BYTES_MAX;
-                if room && !delivered { Poll::Ready(()) } else { Poll::Pending }
+                if delivered { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
+            while !self.has_room() {
+                // The client's end would now stand behind bytes that we do not take: only a look from time to time
+                // finds it.
+                let mut look = pin!(monoio::time::sleep(limits::HANG_UP_LOOK));
+                let room = poll_fn(|cx| match self.has_room() {
+                    true => Poll::Ready(true),
+                    false => look.as_mut().poll(cx).map(|()| false),
+                });
+                if !room.await && inlet.deadline().socket().hung_up() {
+                    self.end.set(Some(End::Broken));
+                    return;
+                }
+            }
             let (result, buffer) = inlet.receive(self.lend()).await;
             match result {
                 Ok(0) => self.end.set(Some(End::Closed)),
@@ -149,6 +161,10 @@ impl Inbox {
                 return;
             }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.wanted.get().is_some() || self.len() < limits::PIPELINE_BYTES_MAX
     }
 
     /// The vector that the next read appends to: our own while the requests wait for its continuation, so that a body

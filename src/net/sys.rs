@@ -1,5 +1,5 @@
 //! Borrowed descriptors. monoio's sockets give a raw descriptor only, and their halves share one socket without
-//! lending it; the two `unsafe` expressions that this costs stand here, and nowhere else in the crate.
+//! lending it; the `unsafe` expressions that this costs stand here, and nowhere else in the crate.
 
 #![allow(unsafe_code)]
 
@@ -57,6 +57,14 @@ impl Socket {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Pulse::Quiet,
             Err(_) => Pulse::Dead,
         }
+    }
+
+    /// Whether the peer has closed or reset, also behind bytes that nobody has read yet.
+    pub fn hung_up(self) -> bool {
+        let mut asked = libc::pollfd { fd: self.0, events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: one valid `pollfd` for the time of the call, which does not wait.
+        let answered = unsafe { libc::poll(&mut asked, 1, 0) };
+        answered > 0 && asked.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
     }
 
     /// Closing will send RST instead of FIN.
