@@ -59,7 +59,7 @@ pub const TURN_READS: u32 = 16;
 pub const FREE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The largest buffer kept: an agent's turn (30–80 KB) is received without an allocation, a giant leaves no trace.
 pub const FREE_BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of a client read ahead of the answer it waits for (pipelined requests). Past it we stop reading.
+/// Bytes of a client read ahead of the answer it waits for (pipelined requests).
 pub const PIPELINE_BYTES_MAX: usize = 64 * 1024;
 /// One buffered request body, by default (`SIDESTREAM_BODY_MAX`). Anthropic refuses at 32 MiB, others later.
 pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -83,6 +83,8 @@ pub const IDLE_UPSTREAMS_MAX: usize = 20;
 
 /// The grain of deadlines: one sweep of a worker's connections.
 pub const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two chances to give free memory back to the system: taken when no request is open.
+pub const TRIM_TICKS: u32 = 50;
 /// A posted read that brought nothing for so long gives its buffer back and waits by readiness.
 pub const QUIET: Duration = Duration::from_secs(1);
 /// From the first byte of a request's head to its blank line, in all (slow-loris).
@@ -96,8 +98,6 @@ pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(600);
 /// An idle upstream connection. Hosted providers keep theirs 15 s and more; local servers (uvicorn, Node) as little as
 /// 5 s, and there the check before reuse finds what they closed.
 pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(10);
-/// How often a client that pipelined [`PIPELINE_BYTES_MAX`] is looked at: it must not hold its upstream after it left.
-pub const HANG_UP_LOOK: Duration = Duration::from_millis(25);
 /// Reading on after a refusal, so that its bytes are not destroyed by a reset.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// Establishing a connection, by default (`{NAME}_CONNECT_TIMEOUT`).

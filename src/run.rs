@@ -172,13 +172,16 @@ fn until_signalled(running: Running, mut signals: Signals, log: &Log) -> ExitCod
     if !finished {
         workers.iter_mut().for_each(|worker| worker.order(Order::Stop));
     }
-    let ended = workers.iter_mut().all(|worker| worker.wait(Duration::from_secs(1)));
+    let ended = finished || wait(LAST_MOMENTS, &mut signals, || workers.iter().all(Worker::is_finished));
     for path in sockets {
         let _ = std::fs::remove_file(path);
     }
     log.say(Level::Info, "stopped", &[("clean", if finished && ended { "1" } else { "0" })]);
     if shared.failed.load(Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
+
+/// What the workers have to tell their clients that the grace is over.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
 /// Waits for `patience`, until `done`, or until another signal comes. True if `done`.
 fn wait(patience: Duration, signals: &mut Signals, done: impl Fn() -> bool) -> bool {

@@ -75,12 +75,6 @@ impl Worker {
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
-
-    /// Waits until it ends, at most `patience`. Uses that the worker's end of the pair closes with it.
-    pub fn wait(&mut self, patience: Duration) -> bool {
-        let _ = self.orders.set_read_timeout(Some(patience.max(Duration::from_millis(1))));
-        matches!(self.orders.read(&mut [0]), Ok(0)) || self.is_finished()
-    }
 }
 
 const START_PATIENCE: Duration = Duration::from_secs(5);
@@ -150,7 +144,7 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
         if !told && stop.as_mut().poll(cx).is_ready() {
             told = true;
             world.stopping.set(true);
-            world.deadlines.end_upstreams();
+            world.deadlines.end_everything();
         }
         crowd.poll_empty(cx.waker())
     })

@@ -125,10 +125,15 @@ impl Deadlines {
         }
     }
 
-    /// Ends every upstream connection (the grace is over): the answers they carry are cut, and their clients told.
-    pub fn end_upstreams(&self) {
-        for watch in self.watches.borrow().iter().filter(|watch| watch.side == Side::Upstream) {
-            watch.socket.shutdown(Shutdown::Both);
+    /// Ends what the grace was for: upstream connections (the answers they carry are cut, and their clients told), and
+    /// clients that are still sending a request.
+    pub fn end_everything(&self) {
+        for watch in self.watches.borrow().iter() {
+            match watch.side {
+                Side::Upstream => watch.socket.shutdown(Shutdown::Both),
+                Side::Client if watch.receive_due.get() != NEVER => watch.socket.shutdown(Shutdown::Read),
+                Side::Client => {}
+            }
         }
     }
 

@@ -21,3 +21,5 @@ pub mod listener;
 pub mod pool;
 pub mod stream;
 mod sys;
+
+pub use sys::trim_memory;

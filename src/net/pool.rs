@@ -23,6 +23,8 @@ pub struct Pool {
     /// An idle connection is closed after so many ticks.
     idle_ticks: u32,
     stale: Cell<u64>,
+    /// Until this tick nothing is kept: see [`Pool::distrust`].
+    distrusted_until: Cell<u32>,
 }
 
 struct Idle {
@@ -33,7 +35,7 @@ struct Idle {
 impl Pool {
     /// An empty pool.
     pub fn new(kept_max: usize, idle_ticks: u32) -> Self {
-        Self { idle: RefCell::default(), kept_max, idle_ticks, stale: Cell::new(0) }
+        Self { idle: RefCell::default(), kept_max, idle_ticks, stale: Cell::new(0), distrusted_until: Cell::new(0) }
     }
 
     /// The most recently used connection that is still open and silent. Those that are not are closed and counted:
@@ -51,6 +53,9 @@ impl Pool {
 
     /// Keeps a connection whose answer ended exactly at its framed end. The oldest makes room.
     pub fn keep(&self, upstream: Upstream, now: u32) {
+        if now < self.distrusted_until.get() {
+            return;
+        }
         upstream.outlet.deadline().disarm();
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= self.kept_max && !idle.is_empty() {
@@ -59,6 +64,13 @@ impl Pool {
         if idle.len() < self.kept_max {
             idle.push(Idle { upstream, since: now });
         }
+    }
+
+    /// The origin sent bytes behind an answer. Should it do so again a moment too late to be seen, they would become the
+    /// beginning of somebody else's answer: for a while every request gets a connection of its own.
+    pub fn distrust(&self, now: u32) {
+        self.distrusted_until.set(now + self.idle_ticks);
+        self.clear();
     }
 
     /// Closes what was idle too long. Called once a tick.

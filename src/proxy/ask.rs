@@ -13,7 +13,7 @@ use super::world::{Face, World};
 use crate::config::{Credential, Provider};
 use crate::dialect::Dialect;
 use crate::dialect::endpoint::Endpoint;
-use crate::fault::Fault;
+use crate::fault::{Fault, Who};
 use crate::http::fields;
 use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, HeadScanner, RequestHead, ResponseHead, Version};
@@ -74,6 +74,10 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
             world.counters.upstream_connects.add(1);
             let (inlet, outlet) = split(stream, Side::Upstream, &world.deadlines, &world.buffers);
             Ok(Upstream { inlet, outlet, reused: false })
+        }
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+            let message = "sidestream has no descriptor left for a connection; raise its limit of open files.".into();
+            Err(Fault { who: Who::Us, status: 503, reason: "out-of-descriptors", message, close: false })
         }
         Err(error) => {
             world.counters.upstream_connect_failures.add(1);

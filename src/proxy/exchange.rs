@@ -42,6 +42,8 @@ pub async fn exchange(world: &World, client: &mut Client<'_>, job: &mut Job) -> 
         Ok(after) => after,
         Err(failure) => end_early(world, client, work, failure).await,
     };
+    client.inbox.set_answering(false);
+    let after = if client.inbox.has_overflowed() { After::Close } else { after };
     settle(world, client, request, work);
     after
 }
@@ -219,13 +221,14 @@ async fn forward(
         (framing, Upload::Streamed(Passage::new(framing, Form::Verbatim)))
     };
 
+    inbox.set_answering(is_json);
     let mut again = false;
     let answering: Answering = loop {
         work.record.attempts += 1;
         let upstream = unless_gone(inbox, half_close, pin!(ask::connect(world, face, work, again))).await??;
         let reused = upstream.reused;
         work.record.reused = reused;
-        work.out.clear();
+        work.out = world.buffers.take();
         ask::write_head(&mut work.out, face, provider, request, endpoint, framing);
         let asked = ask::ask(world, client, upstream, request.version(), work, &mut upload);
         let asked = unless_gone(inbox, half_close, pin!(asked)).await;
@@ -251,13 +254,15 @@ async fn forward(
     drop(lease);
     world.buffers.give(body);
 
+    inbox.set_answering(answering.read_whole);
     let relayed = relay::relay(world, client, answering, request, work);
     let relayed = unless_gone(inbox, half_close, pin!(relayed)).await;
     let relayed = relayed.inspect_err(|_| world.counters.upstream_aborts.add(1))??;
-    if let Some(upstream) = relayed.reusable
-        && !world.draining.get()
-    {
-        face.pool.keep(upstream, world.deadlines.now());
+    let now = world.deadlines.now();
+    match relayed.reusable {
+        Some(upstream) if !world.draining.get() => face.pool.keep(upstream, now),
+        _ if relayed.excess => face.pool.distrust(now),
+        _ => {}
     }
     Ok(if relayed.keep_client { After::Next } else { After::Linger })
 }

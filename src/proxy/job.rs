@@ -6,7 +6,6 @@ use crate::dialect::Dialect;
 use crate::fault::Who;
 use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
 use crate::json::scanner::Scanner;
-use crate::limits;
 use crate::net::buffers::Buffers;
 
 /// Members of a request's JSON that we read.
@@ -80,8 +79,7 @@ impl Default for Job {
                 members: Scanner::new(MEMBERS),
                 body: Vec::new(),
                 model: String::new(),
-                // A head, and the piece of a body that joins it.
-                out: Vec::with_capacity(2 * limits::READ_BYTES),
+                out: Vec::new(),
                 inbound: Vec::new(),
                 line: Vec::new(),
                 record: Record::new(),
@@ -115,18 +113,14 @@ impl Job {
         self.work.members.reset();
         self.work.body.clear();
         self.work.model.clear();
-        self.work.out.clear();
         self.work.inbound.clear();
         self.work.record = Record::new();
     }
 
-    /// Gives large memory back: one giant request must not stay resident.
+    /// Gives the buffers back: a job that waits for its next request holds only what heads and scanners need.
     pub fn shrink(&mut self, buffers: &Buffers) {
-        for buffer in [&mut self.work.body, &mut self.work.inbound] {
+        for buffer in [&mut self.work.body, &mut self.work.inbound, &mut self.work.out] {
             buffers.give(std::mem::take(buffer));
-        }
-        if self.work.out.capacity() > limits::FREE_BUFFER_BYTES_MAX {
-            self.work.out = Vec::with_capacity(2 * limits::READ_BYTES);
         }
     }
 }

@@ -142,8 +142,7 @@ async fn send(
     work: &mut Work,
     answer: Answer<'_>,
 ) -> Result<(), Stop> {
-    let mut out = std::mem::take(&mut work.out);
-    out.clear();
+    let mut out = world.buffers.take();
     write::status_line(&mut out, answer.status);
     write::field(&mut out, b"content-type", answer.content_type.as_bytes());
     if answer.status != 204 {
@@ -153,6 +152,9 @@ async fn send(
     }
     if answer.status == 405 {
         write::field(&mut out, b"allow", b"GET, HEAD, POST, OPTIONS");
+    }
+    if answer.status == 503 {
+        write::field(&mut out, b"retry-after", b"1");
     }
     if let Some(reason) = answer.error {
         write::field(&mut out, b"x-sidestream-error", reason.as_bytes());
@@ -164,7 +166,7 @@ async fn send(
     }
     work.record.status = answer.status;
     work.record.bytes_out += out.len() as u64;
-    work.out = client.send_all(out).await?;
+    world.buffers.give(client.send_all(out).await?);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::ask::Answering;
-use super::connection::{Client, Stop};
+use super::connection::{Client, Stop, Transport};
 use super::job::Work;
 use super::world::World;
 use crate::dialect::error;
@@ -22,6 +22,8 @@ use crate::sse::tail::Tail;
 pub struct Relayed {
     /// The upstream's connection, if it may carry another request.
     pub reusable: Option<Upstream>,
+    /// Bytes followed that belong to no answer.
+    pub excess: bool,
     /// The client's connection may carry another request.
     pub keep_client: bool,
 }
@@ -58,6 +60,11 @@ pub async fn relay(
     world.counters.streams.add(u64::from(stream));
     let keep_client = request.keep_alive() && read_whole && framing_out != Framing::UntilClose && !world.draining.get();
 
+    if framing_out == Framing::UntilClose && client.transport == Transport::Unix {
+        // Such an answer ends with the connection, and a UNIX socket cannot be reset: a cut answer would look whole.
+        let message = "An answer without a length needs HTTP/1.1 on a UNIX socket.";
+        return Err(Fault::client(505, "http10-on-unix", message).closing().into());
+    }
     let mut out = std::mem::take(&mut work.out);
     out.clear();
     write_head(&mut out, work, request, world, framing_out, keep_client);
@@ -71,7 +78,7 @@ pub async fn relay(
     let excess = matches!(ended, Ended::WithExcess);
     world.counters.upstream_excess.add(u64::from(excess));
     let sound = matches!(ended, Ended::Framed) && sent_whole && work.response.keep_alive();
-    Ok(Relayed { reusable: sound.then_some(upstream), keep_client })
+    Ok(Relayed { reusable: sound.then_some(upstream), excess, keep_client })
 }
 
 /// How a body ended well.
@@ -126,6 +133,8 @@ impl Body {
         }
         let mut consumed = head_bytes + passed.consumed();
         self.send_out(client, work).await?;
+        // From here on bytes go out of the buffers they came in: an idle stream holds none.
+        world.buffers.give(std::mem::take(&mut self.out));
 
         let mut turn = Turn::default();
         while !self.passage.is_done() {

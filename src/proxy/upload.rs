@@ -68,10 +68,7 @@ pub async fn buffer<'w>(
     let max = world.config().body_max;
     match framing {
         // Its size was judged with the head.
-        Framing::Length(length) => {
-            hold(&mut lease, length)?;
-            buffer_length(client, length as usize, work).await?;
-        }
+        Framing::Length(length) => buffer_length(client, length as usize, &mut lease, work).await?,
         Framing::Chunked => buffer_chunked(client, max, &mut lease, work).await?,
         Framing::None | Framing::UntilClose => {}
     }
@@ -82,10 +79,12 @@ pub async fn buffer<'w>(
 }
 
 /// A body of known length is received where it stays: the inbox's vector becomes the body.
-async fn buffer_length(client: &Client<'_>, length: usize, work: &mut Work) -> Result<(), Stop> {
+/// What counts against the budget is what came, not what was announced.
+async fn buffer_length(client: &Client<'_>, length: usize, lease: &mut Lease<'_>, work: &mut Work) -> Result<(), Stop> {
     let mut scanned = 0;
     loop {
         let here = client.inbox.len().min(length);
+        hold(lease, here as u64)?;
         let news = |bytes: &[u8]| work.members.push(bytes.get(scanned..here).unwrap_or_default());
         client.inbox.peek(news).map_err(|error| invalid_json(&error))?;
         scanned = here;
@@ -250,7 +249,6 @@ async fn send_streamed(
             return (Err(Failed::Upstream), out);
         }
         if passage.is_done() {
-            deadline.disarm();
             return (Ok(total), out);
         }
         turn.taken().await;
@@ -259,7 +257,12 @@ async fn send_streamed(
             continue;
         }
         deadline.arm_receiving(limits::BODY_IDLE_MAX);
-        match inbox.more(0).await {
+        let ended = inbox.more(0).await;
+        // The time that the upstream takes is not the client's.
+        if ended.is_none() {
+            deadline.disarm();
+        }
+        match ended {
             None => {}
             Some(_) if deadline.expired().is_some() => return (Err(Failed::Client(Reject::BodyTimeout.into())), out),
             Some(_) => return (Err(Failed::Gone), out),

@@ -13,6 +13,7 @@ use crate::net::buffers::Buffers;
 use crate::net::deadlines::Deadlines;
 use crate::net::driver::Chosen;
 use crate::net::pool::Pool;
+use crate::net::trim_memory;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
 
@@ -68,6 +69,8 @@ pub struct World {
         reason = "a job is lent to a future for long; moving its box is cheap, moving it is not"
     )]
     jobs: RefCell<Vec<Box<Job>>>,
+    /// Requests counted when the memory was last trimmed.
+    trimmed_at: Cell<u64>,
 }
 
 /// One face of an upstream, as this worker reaches it.
@@ -106,6 +109,7 @@ impl World {
             draining: Cell::new(false),
             stopping: Cell::new(false),
             jobs: RefCell::default(),
+            trimmed_at: Cell::new(0),
             shared,
         }
     }
@@ -135,6 +139,13 @@ impl World {
             face.pool.sweep(now);
         }
         self.counters.log_dropped.add(self.shared.log.take_dropped());
+        // Buffers of a busy hour lie between long-lived blocks, where the allocator keeps them until it is asked.
+        let requests = self.counters.requests.get();
+        let served_since = requests != self.trimmed_at.get();
+        if now.is_multiple_of(limits::TRIM_TICKS) && served_since && self.counters.requests_open.get() == 0 {
+            self.trimmed_at.set(requests);
+            trim_memory();
+        }
     }
 }
 
