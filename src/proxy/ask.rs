@@ -67,7 +67,8 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
     }
     let provider = &world.config().provider;
     let began = Instant::now();
-    let dialled = dial(&face.addresses, provider.connect_timeout).await;
+    // Boxed: its timer is large and rarely needed, and would make every connection's future larger.
+    let dialled = Box::pin(dial(&face.addresses, provider.connect_timeout)).await;
     work.record.connect_micros += began.elapsed().as_micros() as u64;
     match dialled {
         Ok(stream) => {

@@ -30,30 +30,77 @@ use crate::telemetry::log::Level;
 pub async fn exchange(world: &World, client: &mut Client<'_>, job: &mut Job) -> After {
     job.begin();
     let Job { request, work } = job;
-    let outcome = match head(client, request, work).await {
-        Ok(()) => {
-            world.counters.requests.add(1);
-            let _open = world.counters.requests_open.hold();
-            answer(world, client, request, work).await
-        }
-        Err(stop) => Err(Failure { stop, asked: Asked::UNKNOWN, unread: true }),
-    };
-    let after = match outcome {
+    let mut asked = Asked::UNKNOWN;
+    let mut after = match answer(world, client, request, work, &mut asked).await {
         Ok(after) => after,
-        Err(failure) => end_early(world, client, work, failure).await,
+        Err(stop) => end_early(world, client, work, asked, stop).await,
     };
     client.inbox.set_answering(false);
-    let after = if client.inbox.has_overflowed() { After::Close } else { after };
+    if client.inbox.has_overflowed() {
+        after = After::Close;
+    }
     settle(world, client, request, work);
     after
 }
 
-/// A stop, and what is needed to tell the client.
-struct Failure {
-    stop: Stop,
-    asked: Asked,
-    /// The body was not read: the connection cannot go on.
-    unread: bool,
+/// From the head to the end of the answer. `asked` always says what an early end has to know.
+async fn answer(
+    world: &World,
+    client: &mut Client<'_>,
+    request: &mut RequestHead,
+    work: &mut Work,
+    asked: &mut Asked,
+) -> Result<After, Stop> {
+    head(client, request, work).await?;
+    *asked = Asked::of(request);
+    world.counters.requests.add(1);
+    let _open = world.counters.requests_open.hold();
+    let Admitted { framing, expects_continue } = admit::admit(request, world.config(), client.transport, client.door)?;
+    asked.unread = !matches!(framing, Framing::None | Framing::Length(0));
+    let withheld = expects_continue && client.inbox.is_empty();
+
+    let endpoint = if client.door == Door::Admin { Endpoint::Root } else { endpoint::of(request) };
+    match endpoint {
+        Endpoint::Root => {
+            // A client that waits to be asked for its body gets the answer instead, and keeps the body.
+            asked.unread = withheld || !local::discard(client, framing).await?;
+            let after = match client.door {
+                Door::Clients => local::root(world, client, request, work).await?,
+                Door::Admin => local::admin(world, client, request, work).await?,
+            };
+            Ok(if asked.unread { After::Linger } else { after })
+        }
+        Endpoint::Unknown => Err(Reject::NotFound.into()),
+        Endpoint::Json { dialect, .. } => {
+            check_before_body(world, request, framing)?;
+            let face = face(world, dialect)?;
+            if withheld {
+                invite(client).await?;
+            }
+            let lease = upload::buffer(world, client, framing, work).await?;
+            asked.unread = false;
+            let splice = peek(world, work)?;
+            let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
+            let length = spliced_length(work.body.len(), splice.as_ref());
+            let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
+            let errand = Errand { face, request, endpoint, framing: Framing::Length(length), may_replay };
+            forward(world, client, errand, work, Some((lease, splice))).await
+        }
+        // Content in a GET has no meaning, and servers differ on whether they read it (RFC 9110 §9.3.1).
+        Endpoint::Other { .. } if asked.unread && matches!(request.method(), Method::Get | Method::Head) => {
+            Err(Reject::BodyNotAllowed.into())
+        }
+        Endpoint::Other { dialect, .. } => {
+            let face = face(world, dialect)?;
+            if withheld {
+                invite(client).await?;
+            }
+            // A body that was streamed is gone once sent.
+            let may_replay = !asked.unread && endpoint::may_replay(request.method(), &endpoint, false);
+            let errand = Errand { face, request, endpoint, framing, may_replay };
+            forward(world, client, errand, work, None).await
+        }
+    }
 }
 
 /// The head of the request, in [`limits::HEAD_TIME_MAX`] from its first byte.
@@ -80,58 +127,6 @@ async fn head(client: &mut Client<'_>, request: &mut RequestHead, work: &mut Wor
         };
         work.record.dialect = client.inbox.peek(admit::guess_dialect);
         return Err(refused.into());
-    }
-}
-
-/// From a parsed head to the end of the answer.
-async fn answer(
-    world: &World,
-    client: &mut Client<'_>,
-    request: &RequestHead,
-    work: &mut Work,
-) -> Result<After, Failure> {
-    let asked = Asked::of(request);
-    let fail = |unread: bool| move |stop: Stop| Failure { stop, asked, unread };
-    let Admitted { framing, expects_continue } = admit::admit(request, world.config(), client.transport, client.door)
-        .map_err(|fault| fail(true)(fault.into()))?;
-    let endpoint = if client.door == Door::Admin { Endpoint::Root } else { endpoint::of(request) };
-    let has_body = !matches!(framing, Framing::None | Framing::Length(0));
-    match endpoint {
-        Endpoint::Root => {
-            // A client that waits to be asked for its body gets the answer instead, and keeps the body.
-            let withheld = expects_continue && client.inbox.is_empty();
-            let read =
-                !withheld && local::discard(client, framing).await.map_err(|reject| fail(true)(reject.into()))?;
-            let answered = match client.door {
-                Door::Clients => local::root(world, client, request, work).await,
-                Door::Admin => local::admin(world, client, request, work).await,
-            };
-            let after = answered.map_err(fail(!read))?;
-            Ok(if read { after } else { After::Linger })
-        }
-        Endpoint::Unknown => Err(fail(has_body)(Reject::NotFound.into())),
-        Endpoint::Json { dialect, .. } => {
-            check_before_body(world, request, framing).map_err(|fault| fail(has_body)(fault.into()))?;
-            let face = face(world, dialect).map_err(|fault| fail(has_body)(fault.into()))?;
-            if expects_continue && client.inbox.is_empty() {
-                invite(client).await.map_err(fail(true))?;
-            }
-            let lease = upload::buffer(world, client, framing, work).await.map_err(fail(true))?;
-            let splice = peek(world, work).map_err(|fault| fail(false)(fault.into()))?;
-            let body = Some((lease, splice));
-            forward(world, client, face, request, work, (&endpoint, framing), body).await.map_err(fail(false))
-        }
-        // Content in a GET has no meaning, and servers differ on whether they read it (RFC 9110 §9.3.1).
-        Endpoint::Other { .. } if has_body && matches!(request.method(), Method::Get | Method::Head) => {
-            Err(fail(true)(Reject::BodyNotAllowed.into()))
-        }
-        Endpoint::Other { dialect, .. } => {
-            let face = face(world, dialect).map_err(|fault| fail(has_body)(fault.into()))?;
-            if expects_continue && client.inbox.is_empty() {
-                invite(client).await.map_err(fail(true))?;
-            }
-            forward(world, client, face, request, work, (&endpoint, framing), None).await.map_err(fail(has_body))
-        }
     }
 }
 
@@ -190,86 +185,96 @@ fn peek(world: &World, work: &mut Work) -> Result<Option<Splice>, Fault> {
     }))
 }
 
-/// Sends the request to the upstream and its answer to the client. A kept connection that fails before any byte of an
-/// answer was stale: what may be sent again is, once, on a fresh one.
+/// How long a body is after its splice.
+fn spliced_length(length: usize, splice: Option<&Splice>) -> u64 {
+    let growth = splice.map_or(0, |splice| splice.text.len() as i64 - (splice.end - splice.start) as i64);
+    (length as u64).saturating_add_signed(growth)
+}
+
+/// A request and where it goes.
+struct Errand<'a> {
+    face: &'a Face,
+    request: &'a RequestHead,
+    endpoint: Endpoint<'a>,
+    /// Of the body as it goes out: a buffered one has its length, a streamed one keeps what the client chose.
+    framing: Framing,
+    /// It may be sent once more if a kept connection turns out to be dead.
+    may_replay: bool,
+}
+
+/// Sends the request to the upstream and its answer to the client.
 async fn forward(
     world: &World,
     client: &mut Client<'_>,
-    face: &Face,
-    request: &RequestHead,
+    errand: Errand<'_>,
     work: &mut Work,
-    asked: (&Endpoint<'_>, Framing),
     buffered: Option<(Lease<'_>, Option<Splice>)>,
 ) -> Result<After, Stop> {
-    let (endpoint, framing) = asked;
     let (inbox, half_close) = (client.inbox, world.config().half_close);
-    let provider = &world.config().provider;
-    let is_json = buffered.is_some();
-    let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
-    let bodyless = matches!(framing, Framing::None | Framing::Length(0));
-    let may_replay =
-        provider.replay && (is_json || bodyless) && endpoint::may_replay(request.method(), endpoint, stores);
     let mut body = std::mem::take(&mut work.body);
-    // A buffered body is sent with its length; a streamed one keeps the framing that the client chose.
+    inbox.set_answering(buffered.is_some());
     let (lease, splice) = buffered.unzip();
-    let (framing, mut upload) = if is_json {
-        let splice = splice.flatten();
-        let growth = splice.as_ref().map_or(0, |splice| splice.text.len() as i64 - (splice.end - splice.start) as i64);
-        let length = (body.len() as u64).saturating_add_signed(growth);
-        (Framing::Length(length), Upload::Buffered(&mut body, splice))
-    } else {
-        (framing, Upload::Streamed(Passage::new(framing, Form::Verbatim)))
+    let mut upload = match splice {
+        Some(splice) => Upload::Buffered(&mut body, splice),
+        None => Upload::Streamed(Passage::new(errand.framing, Form::Verbatim)),
     };
-
-    inbox.set_answering(is_json);
-    let mut again = false;
-    let answering: Answering = loop {
-        work.record.attempts += 1;
-        let upstream = unless_gone(inbox, half_close, pin!(ask::connect(world, face, work, again))).await??;
-        let reused = upstream.reused;
-        work.record.reused = reused;
-        work.out = world.buffers.take();
-        ask::write_head(&mut work.out, face, provider, request, endpoint, framing);
-        let asked = ask::ask(world, client, upstream, request.version(), work, &mut upload);
-        let asked = unless_gone(inbox, half_close, pin!(asked)).await;
-        match asked {
-            Ok(Ok(answering)) => break answering,
-            Ok(Err(Silent::Closed)) if reused && may_replay && !again => {
-                world.counters.upstream_replays.add(1);
-                again = true;
-            }
-            Ok(Err(Silent::Closed)) => {
-                let message = format!("{} closed the connection without an answer.", provider.name);
-                return Err(Fault::upstream(502, "upstream-closed", message).into());
-            }
-            Ok(Err(Silent::Stop(stop))) => return Err(stop),
-            Err(gone) => {
-                world.counters.upstream_aborts.add(1);
-                return Err(gone.into());
-            }
-        }
-    };
+    let answering = reach(world, client, &errand, work, &mut upload).await?;
     // An answer has begun: the request is not needed any more.
-    drop(upload);
     drop(lease);
     world.buffers.give(body);
 
     inbox.set_answering(answering.read_whole);
-    let relayed = relay::relay(world, client, answering, request, work);
+    let relayed = relay::relay(world, client, answering, errand.request, work);
     let relayed = unless_gone(inbox, half_close, pin!(relayed)).await;
     let relayed = relayed.inspect_err(|_| world.counters.upstream_aborts.add(1))??;
-    let now = world.deadlines.now();
+    let (pool, now) = (&errand.face.pool, world.deadlines.now());
     match relayed.reusable {
-        Some(upstream) if !world.draining.get() => face.pool.keep(upstream, now),
-        _ if relayed.excess => face.pool.distrust(now),
+        Some(upstream) if !world.draining.get() => pool.keep(upstream, now),
+        _ if relayed.excess => pool.distrust(now),
         _ => {}
     }
     Ok(if relayed.keep_client { After::Next } else { After::Linger })
 }
 
+/// Finds an upstream that answers. A kept connection that fails before any byte of an answer was stale: what may be sent
+/// again is, once, on a fresh one.
+async fn reach(
+    world: &World,
+    client: &mut Client<'_>,
+    errand: &Errand<'_>,
+    work: &mut Work,
+    upload: &mut Upload<'_>,
+) -> Result<Answering, Stop> {
+    let Errand { face, request, endpoint, framing, may_replay } = errand;
+    let (inbox, half_close) = (client.inbox, world.config().half_close);
+    let provider = &world.config().provider;
+    let mut again = false;
+    loop {
+        work.record.attempts += 1;
+        let upstream = unless_gone(inbox, half_close, pin!(ask::connect(world, face, work, again))).await??;
+        let reused = upstream.reused;
+        work.record.reused = reused;
+        work.out = world.buffers.take();
+        ask::write_head(&mut work.out, face, provider, request, endpoint, *framing);
+        let asked = ask::ask(world, client, upstream, request.version(), work, upload);
+        let asked = unless_gone(inbox, half_close, pin!(asked)).await;
+        match asked.inspect_err(|_| world.counters.upstream_aborts.add(1))? {
+            Ok(answering) => return Ok(answering),
+            Err(Silent::Closed) if reused && *may_replay && provider.replay && !again => {
+                world.counters.upstream_replays.add(1);
+                again = true;
+            }
+            Err(Silent::Closed) => {
+                let message = format!("{} closed the connection without an answer.", provider.name);
+                return Err(Fault::upstream(502, "upstream-closed", message).into());
+            }
+            Err(Silent::Stop(stop)) => return Err(stop),
+        }
+    }
+}
+
 /// Turns a stop into an answer where one can still be given.
-async fn end_early(world: &World, client: &mut Client<'_>, work: &mut Work, failure: Failure) -> After {
-    let Failure { stop, asked, unread } = failure;
+async fn end_early(world: &World, client: &mut Client<'_>, work: &mut Work, asked: Asked, stop: Stop) -> After {
     let fault = match stop {
         Stop::Fault(fault) => fault,
         // What looks like the client's end may be our own time limit on its sending side.
@@ -286,7 +291,7 @@ async fn end_early(world: &World, client: &mut Client<'_>, work: &mut Work, fail
             return After::Close;
         }
     };
-    match local::refuse(world, client, asked, work, &fault, unread).await {
+    match local::refuse(world, client, asked, work, &fault).await {
         Ok(after) => after,
         Err(_) => After::Close,
     }

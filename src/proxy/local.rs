@@ -30,20 +30,22 @@ pub struct Asked {
     version: Version,
     keep_alive: bool,
     head_only: bool,
+    /// Its body was not read: the connection cannot go on.
+    pub unread: bool,
 }
 
 impl Asked {
     /// A request whose head was not understood.
-    pub const UNKNOWN: Self = Self { version: Version::Http11, keep_alive: false, head_only: false };
+    pub const UNKNOWN: Self = Self { version: Version::Http11, keep_alive: false, head_only: false, unread: true };
 
     /// A parsed request.
     pub fn of(head: &RequestHead) -> Self {
         let head_only = head.method() == Method::Head;
-        Self { version: head.version(), keep_alive: head.keep_alive(), head_only }
+        Self { version: head.version(), keep_alive: head.keep_alive(), head_only, unread: true }
     }
 }
 
-/// Refuses a request. `unread` says that its body was not read: then the connection ends after the answer.
+/// Refuses a request.
 ///
 /// # Errors
 /// The client takes no answer.
@@ -53,13 +55,12 @@ pub async fn refuse(
     asked: Asked,
     work: &mut Work,
     fault: &Fault,
-    unread: bool,
 ) -> Result<After, Stop> {
     world.counters.refusals.add(1);
     work.record.ended = Some((fault.who, fault.reason));
     let mut body = Vec::new();
     error::write_body(work.record.dialect, fault, &mut body);
-    let close = fault.close || unread;
+    let close = fault.close || asked.unread;
     let asked = Asked { keep_alive: asked.keep_alive && !close, ..asked };
     let answer =
         Answer { status: fault.status, content_type: "application/json", body: &body, error: Some(fault.reason) };
