@@ -98,6 +98,8 @@ pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(600);
 /// An idle upstream connection. Hosted providers keep theirs 15 s and more; local servers (uvicorn, Node) as little as
 /// 5 s, and there the check before reuse finds what they closed.
 pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(10);
+/// How often a client that pipelined [`PIPELINE_BYTES_MAX`] is looked at: it must not hold its upstream after it left.
+pub const HANG_UP_LOOK: Duration = Duration::from_millis(25);
 /// Reading on after a refusal, so that its bytes are not destroyed by a reset.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// Establishing a connection, by default (`{NAME}_CONNECT_TIMEOUT`).

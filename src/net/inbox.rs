@@ -32,10 +32,6 @@ pub struct Inbox {
     end: Cell<Option<End>>,
     /// The requests wait for more bytes; the number says how many more are expected (a hint for the buffer's size).
     wanted: Cell<Option<usize>>,
-    /// The current request is whole and being answered: what comes belongs to later ones.
-    answering: Cell<bool>,
-    /// More of later requests came than we keep; it was thrown away.
-    overflowed: Cell<bool>,
     /// Counts deliveries, so that the driver of both futures knows when to poll the requests again.
     deliveries: Cell<u64>,
     buffers: Rc<Buffers>,
@@ -49,8 +45,6 @@ impl Inbox {
             start: Cell::new(0),
             end: Cell::new(None),
             wanted: Cell::new(None),
-            answering: Cell::new(false),
-            overflowed: Cell::new(false),
             deliveries: Cell::new(0),
             buffers,
         }
@@ -104,18 +98,6 @@ impl Inbox {
         self.buffers.give(std::mem::replace(&mut bytes, all));
     }
 
-    /// Says whether the current request is whole and being answered. From then on the client is read from whatever it
-    /// pipelines, because its end must be noticed: what exceeds [`limits::PIPELINE_BYTES_MAX`] is thrown away, and with it
-    /// the connection when the answer is done. While a request is still coming, back-pressure bounds it instead.
-    pub fn set_answering(&self, answering: bool) {
-        self.answering.set(answering);
-    }
-
-    /// True once bytes were thrown away: the connection cannot go on after the current answer.
-    pub fn has_overflowed(&self) -> bool {
-        self.overflowed.get()
-    }
-
     /// Takes back the memory of bytes that were taken and are done with.
     pub fn recycle(&self, bytes: Vec<u8>) {
         self.buffers.give(bytes);
@@ -146,7 +128,7 @@ impl Inbox {
     }
 
     /// Receives for as long as the connection lives: at once when bytes are wanted, ahead of need up to
-    /// [`limits::PIPELINE_BYTES_MAX`] (see also [`Inbox::set_answering`]).
+    /// [`limits::PIPELINE_BYTES_MAX`].
     async fn pump(&self, inlet: &mut Inlet) {
         let mut seen = self.deliveries.get();
         loop {
@@ -156,14 +138,22 @@ impl Inbox {
                 if delivered { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            poll_fn(|_| if self.has_room() || self.answering.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+            while !self.has_room() {
+                // Back-pressure. The client's end may now stand behind bytes that we do not take: a look from time to
+                // time finds it (unless it stands behind what even the kernel does not take).
+                let mut look = pin!(monoio::time::sleep(limits::HANG_UP_LOOK));
+                let room = poll_fn(|cx| match self.has_room() {
+                    true => Poll::Ready(true),
+                    false => look.as_mut().poll(cx).map(|()| false),
+                });
+                if !room.await && inlet.deadline().socket().hung_up() {
+                    self.end.set(Some(End::Broken));
+                    return;
+                }
+            }
             let (result, buffer) = inlet.receive(self.lend()).await;
             match result {
                 Ok(0) => self.end.set(Some(End::Closed)),
-                Ok(_) if self.answering.get() && !self.has_room() => {
-                    self.overflowed.set(true);
-                    self.buffers.give(buffer);
-                }
                 Ok(_) => self.deliver(buffer),
                 Err(_) => self.end.set(Some(End::Broken)),
             }

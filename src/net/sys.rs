@@ -59,6 +59,14 @@ impl Socket {
         }
     }
 
+    /// Whether the peer has closed or reset, also behind bytes that nobody has read yet.
+    pub fn hung_up(self) -> bool {
+        let mut asked = libc::pollfd { fd: self.0, events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: one valid `pollfd` for the time of the call, which does not wait.
+        let answered = unsafe { libc::poll(&mut asked, 1, 0) };
+        answered > 0 && asked.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+    }
+
     /// Closing will send RST instead of FIN.
     pub fn reset_on_close(self) {
         let _ = self.with(|socket| socket.set_linger(Some(Duration::ZERO)));

@@ -31,14 +31,10 @@ pub async fn exchange(world: &World, client: &mut Client<'_>, job: &mut Job) -> 
     job.begin();
     let Job { request, work } = job;
     let mut asked = Asked::UNKNOWN;
-    let mut after = match answer(world, client, request, work, &mut asked).await {
+    let after = match answer(world, client, request, work, &mut asked).await {
         Ok(after) => after,
         Err(stop) => end_early(world, client, work, asked, stop).await,
     };
-    client.inbox.set_answering(false);
-    if client.inbox.has_overflowed() {
-        after = After::Close;
-    }
     settle(world, client, request, work);
     after
 }
@@ -212,7 +208,6 @@ async fn forward(
 ) -> Result<After, Stop> {
     let (inbox, half_close) = (client.inbox, world.config().half_close);
     let mut body = std::mem::take(&mut work.body);
-    inbox.set_answering(buffered.is_some());
     let (lease, splice) = buffered.unzip();
     let mut upload = match splice {
         Some(splice) => Upload::Buffered(&mut body, splice),
@@ -223,7 +218,6 @@ async fn forward(
     drop(lease);
     world.buffers.give(body);
 
-    inbox.set_answering(answering.read_whole);
     let relayed = relay::relay(world, client, answering, errand.request, work);
     let relayed = unless_gone(inbox, half_close, pin!(relayed)).await;
     let relayed = relayed.inspect_err(|_| world.counters.upstream_aborts.add(1))??;
