@@ -141,7 +141,7 @@ impl Inbox {
             while !self.has_room() {
                 // Back-pressure. The client's end may now stand behind bytes that we do not take: a look from time to
                 // time finds it (unless it stands behind what even the kernel does not take).
-                let mut look = pin!(monoio::time::sleep(limits::HANG_UP_LOOK));
+                let mut look = Box::pin(monoio::time::sleep(limits::HANG_UP_LOOK));
                 let room = poll_fn(|cx| match self.has_room() {
                     true => Poll::Ready(true),
                     false => look.as_mut().poll(cx).map(|()| false),
