@@ -108,7 +108,7 @@ pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(600);
 /// Between two pieces of an answer, by default (`{NAME}_IDLE_TIMEOUT`).
 pub const UPSTREAM_SILENCE_MAX: Duration = Duration::from_secs(300);
-/// What a connection that was accepted while draining has to send its first request.
+/// What a new connection has, once the worker drains, to send its first request.
 pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long the kernel's queue of connections is emptied at the start of a drain, at most.
 pub const DRAIN_QUEUE_MAX: Duration = Duration::from_millis(200);

@@ -130,7 +130,7 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
         }
     }
     world.draining.set(true);
-    world.deadlines.end_idle_clients();
+    world.deadlines.end_idle_clients(limits::DRAIN_FIRST_REQUEST);
     crowd.drain();
     for accepted in accepting {
         accepted.await;

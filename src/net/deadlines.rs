@@ -37,6 +37,15 @@ pub enum Side {
     Upstream,
 }
 
+/// Which request an idle client has not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Its first: it has only just connected, surely in order to send one.
+    New,
+    /// Another one.
+    Between,
+}
+
 /// What a connection waited for when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
@@ -50,8 +59,8 @@ pub enum Expired {
 struct Watch {
     side: Side,
     socket: Socket,
-    /// A client between two requests: the first to go when the worker drains.
-    idle: Cell<bool>,
+    /// A client without a request: the first to go when the worker drains.
+    idle: Cell<Option<Idle>>,
     place: Cell<usize>,
     receive_due: Cell<u32>,
     /// What ends when the receiving deadline passes.
@@ -76,7 +85,7 @@ impl Deadlines {
         let watch = Rc::new(Watch {
             side,
             socket,
-            idle: Cell::new(false),
+            idle: Cell::new(None),
             place: Cell::new(watches.len()),
             receive_due: Cell::new(NEVER),
             receive_how: Cell::new(Shutdown::Both),
@@ -118,10 +127,14 @@ impl Deadlines {
         }
     }
 
-    /// Ends the clients that wait between two requests (the worker drains).
-    pub fn end_idle_clients(&self) {
-        for watch in self.watches.borrow().iter().filter(|watch| watch.idle.get()) {
-            watch.socket.shutdown(Shutdown::Read);
+    /// Ends the clients that wait between two requests (the worker drains); new ones get `patience` for their first.
+    pub fn end_idle_clients(&self, patience: Duration) {
+        for watch in self.watches.borrow().iter() {
+            match watch.idle.get() {
+                Some(Idle::Between) => watch.socket.shutdown(Shutdown::Read),
+                Some(Idle::New) => watch.receive_due.set(self.due(patience)),
+                None => {}
+            }
         }
     }
 
@@ -183,21 +196,21 @@ impl Deadline {
         self.arm_with(after, Shutdown::Read);
     }
 
-    /// A client between two requests: like [`Deadline::arm`], and a drain may end it at any time.
-    pub fn arm_idle(&self, after: Duration) {
+    /// A client without a request: like [`Deadline::arm`], and a drain may end it before.
+    pub fn arm_idle(&self, after: Duration, idle: Idle) {
         self.arm_with(after, Shutdown::Both);
-        self.watch.idle.set(true);
+        self.watch.idle.set(Some(idle));
     }
 
     fn arm_with(&self, after: Duration, how: Shutdown) {
-        self.watch.idle.set(false);
+        self.watch.idle.set(None);
         self.watch.receive_how.set(how);
         self.watch.receive_due.set(self.table.due(after));
     }
 
     /// No deadline for receiving.
     pub fn disarm(&self) {
-        self.watch.idle.set(false);
+        self.watch.idle.set(None);
         self.watch.receive_due.set(NEVER);
     }
 

@@ -129,15 +129,18 @@ pub async fn ask(
         (_, Some(Err(Failed::Client(fault)))) => Err(fault.into()),
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),
         (Some(Err(_)), _) if world.stopping.get() => Err(Fault::draining().into()),
-        (Some(Err(_)), sent) if deadline.expired().is_some() && !matches!(sent, Some(Err(Failed::Upstream))) => {
+        (Some(Err(_)), _) if deadline.expired() == Some(Expired::Sending) => {
             world.counters.upstream_timeouts.add(1);
-            let what = match deadline.expired() {
-                Some(Expired::Sending) => {
-                    format!("took no more of the request for {} s", provider.idle_timeout.as_secs())
-                }
-                _ => format!("sent no answer within {} s", provider.first_byte_timeout.as_secs()),
-            };
-            Err(Fault::upstream(504, "upstream-timeout", format!("{} {what}.", provider.name)).into())
+            let waited = provider.idle_timeout.as_secs();
+            let message = format!("{} took no more of the request for {waited} s.", provider.name);
+            Err(Fault::upstream(504, "upstream-timeout", message).into())
+        }
+        // Time for its last words is not the time it has for an answer.
+        (Some(Err(_)), Some(Ok(_)) | None) if deadline.expired().is_some() => {
+            world.counters.upstream_timeouts.add(1);
+            let waited = provider.first_byte_timeout.as_secs();
+            let message = format!("{} sent no answer within {waited} s.", provider.name);
+            Err(Fault::upstream(504, "upstream-timeout", message).into())
         }
         (Some(Err(Unheard::Closed)), _) => Err(Silent::Closed),
         (Some(Err(Unheard::Invalid(what))), _) => {

@@ -12,7 +12,7 @@ use super::exchange::exchange;
 use super::world::World;
 use crate::fault::{Fault, Who};
 use crate::limits;
-use crate::net::deadlines::{Deadline, Expired, Side};
+use crate::net::deadlines::{Deadline, Expired, Idle, Side};
 use crate::net::inbox::{self, Gone, Inbox};
 use crate::net::stream::{Outlet, Stream, abort, split};
 
@@ -127,9 +127,10 @@ impl Client<'_> {
     /// too long, or drained. An idle connection is closed without a word: a 408 would be taken for the answer to the
     /// request that the client is just about to send.
     async fn awaits_request(&self, world: &World, first: bool) -> bool {
-        if self.inbox.is_empty() {
+        if self.inbox.peek(is_nothing) {
             match (world.draining.get(), first) {
-                (false, _) => self.deadline.arm_idle(limits::CLIENT_IDLE_MAX),
+                (false, true) => self.deadline.arm_idle(limits::CLIENT_IDLE_MAX, Idle::New),
+                (false, false) => self.deadline.arm_idle(limits::CLIENT_IDLE_MAX, Idle::Between),
                 // It stood in the kernel's queue when the drain began: its request is on the way.
                 (true, true) => self.deadline.arm(limits::DRAIN_FIRST_REQUEST),
                 (true, false) => return false,

@@ -60,11 +60,10 @@ async fn answer(
         Endpoint::Root => {
             // A client that waits to be asked for its body gets the answer instead, and keeps the body.
             asked.unread = withheld || !local::discard(client, framing).await?;
-            let after = match client.door {
-                Door::Clients => local::root(world, client, request, work).await?,
-                Door::Admin => local::admin(world, client, request, work).await?,
-            };
-            Ok(if asked.unread { After::Linger } else { after })
+            match client.door {
+                Door::Clients => local::root(world, client, request, *asked, work).await,
+                Door::Admin => local::admin(world, client, request, *asked, work).await,
+            }
         }
         Endpoint::Unknown => Err(Reject::NotFound.into()),
         Endpoint::Json { dialect, .. } => {

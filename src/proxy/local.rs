@@ -60,18 +60,10 @@ pub async fn refuse(
     work.record.ended = Some((fault.who, fault.reason));
     let mut body = Vec::new();
     error::write_body(work.record.dialect, fault, &mut body);
-    let close = fault.close || asked.unread;
-    let asked = Asked { keep_alive: asked.keep_alive && !close, ..asked };
+    let asked = Asked { unread: asked.unread || fault.close, ..asked };
     let answer =
         Answer { status: fault.status, content_type: "application/json", body: &body, error: Some(fault.reason) };
-    send(world, client, asked, work, answer).await?;
-    Ok(if close {
-        After::Linger
-    } else if asked.keep_alive && !world.draining.get() {
-        After::Next
-    } else {
-        After::Close
-    })
+    finish(world, client, asked, work, answer).await
 }
 
 /// Answers `/`, which clients probe before they send anything.
@@ -82,6 +74,7 @@ pub async fn root(
     world: &World,
     client: &mut Client<'_>,
     request: &RequestHead,
+    asked: Asked,
     work: &mut Work,
 ) -> Result<After, Stop> {
     let answer = match request.method() {
@@ -89,7 +82,7 @@ pub async fn root(
         Method::Options => text(204, b""),
         _ => return Err(Reject::MethodNotAllowed.into()),
     };
-    finish(world, client, request, work, answer).await
+    finish(world, client, asked, work, answer).await
 }
 
 /// Answers on the admin address: `/healthz` (the process answers), `/readyz` (it takes new work), `/metrics`.
@@ -100,6 +93,7 @@ pub async fn admin(
     world: &World,
     client: &mut Client<'_>,
     request: &RequestHead,
+    asked: Asked,
     work: &mut Work,
 ) -> Result<After, Stop> {
     if !matches!(request.method(), Method::Get | Method::Head) {
@@ -116,24 +110,28 @@ pub async fn admin(
         }
         _ => return Err(Reject::NotFound.into()),
     };
-    finish(world, client, request, work, answer).await
+    finish(world, client, asked, work, answer).await
 }
 
 fn text(status: u16, body: &[u8]) -> Answer<'_> {
     Answer { status, content_type: "text/plain; charset=utf-8", body, error: None }
 }
 
+/// Sends an answer and says what becomes of the connection.
 async fn finish(
     world: &World,
     client: &mut Client<'_>,
-    request: &RequestHead,
+    asked: Asked,
     work: &mut Work,
     answer: Answer<'_>,
 ) -> Result<After, Stop> {
-    let asked = Asked::of(request);
-    let keep_alive = asked.keep_alive && !world.draining.get();
+    let keep_alive = asked.keep_alive && !asked.unread && !world.draining.get();
     send(world, client, Asked { keep_alive, ..asked }, work, answer).await?;
-    Ok(if keep_alive { After::Next } else { After::Close })
+    Ok(match (keep_alive, asked.unread) {
+        (true, _) => After::Next,
+        (false, true) => After::Linger,
+        (false, false) => After::Close,
+    })
 }
 
 async fn send(
@@ -160,7 +158,7 @@ async fn send(
     if let Some(reason) = answer.error {
         write::field(&mut out, b"x-sidestream-error", reason.as_bytes());
     }
-    write_connection(&mut out, asked.version, asked.keep_alive && !world.draining.get());
+    write_connection(&mut out, asked.version, asked.keep_alive);
     write::end(&mut out);
     if !asked.head_only {
         out.extend_from_slice(answer.body);
