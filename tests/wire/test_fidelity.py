@@ -4,7 +4,9 @@ import hashlib
 import json
 import queue
 import random
+import socket
 import threading
+import time
 
 import pytest
 
@@ -160,6 +162,31 @@ def test_credentials_are_the_providers(shared, path, credential):
     assert request.raw_head.count(b"sk-the-providers-own") == 1
     kept = [(b"X-One", b"1"), (b"X-Two", b"a  b\tc"), (b"x-ONE", b"2"), (b"User-Agent", b"any/1")]
     assert [pair for pair in request.headers if pair in kept] == kept
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/files"])
+@pytest.mark.parametrize("key", ["sk-the-providers-own", "client"])
+def test_secrets_of_the_client_reach_nobody_else(setup, key, path):
+    """With a key of the provider's none of them passes; MOCK_API_KEY=client passes all, as they are."""
+    secrets = [
+        (b"Authorization", b"Bearer the-clients-own"),
+        (b"x-api-key", b"the-clients-own"),
+        (b"API-Key", b"the-clients-own"),
+        (b"x-goog-api-key", b"the-clients-own"),
+        (b"Cookie", b"session=the-clients-own"),
+    ]
+    proxy, upstream = setup(MOCK_API_KEY=key)
+    headers = [(name.decode(), value.decode()) for name, value in secrets]
+    assert send(proxy, path, headers, b'{"model":"m"}', "length").status == 200
+    request = upstream.requests[-1]
+    if key == "client":
+        assert [pair for pair in request.headers if b"the-clients-own" in pair[1]] == secrets
+        assert b"sk-the-providers-own" not in request.raw_head
+    else:
+        assert b"the-clients-own" not in request.raw_head
+        names = {name.lower() for name, _ in secrets}
+        ours = [pair for pair in request.headers if pair[0].lower() in names]
+        assert ours in ([(b"x-api-key", key.encode())], [(b"authorization", b"Bearer " + key.encode())])
 
 
 def test_response_bytes_are_the_upstreams(shared):
@@ -323,3 +350,30 @@ def test_upload_reaches_the_upstream_as_it_comes(setup):
         assert half.wait(5), "the upload is held back"
         client.send(b"b" * 1000)
         assert client.response().status == 200
+
+
+def test_many_small_chunks_to_an_upstream_that_reads_in_bursts(setup):
+    """What comes from the client while the proxy is sending is news too: nothing waits for bytes that are here."""
+    piece, count = b"0123456789" * 30, (2 << 20) // 300
+
+    def handler(peer):
+        request, body = peer.request_head()
+        digest, size, burst = hashlib.sha256(), 0, 0
+        for data in body:
+            digest.update(data)
+            size += len(data)
+            if size >= burst:
+                burst = size + (100 << 10)
+                time.sleep(0.01)  # the pause is the subject: the proxy's writes stand still meanwhile
+        peer.send(answer(f"{size} {digest.hexdigest()}".encode()))
+
+    proxy, upstream = setup(handler)
+    upstream.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)  # its connections have it too
+    with Client(proxy.address) as client:
+        client.send(f"POST /v1/files HTTP/1.1\r\nHost: {client.authority}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        for _ in range(count):
+            client.send(chunk(piece))
+        client.send(LAST_CHUNK)
+        response = client.response()
+    whole = piece * count
+    assert response.body == f"{len(whole)} {hashlib.sha256(whole).hexdigest()}".encode()

@@ -5,12 +5,13 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
 
-from support.process import BINARY, NotStarted, Program, Sidestream
-from support.upstream import Upstream
+from support.process import BINARY, NotStarted, Program, Sidestream, pairs
+from support.upstream import LAST_CHUNK, OK, SSE_HEAD, Upstream, chunk
 from support.wire import Client, ask
 
 PROVIDER = {"SIDESTREAM_PROVIDERS": "mock", "MOCK_ENDPOINT_URL": "http://127.0.0.1:9/v1", "MOCK_API_KEY": "sk-the-providers-own"}
@@ -49,6 +50,110 @@ def test_own_endpoints(setup):
     assert b"sk-the-providers-own" not in text.body
     assert ask(proxy.address, "GET", "/metrics").status == 404
     assert [r.target for r in upstream.requests] == [CHAT]
+
+
+def ask_as(address, path: str, host: str):
+    """GET with that Host."""
+    with Client(address) as client:
+        client.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        return client.response("GET")
+
+
+def test_probes_by_address(setup):
+    """An orchestrator probes by the pod's address, which we do not know; what tells more than "alive" stays closed."""
+    proxy, _ = setup()
+    for path, status in [("/healthz", 200), ("/readyz", 200), ("/metrics", 403), ("/", 403), ("/nothing", 403)]:
+        assert ask_as(proxy.admin, path, "10.1.2.3").status == status, path
+        assert ask_as(proxy.admin, path, "10.1.2.3:7731").status == status, path
+    assert ask_as(proxy.address, "/", "10.1.2.3").status == 403
+    assert ask_as(proxy.address, "/healthz", "10.1.2.3").status == 403
+
+
+def test_probes_during_the_drain(setup):
+    """First only /readyz changes, so that no new work is sent here; then the grace; to the end we can be asked."""
+    more = threading.Event()
+
+    def handler(peer):
+        while True:
+            if b'"stream"' not in peer.request().body:
+                peer.send(OK)
+                continue
+            peer.send(SSE_HEAD + chunk(b"data: 1\n\n"))
+            assert more.wait(10)
+            peer.send(LAST_CHUNK)
+
+    def probes():
+        return [ask(proxy.admin, "GET", path).status for path in ("/readyz", "/healthz", "/metrics")]
+
+    proxy, _ = setup(handler, SIDESTREAM_DRAIN_DELAY="1s", SIDESTREAM_DRAIN="20s")
+    with Client(proxy.address) as client, Client(proxy.address) as kept:
+        client.request("POST", CHAT, b'{"model":"m","stream":true}')
+        _, body = client.response_head()
+        first = body.piece()
+        assert kept.ask("POST", CHAT, JSON).status == 200
+        assert probes() == [200, 200, 200]
+        signalled = time.monotonic()
+        proxy.signal(signal.SIGTERM)
+        while probes() == [200, 200, 200]:
+            assert time.monotonic() - signalled < 0.5
+        assert probes() == [503, 200, 200]
+        served = 0
+        while time.monotonic() - signalled < 0.8:
+            assert ask(proxy.address, "POST", CHAT, JSON).status == 200
+            assert kept.ask("POST", CHAT, JSON).status == 200
+            served += 1
+        assert served
+        assert kept.wait_closed(5)[0] == "fin"
+        assert time.monotonic() - signalled >= 0.9
+        assert probes() == [503, 200, 200]
+        more.set()
+        assert first + body.all() == b"data: 1\n\n"
+    assert proxy.wait(5) == 0
+
+
+def test_too_few_descriptors_for_the_workers(driver, owned):
+    """Whole or not at all: with each limit it either says why it does not start, or starts and serves."""
+    upstream = owned(Upstream())
+    outcomes = {}
+    for limit in (8, 14, 20, 26, 64):
+        env = {
+            "SIDESTREAM_LISTEN": "127.0.0.1:0",
+            "SIDESTREAM_ADMIN": "127.0.0.1:0",
+            "SIDESTREAM_WORKERS": "4",
+            "SIDESTREAM_DRIVER": "auto" if driver == "denied" else driver,
+            **PROVIDER,
+            **upstream.env,
+        }
+        limited = ("sh", "-c", f'ulimit -n {limit}; exec "$0" "$@"', BINARY)
+        try:
+            program = Program(("run",), env, lambda line: "msg=started" in line, driver == "denied", limited)
+        except NotStarted as refused:
+            assert refused.code not in (0, None), f"with {limit} descriptors: {refused}"
+            assert re.search(r"(?i)too many open files|descriptor", refused.log), f"with {limit} descriptors: {refused}"
+            outcomes[limit] = "refused"
+        else:
+            assert program.process.poll() is None, f"with {limit} descriptors: {program.log}"
+            program.close()
+            outcomes[limit] = "started"
+    assert outcomes[20] == "refused" and outcomes[64] == "started", outcomes
+
+
+def test_log_lines_never_borrow_from_another_request(setup):
+    """A head that never became whole has no path, also where the memory is that of the request before."""
+    proxy, _ = setup()
+    assert ask(proxy.address, "POST", CHAT, JSON).status == 200
+    with Client(proxy.address) as client:
+        client.send(b"PUT /x HT")
+        # Until its bytes are surely there, its end tells nothing.
+        assert ask(proxy.address, "GET", "/").status == 200
+    left = proxy.wait_line(lambda line: "client-abort" in line)
+    assert "path" not in pairs(left) and "model" not in pairs(left) and "attempts" not in pairs(left), left
+    with Client(proxy.address) as client:
+        client.send(b"\0\r\n\r\n")
+        assert client.response().status == 400
+    refused = proxy.wait_line(lambda line: "status=400" in line)
+    assert "path" not in pairs(refused) and "model" not in pairs(refused), refused
+    assert sum(pairs(line).get("path") == CHAT for line in proxy.lines) == 1
 
 
 def test_keep_alive_on_both_sides(setup):
@@ -157,8 +262,10 @@ def test_check_shows_the_configuration():
 def test_signals_end_an_idle_instance(setup, which):
     """SIGHUP too, where there is no file to read again."""
     proxy, _ = setup()
+    signalled = time.monotonic()
     proxy.signal(which)
     assert proxy.wait(5) == 0
+    assert time.monotonic() - signalled < 0.7, "nothing had to be waited for"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(proxy.address, 2)
 

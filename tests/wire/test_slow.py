@@ -73,3 +73,22 @@ def test_U19_upstream_stalls(setup, variable, sent, status):
             with pytest.raises(Exception) as cut:
                 body.all()
             assert b"error" in cut.value.partial
+
+
+def test_withheld_upload_is_408_also_after_an_interim_answer(setup):
+    """The upstream is alive (103), but it is the client who owes the rest: its limit (30 s) counts, and it is told."""
+
+    def handler(peer):
+        peer.request_head()
+        peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        peer.wait_closed(60)
+
+    proxy, upstream = setup(handler)
+    with Client(proxy.address, timeout=40) as client:
+        client.send(f"POST /v1/files HTTP/1.1\r\nHost: {client.authority}\r\nContent-Length: 50\r\n\r\nabc".encode())
+        began = time.monotonic()
+        refused = client.response()
+        assert [i.status for i in refused.interim] == [103]
+        assert refused.status == 408 and 28 <= time.monotonic() - began <= 34
+        assert client.wait_closed()[0] == "fin"
+    assert len(upstream.requests) == 1 and upstream.peers[0].gone.wait(5)

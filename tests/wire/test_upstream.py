@@ -1,13 +1,16 @@
 """Group U: upstreams that close, lie, babble or break off, byte by byte from a script."""
 
+import contextlib
 import json
+import signal
 import socket
 import threading
+import time
 
 import pytest
 
 from support.process import Sidestream
-from support.upstream import OK, SSE_HEAD, Upstream, answer, chunk, serve
+from support.upstream import LAST_CHUNK, OK, SSE_HEAD, Upstream, answer, chunk, serve
 from support.wire import Client, Truncated
 
 CHAT = "/v1/chat/completions"
@@ -280,6 +283,94 @@ def test_U13_cut_stream_tells_then_breaks_off(setup, path, end):
         assert data["error"]["message"] and told.endswith(b"\n\n")
 
 
+# Every framing in which an answer can come and leave, cut where an error event can stand and where none can.
+STREAM = b"Content-Type: text/event-stream\r\n"
+UNFINISHED = {
+    # script: (head, sent before the cut, HTTP/1.x of the client, an error event can stand there)
+    "until-close": (HEAD + b"\r\n", b'{"a":', 1, False),
+    "until-close-to-http10": (HEAD + b"\r\n", b'{"a":', 0, False),
+    "stream-until-close": (HEAD + STREAM + b"\r\n", EVENT, 1, True),
+    "stream-until-close-inside-an-event": (HEAD + STREAM + b"\r\n", EVENT + b"data: {", 1, False),
+    "stream-until-close-to-http10": (HEAD + STREAM + b"\r\n", EVENT, 0, True),
+    "stream-until-close-inside-an-event-to-http10": (HEAD + STREAM + b"\r\n", EVENT + b"data: {", 0, False),
+    "stream-chunked": (SSE_HEAD, EVENT, 1, True),
+    "stream-chunked-inside-an-event": (SSE_HEAD, EVENT + b"data: {", 1, False),
+    "stream-chunked-to-http10": (SSE_HEAD, EVENT, 0, True),
+}
+TOLD = {
+    # how: (code, type in the OpenAI dialects, type in the Anthropic dialect)
+    "stall": ("upstream-silent", "server_error", "timeout_error"),
+    "reset": ("upstream-truncated", "server_error", "api_error"),
+    "drain": ("draining", "service_unavailable_error", "overloaded_error"),
+}
+
+
+@pytest.mark.parametrize("how", TOLD)
+def test_unfinished_answer_never_looks_complete(setup, how):
+    """The upstream stalls, resets, or the grace of a drain ends. Between two events a stream tells so in the client's
+    dialect; no body gets an end that the upstream did not send. All framings and dialects at once on one proxy."""
+    cut = threading.Event()
+
+    def handler(peer):
+        head, sent, _, _ = UNFINISHED[peer.request().get("x-script")]
+        peer.send(head + (chunk(sent) if head == SSE_HEAD else sent))
+        if how == "reset":
+            assert cut.wait(10)
+            peer.rst()
+        else:
+            peer.wait_closed()
+
+    proxy, upstream = setup(handler, MOCK_IDLE_TIMEOUT="1s" if how == "stall" else "60s", SIDESTREAM_DRAIN="300ms")
+    with contextlib.ExitStack() as stack:
+        open_answers = []
+        for script, (_, sent, version, _) in UNFINISHED.items():
+            for path in [CHAT, "/v1/messages", "/v1/responses"]:
+                client = stack.enter_context(Client(proxy.address))
+                client.request("POST", path, b'{"model":"m","stream":true}', [("x-script", script)], version)
+                answer, body = client.response_head()
+                assert (answer.status, body.framing) == (200, "chunked" if version else "close"), script
+                open_answers.append((script, path, client, body))
+        for script, _, _, body in open_answers:
+            sent, got = UNFINISHED[script][1], b""
+            while len(got) < len(sent):
+                got += body.piece()
+            assert got == sent
+        cut.set()
+        if how == "drain":
+            proxy.signal(signal.SIGTERM)
+        for script, path, client, _ in open_answers:
+            _, _, version, tells = UNFINISHED[script]
+            ended, _ = client.wait_closed(5)
+            rest, where = bytes(client.buffer), (script, path)
+            if not tells:
+                assert rest == b"", where
+                assert version or ended == "rst", f"{where}: the end of the connection ends the body"
+                continue
+            if version:
+                size, _, rest = rest.partition(b"\r\n")
+                assert rest[int(size, 16) :] == b"\r\n", f"{where}: something follows the error"
+                rest = rest[:-2]
+            check_error_event(rest, path, TOLD[how])
+    assert len(upstream.requests) == len(open_answers)
+    if how == "drain":
+        assert proxy.wait(2) == 0
+
+
+def check_error_event(event: bytes, path: str, told):
+    """Exactly one error event of that dialect."""
+    code, openai, anthropic = told
+    start = b"data: " if path == CHAT else b"event: error\ndata: "
+    assert event.startswith(start) and event.endswith(b"\n\n") and event.count(b"\n\n") == 1, event
+    data = json.loads(event.removeprefix(start))
+    message = (data if path == "/v1/responses" else data["error"]).pop("message")
+    assert message
+    assert data == {
+        CHAT: {"error": {"type": openai, "param": None, "code": code}},
+        "/v1/messages": {"type": "error", "error": {"type": anthropic}, "request_id": None},
+        "/v1/responses": {"type": "error", "code": code, "param": None},
+    }[path]
+
+
 # ── Connections that were closed while we were not looking ──────────────────────────────────────────────────────────
 
 
@@ -393,9 +484,98 @@ def test_U16_answer_before_the_request_is_whole(setup):
         client.send(head + b"x" * 1000)
         response = client.response()
         assert (response.status, response.body) == (413, b'{"error":"too large"}')
+        assert response.get("connection") == "close", "the rest of the upload would be taken for the next request"
     with Client(proxy.address) as client:
         assert client.ask("GET", "/v1/files").status == 200
     assert len(upstream.peers) == 2
+
+
+def test_early_answer_to_a_buffered_body_keeps_the_client(setup):
+    """The upstream refuses after the head and reads no further: the body was ours to send, the client's connection is
+    sound, and only the upstream's is not."""
+    over = threading.Event()
+
+    def handler(peer):
+        if peer.number == 0:
+            peer.request_head()
+            peer.send(answer(b'{"error":"who are you"}', "401 Unauthorized"))
+            assert over.wait(15)
+        else:
+            serve()(peer)
+
+    proxy, upstream = setup(handler)
+    with Client(proxy.address) as client:
+        refused = client.ask("POST", CHAT, b'{"model":"m","x":"' + b"a" * (16 << 20) + b'"}')
+        assert (refused.status, refused.body) == (401, b'{"error":"who are you"}')
+        assert refused.get("connection") is None
+        assert client.ask("POST", CHAT, JSON).body == b'{"ok":"here"}'
+    over.set()
+    assert len(upstream.peers) == 2
+
+
+def test_upload_to_an_upstream_that_closes(setup):
+    """Nothing of the rest is waited for: there is nobody to send it to."""
+
+    def handler(peer):
+        peer.request_head()[1].piece()
+
+    proxy, upstream = setup(handler)
+    with Client(proxy.address) as client:
+        began = time.monotonic()
+        client.send(b"POST /v1/files HTTP/1.1\r\nHost: %s\r\nContent-Length: 100\r\n\r\nabc" % client.authority.encode())
+        check_502(client.response())
+        assert time.monotonic() - began < 2
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/files"])
+def test_upstream_that_takes_no_more_of_the_request(setup, path):
+    """504, and it says on which side the time was lost."""
+    over = threading.Event()
+
+    def handler(peer):
+        assert over.wait(15)
+
+    proxy, _ = setup(handler, MOCK_IDLE_TIMEOUT="1s")
+    body = b'{"model":"m","x":"' + b"a" * (24 << 20) + b'"}'
+    with Client(proxy.address) as client:
+
+        def send():
+            with contextlib.suppress(OSError):  # an upload is not read to its end
+                client.request("POST", path, body)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        refused = client.response()
+        sender.join()
+    over.set()
+    assert (refused.status, refused.get("x-sidestream-error")) == (504, "upstream-timeout")
+    assert "took no more of the request" in json.loads(refused.body)["error"]["message"]
+
+
+def test_streaming_answer_holds_no_request_memory(setup):
+    """Once an answer has begun, the request's share of SIDESTREAM_BUFFER_MAX is free for others."""
+    over = threading.Event()
+
+    def handler(peer):
+        while True:
+            if b'"stream"' not in peer.request().body:
+                peer.send(OK)
+                continue
+            peer.send(SSE_HEAD + chunk(EVENT))
+            assert over.wait(15)
+            peer.send(chunk(EVENT) + LAST_CHUNK)
+
+    proxy, _ = setup(handler, SIDESTREAM_BUFFER_MAX="3MiB")
+    padding = b',"x":"' + b"a" * (2 << 20) + b'"}'
+    with Client(proxy.address) as streaming, Client(proxy.address) as other:
+        streaming.request("POST", CHAT, b'{"model":"m","stream":true' + padding)
+        _, body = streaming.response_head()
+        first = body.piece()
+        for _ in range(3):
+            assert other.ask("POST", CHAT, b'{"model":"m"' + padding).status == 200
+        over.set()
+        assert first + body.all() == EVENT * 2
 
 
 def test_U26_hop_by_hop_fields_of_answers(setup):
