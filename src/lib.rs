@@ -3,7 +3,8 @@
 //!
 //! # The path of a request
 //!
-//! One async function, [`proxy::exchange::exchange`], holds the steps in their order:
+//! [`run`] reads the [`config`], binds, and starts the [`worker`]s. From then on one async function,
+//! [`proxy::exchange::exchange`], holds the steps in their order:
 //!
 //! 1. **accept** – [`worker`] takes a connection from its [`net::listener`]; [`proxy::connection`] owns it from then
 //!    on, and [`net::inbox`] holds what the client sent and notices when it is gone.

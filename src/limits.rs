@@ -1,4 +1,5 @@
-//! Every bound of the program, named with its unit, with the reason for its size.
+//! Every bound of the program that cannot be configured, named with its unit, with the reason for its size. Those that
+//! can stand in [`crate::config::variables`].
 //!
 //! At a bound the answer is back-pressure, then an error that names it; nothing grows without one of these.
 
@@ -61,10 +62,6 @@ pub const FREE_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const FREE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a client read ahead of the answer it waits for (pipelined requests).
 pub const PIPELINE_BYTES_MAX: usize = 64 * 1024;
-/// One buffered request body, by default (`SIDESTREAM_BODY_MAX`). Anthropic refuses at 32 MiB, others later.
-pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// All buffered bodies together, by default (`SIDESTREAM_BUFFER_MAX`).
-pub const BUFFER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// What is read and thrown away of a refused request, so that the client can read the refusal (RFC 9112 §9.6).
 pub const LINGER_BYTES_MAX: usize = 64 * 1024;
 /// Log bytes waiting for a slow reader of our standard error; beyond it lines are dropped and counted.
@@ -74,10 +71,10 @@ pub const LOG_BYTES_MAX: usize = 256 * 1024;
 
 /// Client connections of one worker. A sidecar's application rarely holds a hundred.
 pub const CLIENTS_MAX: usize = 20_000;
+/// Connections to the own endpoints.
+pub const ADMIN_CLIENTS_MAX: usize = 64;
 /// Connections waiting in the kernel to be accepted, per listener.
 pub const BACKLOG: i32 = 1024;
-/// Idle upstream connections kept for one origin, by default (`{NAME}_KEEPALIVE_CONNECTIONS`), per worker.
-pub const IDLE_UPSTREAMS_MAX: usize = 20;
 
 // ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -102,15 +99,7 @@ pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(10);
 pub const HANG_UP_LOOK: Duration = Duration::from_millis(25);
 /// Reading on after a refusal, so that its bytes are not destroyed by a reset.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
-/// Establishing a connection, by default (`{NAME}_CONNECT_TIMEOUT`).
-pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
-/// From the request sent to the first byte of the answer, by default (`{NAME}_FIRST_BYTE_TIMEOUT`): models think.
-pub const FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(600);
-/// Between two pieces of an answer, by default (`{NAME}_IDLE_TIMEOUT`).
-pub const UPSTREAM_SILENCE_MAX: Duration = Duration::from_secs(300);
 /// What a new connection has, once the worker drains, to send its first request.
 pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long the kernel's queue of connections is emptied at the start of a drain, at most.
 pub const DRAIN_QUEUE_MAX: Duration = Duration::from_millis(200);
-/// Grace for live requests after SIGTERM, by default (`SIDESTREAM_DRAIN`).
-pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);

@@ -98,17 +98,19 @@ fn run(shared: &Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>, orders
 
 /// A worker's life: accept until told to drain, then wait for the last connection.
 async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
-    let crowd = Rc::new(Crowd::default());
+    let (clients, probes) = (Rc::new(Connections::default()), Rc::new(Connections::default()));
     let sweeping = world.clone();
     monoio::spawn(async move { sweeping.deadlines.sweep(|now| sweeping.tick(now)).await });
     let mut accepting = Vec::new();
     for (bound, door) in listeners {
         let listener = Listener::open(bound)?;
-        let (world, crowd) = (world.clone(), crowd.clone());
+        // Nobody waits for the own endpoints' clients, and a full instance still tells how it is.
+        let clients = if door == Door::Clients { clients.clone() } else { probes.clone() };
+        let world = world.clone();
         let accept = monoio::spawn(async move {
-            let welcome = |stream| welcome(&world, &crowd, stream, door);
+            let welcome = |stream| welcome(&world, &clients, stream, door);
             match door {
-                Door::Clients => listener.accept_until(crowd.draining(), welcome).await,
+                Door::Clients => listener.accept_until(clients.draining(), welcome).await,
                 // It says to the end that we are draining.
                 Door::Admin => listener.accept_until(std::future::pending(), welcome).await,
             }
@@ -131,7 +133,7 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
     }
     world.draining.set(true);
     world.deadlines.end_idle_clients(limits::DRAIN_FIRST_REQUEST);
-    crowd.drain();
+    clients.drain();
     for accepted in accepting {
         accepted.await;
     }
@@ -143,23 +145,22 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
     poll_fn(|cx| {
         if !told && stop.as_mut().poll(cx).is_ready() {
             told = true;
-            world.stopping.set(true);
-            world.deadlines.end_everything();
+            world.stop();
         }
-        crowd.poll_empty(cx.waker())
+        clients.poll_empty(cx.waker())
     })
     .await;
     Ok(())
 }
 
 /// Serves a new connection, or closes it at once when there are too many.
-fn welcome(world: &Rc<World>, crowd: &Rc<Crowd>, stream: Stream, door: Door) {
-    if crowd.size.get() >= limits::CLIENTS_MAX {
+fn welcome(world: &Rc<World>, clients: &Rc<Connections>, stream: Stream, door: Door) {
+    let max = if door == Door::Clients { limits::CLIENTS_MAX } else { limits::ADMIN_CLIENTS_MAX };
+    if clients.size.get() >= max {
         world.counters.client_connections_refused.add(1);
         return;
     }
-    // Nobody waits for the own endpoints' clients.
-    let (world, member) = (world.clone(), (door == Door::Clients).then(|| crowd.enter()));
+    let (world, member) = (world.clone(), clients.enter());
     monoio::spawn(async move {
         let _member = member;
         world.counters.client_connections.add(1);
@@ -174,7 +175,7 @@ fn welcome(world: &Rc<World>, crowd: &Rc<Crowd>, stream: Stream, door: Door) {
 
 /// The connections of one worker.
 #[derive(Default)]
-struct Crowd {
+struct Connections {
     size: Cell<usize>,
     draining: Cell<bool>,
     /// Who waits for the drain to begin, and for the last connection to end.
@@ -182,12 +183,12 @@ struct Crowd {
 }
 
 /// One connection among them.
-struct Member(Rc<Crowd>);
+struct Connected(Rc<Connections>);
 
-impl Crowd {
-    fn enter(self: &Rc<Self>) -> Member {
+impl Connections {
+    fn enter(self: &Rc<Self>) -> Connected {
         self.size.set(self.size.get() + 1);
-        Member(self.clone())
+        Connected(self.clone())
     }
 
     fn drain(&self) {
@@ -217,7 +218,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Member {
+impl Drop for Connected {
     fn drop(&mut self) {
         self.0.size.set(self.0.size.get() - 1);
         if self.0.draining.get() {

@@ -106,7 +106,7 @@ pub struct Provider {
     pub first_byte_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
-    /// Kept connections per worker and face.
+    /// Kept connections per worker and origin.
     pub keepalive_connections: usize,
     /// A POST that failed on a stale connection may be sent once more.
     pub replay: bool,
@@ -253,8 +253,8 @@ mod tests {
         assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:7730".parse().unwrap())]);
         assert_eq!(config.provider.name, "mock");
         assert_eq!(config.provider.credential, Credential::Nobody);
-        assert_eq!(config.provider.first_byte_timeout, crate::limits::FIRST_BYTE_TIME_MAX);
-        assert_eq!(config.body_max, crate::limits::BODY_BYTES_MAX);
+        assert_eq!(config.provider.first_byte_timeout, Duration::from_secs(600));
+        assert_eq!(config.body_max, 64 << 20);
         assert!(config.provider.anthropic.is_none());
     }
 

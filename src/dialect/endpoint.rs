@@ -36,7 +36,7 @@ const JSON_PATHS: [(&str, Dialect); 6] = [
     ("messages/count_tokens", Dialect::Messages),
 ];
 
-/// Reads a request's endpoint. The paths of [`JSON_PATHS`] and `models` are also understood without `/v1` and with it
+/// Reads a request's endpoint. The paths with a JSON body and `models` are also understood without `/v1` and with it
 /// doubled, as wrong base URLs produce them.
 pub fn of(head: &RequestHead) -> Endpoint<'_> {
     let Ok(path) = std::str::from_utf8(head.path()) else { return Endpoint::Unknown };

@@ -3,6 +3,7 @@
 use super::Dialect;
 use crate::fault::Fault;
 use crate::json::text::encode;
+use crate::sse::frame::write_event as write_event_frame;
 
 /// Appends the JSON body of an error.
 pub fn write_body(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) {
@@ -29,21 +30,19 @@ pub fn write_body(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) {
 /// Appends the error as the last event of a stream that already began. Clients raise it as an exception; a stream that
 /// merely stopped could be taken for a short answer.
 pub fn write_event(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) {
+    let mut data = Vec::new();
     match dialect {
-        Dialect::Chat => out.extend_from_slice(b"data: "),
-        Dialect::Messages => out.extend_from_slice(b"event: error\ndata: "),
+        Dialect::Chat | Dialect::Messages => write_body(dialect, fault, &mut data),
+        // Flat, unlike its body: the Responses API's `error` event.
         Dialect::Responses => {
-            // Flat, unlike the body: openai-responses' `error` event.
-            out.extend_from_slice(b"event: error\ndata: {\"type\":\"error\",\"code\":\"");
-            out.extend_from_slice(fault.reason.as_bytes());
-            out.extend_from_slice(b"\",\"message\":");
-            encode(fault.message.as_bytes(), out);
-            out.extend_from_slice(b",\"param\":null}\n\n");
-            return;
+            data.extend_from_slice(b"{\"type\":\"error\",\"code\":\"");
+            data.extend_from_slice(fault.reason.as_bytes());
+            data.extend_from_slice(b"\",\"message\":");
+            encode(fault.message.as_bytes(), &mut data);
+            data.extend_from_slice(b",\"param\":null}");
         }
     }
-    write_body(dialect, fault, out);
-    out.extend_from_slice(b"\n\n");
+    write_event_frame(out, if dialect == Dialect::Chat { "" } else { "error" }, &data);
 }
 
 fn messages_type(status: u16) -> &'static str {

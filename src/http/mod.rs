@@ -6,6 +6,7 @@
 //! - [`head`] finds the end of a head and reads it strictly (RFC 9112 §2 to §5);
 //! - [`framing`] is the only place that decides how a body ends (RFC 9112 §6);
 //! - [`body`] walks a body of any framing, [`chunked`] is the chunked coding in both directions (RFC 9112 §7);
+//! - [`passage`] carries a body from one leg to the other, in the framing that the other wants;
 //! - [`fields`] tells hop-by-hop fields from those that travel on (RFC 9110 §7.6.1);
 //! - [`mod@write`] writes heads;
 //! - [`reject`] is the table of everything we refuse: reason → status, close, name, message.

@@ -111,6 +111,11 @@ impl Passage {
         self.reader.is_done()
     }
 
+    /// Bytes of payload that are announced and have not come.
+    pub fn announced(&self) -> u64 {
+        self.reader.announced()
+    }
+
     /// True where bytes of our own may be inserted: see [`BodyReader::is_between_chunks`].
     pub fn is_between_chunks(&self) -> bool {
         self.reader.is_between_chunks()

@@ -1,13 +1,5 @@
 //! Writes heads. Nothing here allocates beyond the growth of the caller's buffer.
 
-/// `POST /v1/messages HTTP/1.1`. Both parts come from a parsed head or from our own tables.
-pub fn request_line(out: &mut Vec<u8>, method_text: impl AsRef<[u8]>, target: impl AsRef<[u8]>) {
-    out.extend_from_slice(method_text.as_ref());
-    out.push(b' ');
-    out.extend_from_slice(target.as_ref());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-}
-
 /// `HTTP/1.1 200 OK`. A status without a known phrase gets an empty one; the space stays (RFC 9112 §4).
 pub fn status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -30,6 +22,13 @@ pub fn field(out: &mut Vec<u8>, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>)
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// `content-length: N`.
+pub fn content_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"content-length: ");
+    number(out, length);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The empty line that ends a head.
@@ -130,11 +129,11 @@ mod tests {
     #[test]
     fn a_whole_head() {
         let text = written(|out| {
-            request_line(out, "POST", b"/v1/messages?beta=true");
+            content_length(out, 13);
             field(out, b"host", "a");
             end(out);
         });
-        assert_eq!(text, "POST /v1/messages?beta=true HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(text, "content-length: 13\r\nhost: a\r\n\r\n");
         assert_eq!(written(|out| status_line(out, 200)), "HTTP/1.1 200 OK\r\n");
         assert_eq!(written(|out| status_line(out, 599)), "HTTP/1.1 599 \r\n");
     }

@@ -1,7 +1,7 @@
 //! JSON without I/O, for texts that pass untouched: finding members in a request's body, and editing them in place.
 //!
 //! - [`Scanner`] checks a body while it arrives and gives the places of the top-level members that we read.
-//! - [`text`] decodes and encodes strings, and replaces a span of a body.
+//! - [`text`] decodes and encodes strings.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]

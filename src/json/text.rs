@@ -63,16 +63,6 @@ pub fn encode(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Puts `replacement` in place of `body[start..end]`, such as the span of a [`super::Member`]; all other bytes stay as
-/// they are.
-///
-/// # Panics
-///
-/// If the span does not lie within `body`.
-pub fn splice(body: &mut Vec<u8>, start: usize, end: usize, replacement: &[u8]) {
-    body.splice(start..end, replacement.iter().copied());
-}
-
 impl fmt::Display for DecodeError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.what {
@@ -226,24 +216,6 @@ mod tests {
             assert_eq!(out, expected.as_bytes(), "{expected}");
             let read: String = serde_json::from_slice(&out).unwrap();
             assert_eq!(read, String::from_utf8_lossy(text));
-        }
-    }
-
-    #[test]
-    fn spliced() {
-        #[rustfmt::skip]
-        let table = [
-            (1, 3, "X",     "aXd"),
-            (1, 3, "XY",    "aXYd"),
-            (1, 3, "XYZ",   "aXYZd"),
-            (1, 3, "",      "ad"),
-            (0, 0, "X",     "Xabcd"),
-            (4, 4, "X",     "abcdX"),
-        ];
-        for (start, end, replacement, expected) in table {
-            let mut body = b"abcd".to_vec();
-            splice(&mut body, start, end, replacement.as_bytes());
-            assert_eq!(body, expected.as_bytes());
         }
     }
 }

@@ -106,11 +106,13 @@ impl Deadlines {
         self.now.get()
     }
 
-    /// Sweeps for ever; `each` runs once per tick, after the sweep. Sleeps without a timer while nothing is watched.
-    pub async fn sweep(&self, mut each: impl FnMut(u32)) {
+    /// Sweeps for ever; `each` runs once per tick, after the sweep, and says whether it has more to do. Sleeps without a
+    /// timer while nothing is watched and nothing is to do.
+    pub async fn sweep(&self, mut each: impl FnMut(u32) -> bool) {
+        let mut more = false;
         loop {
             poll_fn(|cx| {
-                if self.watches.borrow().is_empty() {
+                if self.watches.borrow().is_empty() && !more {
                     self.sleeper.set(Some(cx.waker().clone()));
                     return Poll::Pending;
                 }
@@ -123,7 +125,7 @@ impl Deadlines {
             for watch in self.watches.borrow().iter() {
                 watch.look(self.now.get());
             }
-            each(self.now.get());
+            more = each(self.now.get());
         }
     }
 

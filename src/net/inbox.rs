@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -34,18 +33,21 @@ pub struct Inbox {
     wanted: Cell<Option<usize>>,
     /// Counts deliveries, so that the driver of both futures knows when to poll the requests again.
     deliveries: Cell<u64>,
+    /// A closed sending side does not mean that the client is gone.
+    half_close: bool,
     buffers: Rc<Buffers>,
 }
 
 impl Inbox {
-    /// An empty inbox.
-    pub fn new(buffers: Rc<Buffers>) -> Self {
+    /// An empty inbox. `half_close`: a client that only closes its sending side is still there.
+    pub fn new(buffers: Rc<Buffers>, half_close: bool) -> Self {
         Self {
             bytes: RefCell::default(),
             start: Cell::new(0),
             end: Cell::new(None),
             wanted: Cell::new(None),
             deliveries: Cell::new(0),
+            half_close,
             buffers,
         }
     }
@@ -122,11 +124,6 @@ impl Inbox {
         .await
     }
 
-    /// Waits until the client's side has ended.
-    pub async fn gone(&self) -> End {
-        poll_fn(|_| self.end.get().map_or(Poll::Pending, Poll::Ready)).await
-    }
-
     /// Receives for as long as the connection lives: at once when bytes are wanted, ahead of need up to
     /// [`limits::PIPELINE_BYTES_MAX`].
     async fn pump(&self, inlet: &mut Inlet) {
@@ -146,20 +143,23 @@ impl Inbox {
                     true => Poll::Ready(true),
                     false => look.as_mut().poll(cx).map(|()| false),
                 });
-                if !room.await && inlet.deadline().socket().hung_up() {
+                if !room.await && inlet.deadline().socket().hung_up(self.half_close) {
                     self.end.set(Some(End::Broken));
                     return;
                 }
             }
             let (result, buffer) = inlet.receive(self.lend()).await;
-            match result {
-                Ok(0) => self.end.set(Some(End::Closed)),
-                Ok(_) => self.deliver(buffer),
-                Err(_) => self.end.set(Some(End::Broken)),
-            }
-            if self.end.get().is_some() {
-                return;
-            }
+            let end = match result {
+                Ok(0) => End::Closed,
+                Ok(_) => {
+                    self.deliver(buffer);
+                    continue;
+                }
+                Err(_) => End::Broken,
+            };
+            self.buffers.give(buffer);
+            self.end.set(Some(end));
+            return;
         }
     }
 
@@ -251,11 +251,10 @@ pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, mut requests: Pin<&mut i
 /// [`Gone`]: nobody is left to read the answer.
 pub fn unless_gone<T>(
     inbox: &Inbox,
-    half_close: bool,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> impl Future<Output = Result<T, Gone>> {
     poll_fn(move |cx| match inbox.ended() {
-        Some(End::Closed) if half_close => work.as_mut().poll(cx).map(Ok),
+        Some(End::Closed) if inbox.half_close => work.as_mut().poll(cx).map(Ok),
         Some(_) => Poll::Ready(Err(Gone)),
         None => work.as_mut().poll(cx).map(Ok),
     })
@@ -287,9 +286,3 @@ impl Turn {
 /// The client went away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
-
-impl From<Gone> for io::Error {
-    fn from(_: Gone) -> Self {
-        io::ErrorKind::ConnectionAborted.into()
-    }
-}

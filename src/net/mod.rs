@@ -1,4 +1,4 @@
-//! Sockets, and the only home of the runtime besides `proxy`, `mock` and `worker`.
+//! Sockets, and the home of the runtime (`proxy`, `mock` and `worker` may name it too).
 //!
 //! | module | what |
 //! |---|---|

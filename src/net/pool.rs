@@ -83,16 +83,6 @@ impl Pool {
         self.idle.borrow_mut().clear();
     }
 
-    /// How many are kept now.
-    pub fn len(&self) -> usize {
-        self.idle.borrow().len()
-    }
-
-    /// True when none is kept.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// How many were found closed or talking when they were about to be reused, since the last call.
     pub fn take_stale(&self) -> u64 {
         self.stale.take()

@@ -151,6 +151,15 @@ impl Inlet {
     }
 }
 
+/// Disarms the sending deadline when dropped.
+struct Sending(Rc<Deadline>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.disarm_sending();
+    }
+}
+
 impl Outlet {
     /// The connection's deadline.
     pub fn deadline(&self) -> &Rc<Deadline> {
@@ -165,6 +174,8 @@ impl Outlet {
         to: usize,
         patience: Duration,
     ) -> (io::Result<()>, Vec<u8>) {
+        // Whatever ends this, also being dropped: the deadline must not outlive the send.
+        let _armed = Sending(self.deadline.clone());
         while from < to {
             self.deadline.arm_sending(patience);
             let (result, part) = match &mut self.half {
@@ -179,7 +190,6 @@ impl Outlet {
                 Err(error) => return (Err(error), buffer),
             }
         }
-        self.deadline.disarm_sending();
         (Ok(()), buffer)
     }
 

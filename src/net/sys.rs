@@ -59,12 +59,14 @@ impl Socket {
         }
     }
 
-    /// Whether the peer has closed or reset, also behind bytes that nobody has read yet.
-    pub fn hung_up(self) -> bool {
-        let mut asked = libc::pollfd { fd: self.0, events: libc::POLLRDHUP, revents: 0 };
+    /// Whether the peer has reset, or closed, also behind bytes that nobody has read yet. With `half_close` a closed
+    /// sending side alone does not count.
+    pub fn hung_up(self, half_close: bool) -> bool {
+        let closed = if half_close { 0 } else { libc::POLLRDHUP };
+        let mut asked = libc::pollfd { fd: self.0, events: closed, revents: 0 };
         // SAFETY: one valid `pollfd` for the time of the call, which does not wait.
         let answered = unsafe { libc::poll(&mut asked, 1, 0) };
-        answered > 0 && asked.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+        answered > 0 && asked.revents & (closed | libc::POLLHUP | libc::POLLERR) != 0
     }
 
     /// Closing will send RST instead of FIN.

@@ -38,14 +38,14 @@ pub struct Answering {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum Silent {
+pub enum AskError {
     /// The connection ended before any byte of an answer; a kept one may just have been stale.
     Closed,
     /// Everything else.
     Stop(Stop),
 }
 
-impl<T: Into<Stop>> From<T> for Silent {
+impl<T: Into<Stop>> From<T> for AskError {
     fn from(stop: T) -> Self {
         Self::Stop(stop.into())
     }
@@ -54,7 +54,7 @@ impl<T: Into<Stop>> From<T> for Silent {
 /// Takes a kept connection, or opens one.
 ///
 /// # Errors
-/// 502 or 504: nobody answers at the upstream's address.
+/// 502 or 504: nobody answers at the upstream's address. 503: no descriptor is left, or our grace is over.
 pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -> Result<Upstream, Fault> {
     if world.stopping.get() {
         return Err(Fault::draining());
@@ -68,7 +68,8 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
     let provider = &world.config().provider;
     let began = Instant::now();
     // Boxed: its timer is large and rarely needed, and would make every connection's future larger.
-    let dialled = Box::pin(dial(&face.addresses, provider.connect_timeout)).await;
+    let dialling = Box::pin(dial(&face.addresses, provider.connect_timeout));
+    let Some(dialled) = world.unless_stopped(dialling).await else { return Err(Fault::draining()) };
     work.record.connect_micros += began.elapsed().as_micros() as u64;
     match dialled {
         Ok(stream) => {
@@ -95,7 +96,7 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
 /// of the request is not sent).
 ///
 /// # Errors
-/// See [`Silent`].
+/// See [`AskError`].
 pub async fn ask(
     world: &World,
     client: &mut Client<'_>,
@@ -103,7 +104,7 @@ pub async fn ask(
     version: Version,
     work: &mut Work,
     upload: &mut Upload<'_>,
-) -> Result<Answering, Silent> {
+) -> Result<Answering, AskError> {
     let provider = &world.config().provider;
     let deadline = upstream.inlet.deadline().clone();
     let source = Source { inbox: client.inbox, deadline: &client.deadline };
@@ -114,6 +115,8 @@ pub async fn ask(
     let mut hearing = Hearing { inlet, client: &mut client.outlet, version, response, response_scanner, inbound };
     let say = say(head, upload, source, outlet, provider);
     let (heard, said) = converse(pin!(hearing.final_head()), pin!(say), buffered.then_some(&deadline)).await;
+    // The wait for more of the body may have been given up: its time limit must not outlive it.
+    client.deadline.disarm();
     let sent = said.map(|(sent, head)| {
         work.out = head;
         sent
@@ -142,13 +145,13 @@ pub async fn ask(
             let message = format!("{} sent no answer within {waited} s.", provider.name);
             Err(Fault::upstream(504, "upstream-timeout", message).into())
         }
-        (Some(Err(Unheard::Closed)), _) => Err(Silent::Closed),
-        (Some(Err(Unheard::Invalid(what))), _) => {
+        (Some(Err(HeadError::Closed)), _) => Err(AskError::Closed),
+        (Some(Err(HeadError::Invalid(what))), _) => {
             world.counters.upstream_invalid.add(1);
             let message = format!("{} answered with something that is not HTTP/1.1: {what}.", provider.name);
             Err(Fault::upstream(502, "upstream-invalid", message).into())
         }
-        (Some(Err(Unheard::Client)), _) | (None, _) => Err(Stop::Gone.into()),
+        (Some(Err(HeadError::Client)), _) | (None, _) => Err(Stop::Gone.into()),
     }
 }
 
@@ -159,10 +162,10 @@ type Sent = (Result<u64, Failed>, Vec<u8>);
 /// Ends when the final head was heard, when it cannot be heard any more, or when the client's side failed. `must_end` is
 /// given where the body must come back before it can be sent again: then a send that holds it is ended.
 async fn converse(
-    mut hear: Pin<&mut impl Future<Output = Result<usize, Unheard>>>,
+    mut hear: Pin<&mut impl Future<Output = Result<usize, HeadError>>>,
     mut say: Pin<&mut impl Future<Output = Sent>>,
     must_end: Option<&Deadline>,
-) -> (Option<Result<usize, Unheard>>, Option<Sent>) {
+) -> (Option<Result<usize, HeadError>>, Option<Sent>) {
     let mut said = None;
     let heard = poll_fn(|cx| {
         let heard = hear.as_mut().poll(cx);
@@ -206,7 +209,7 @@ async fn say(
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why no head was heard.
-enum Unheard {
+enum HeadError {
     /// The connection ended before any byte.
     Closed,
     /// What came is no answer; the reason.
@@ -227,38 +230,38 @@ struct Hearing<'a> {
 impl Hearing<'_> {
     /// Receives until the final head is complete and parsed; gives its length. Interim answers are passed on to
     /// HTTP/1.1 clients as they come (RFC 9110 §15.2), except for `100 Continue`, which the client got from us.
-    async fn final_head(&mut self) -> Result<usize, Unheard> {
+    async fn final_head(&mut self) -> Result<usize, HeadError> {
         self.inbound.clear();
         self.response_scanner.reset();
         let mut interim = 0;
         loop {
             let found = self.response_scanner.push(HeadKind::Response, self.inbound);
-            let Some(end) = found.map_err(|reject| Unheard::Invalid(reject.row().name))? else {
+            let Some(end) = found.map_err(|reject| HeadError::Invalid(reject.row().name))? else {
                 let partial = !self.inbound.is_empty() || interim > 0;
                 let (result, inbound) = self.inlet.receive(std::mem::take(self.inbound)).await;
                 *self.inbound = inbound;
                 match result {
-                    Ok(0) | Err(_) if partial => return Err(Unheard::Invalid("its head is incomplete")),
-                    Ok(0) | Err(_) => return Err(Unheard::Closed),
+                    Ok(0) | Err(_) if partial => return Err(HeadError::Invalid("its head is incomplete")),
+                    Ok(0) | Err(_) => return Err(HeadError::Closed),
                     Ok(_) => continue,
                 }
             };
             let head = self.inbound.get(..end).unwrap_or_default();
-            self.response.parse(head).map_err(|bad| Unheard::Invalid(bad.name()))?;
+            self.response.parse(head).map_err(|bad| HeadError::Invalid(bad.name()))?;
             match self.response.status() {
-                101 => return Err(Unheard::Invalid("it switched protocols unasked")),
+                101 => return Err(HeadError::Invalid("it switched protocols unasked")),
                 100..200 => {}
                 _ => return Ok(end),
             }
             interim += 1;
             if interim > limits::INTERIM_RESPONSES_MAX {
-                return Err(Unheard::Invalid("too many interim responses"));
+                return Err(HeadError::Invalid("too many interim responses"));
             }
             if self.response.status() != 100 && self.version == Version::Http11 {
                 let mut out = Vec::new();
                 write_interim(&mut out, self.response);
                 let (sent, _) = self.client.send_all(out, limits::WRITE_IDLE_MAX).await;
-                sent.map_err(|_| Unheard::Client)?;
+                sent.map_err(|_| HeadError::Client)?;
             }
             self.inbound.drain(..end);
             self.response_scanner.reset();
@@ -328,11 +331,7 @@ pub fn write_head(
     }
     match framing {
         Framing::Chunked => write::field(out, b"transfer-encoding", b"chunked"),
-        Framing::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
-            write::number(out, length);
-            out.extend_from_slice(b"\r\n");
-        }
+        Framing::Length(length) => write::content_length(out, length),
         Framing::None | Framing::UntilClose => {}
     }
     write::end(out);

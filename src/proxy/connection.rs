@@ -99,12 +99,13 @@ pub async fn serve(world: &World, stream: Stream, door: Door) {
         Stream::Unix(_) => Transport::Unix,
     };
     let (mut inlet, outlet) = split(stream, Side::Client, &world.deadlines, &world.buffers);
-    let inbox = Inbox::new(world.buffers.clone());
+    let inbox = Inbox::new(world.buffers.clone(), world.config().half_close);
     let deadline = outlet.deadline().clone();
     let mut client = Client { inbox: &inbox, deadline, outlet, transport, door, reset: false };
     inbox::drive(&inbox, &mut inlet, pin!(requests(world, &mut client))).await;
-    if client.reset {
-        abort(inlet, client.outlet);
+    let Client { outlet, reset, .. } = client;
+    if reset {
+        abort(inlet, outlet);
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Instant;
 
 use super::admit::{self, Admitted};
-use super::ask::{self, Answering, Silent};
+use super::ask::{self, Answering, AskError};
 use super::connection::{After, Client, Door, Stop};
 use super::job::{Job, Work};
 use super::local::{self, Asked};
@@ -49,7 +49,7 @@ async fn answer(
 ) -> Result<After, Stop> {
     head(client, request, work).await?;
     *asked = Asked::of(request);
-    world.counters.requests.add(1);
+    world.counters.requests.add(u64::from(client.door == Door::Clients));
     let _open = world.counters.requests_open.hold();
     let Admitted { framing, expects_continue } = admit::admit(request, world.config(), client.transport, client.door)?;
     asked.unread = !matches!(framing, Framing::None | Framing::Length(0));
@@ -78,8 +78,8 @@ async fn answer(
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let length = spliced_length(work.body.len(), splice.as_ref());
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
-            let errand = Errand { face, request, endpoint, framing: Framing::Length(length), may_replay };
-            forward(world, client, errand, work, Some((lease, splice))).await
+            let outbound = Outbound { face, request, endpoint, framing: Framing::Length(length), may_replay };
+            forward(world, client, outbound, work, Some((lease, splice))).await
         }
         // Content in a GET has no meaning, and servers differ on whether they read it (RFC 9110 §9.3.1).
         Endpoint::Other { .. } if asked.unread && matches!(request.method(), Method::Get | Method::Head) => {
@@ -92,8 +92,8 @@ async fn answer(
             }
             // A body that was streamed is gone once sent.
             let may_replay = !asked.unread && endpoint::may_replay(request.method(), &endpoint, false);
-            let errand = Errand { face, request, endpoint, framing, may_replay };
-            forward(world, client, errand, work, None).await
+            let outbound = Outbound { face, request, endpoint, framing, may_replay };
+            forward(world, client, outbound, work, None).await
         }
     }
 }
@@ -187,7 +187,7 @@ fn spliced_length(length: usize, splice: Option<&Splice>) -> u64 {
 }
 
 /// A request and where it goes.
-struct Errand<'a> {
+struct Outbound<'a> {
     face: &'a Face,
     request: &'a RequestHead,
     endpoint: Endpoint<'a>,
@@ -201,26 +201,27 @@ struct Errand<'a> {
 async fn forward(
     world: &World,
     client: &mut Client<'_>,
-    errand: Errand<'_>,
+    outbound: Outbound<'_>,
     work: &mut Work,
     buffered: Option<(Lease<'_>, Option<Splice>)>,
 ) -> Result<After, Stop> {
-    let (inbox, half_close) = (client.inbox, world.config().half_close);
+    let inbox = client.inbox;
     let mut body = std::mem::take(&mut work.body);
     let (lease, splice) = buffered.unzip();
     let mut upload = match splice {
         Some(splice) => Upload::Buffered(&mut body, splice),
-        None => Upload::Streamed(Passage::new(errand.framing, Form::Verbatim)),
+        None => Upload::Streamed(Passage::new(outbound.framing, Form::Verbatim)),
     };
-    let answering = reach(world, client, &errand, work, &mut upload).await?;
-    // An answer has begun: the request is not needed any more.
+    let reached = reach(world, client, &outbound, work, &mut upload).await;
+    // An answer has begun, or there is none: the request is not needed any more.
     drop(lease);
     world.buffers.give(body);
+    let answering = reached?;
 
-    let relayed = relay::relay(world, client, answering, errand.request, work);
-    let relayed = unless_gone(inbox, half_close, pin!(relayed)).await;
+    let relayed = relay::relay(world, client, answering, outbound.request, work);
+    let relayed = unless_gone(inbox, pin!(relayed)).await;
     let relayed = relayed.inspect_err(|_| world.counters.upstream_aborts.add(1))??;
-    let (pool, now) = (&errand.face.pool, world.deadlines.now());
+    let (pool, now) = (&outbound.face.pool, world.deadlines.now());
     match relayed.reusable {
         Some(upstream) if !world.draining.get() => pool.keep(upstream, now),
         _ if relayed.excess => pool.distrust(now),
@@ -234,34 +235,34 @@ async fn forward(
 async fn reach(
     world: &World,
     client: &mut Client<'_>,
-    errand: &Errand<'_>,
+    outbound: &Outbound<'_>,
     work: &mut Work,
     upload: &mut Upload<'_>,
 ) -> Result<Answering, Stop> {
-    let Errand { face, request, endpoint, framing, may_replay } = errand;
-    let (inbox, half_close) = (client.inbox, world.config().half_close);
+    let Outbound { face, request, endpoint, framing, may_replay } = outbound;
+    let inbox = client.inbox;
     let provider = &world.config().provider;
     let mut again = false;
     loop {
         work.record.attempts += 1;
-        let upstream = unless_gone(inbox, half_close, pin!(ask::connect(world, face, work, again))).await??;
+        let upstream = unless_gone(inbox, pin!(ask::connect(world, face, work, again))).await??;
         let reused = upstream.reused;
         work.record.reused = reused;
-        work.out = world.buffers.take();
+        world.buffers.give(std::mem::replace(&mut work.out, world.buffers.take()));
         ask::write_head(&mut work.out, face, provider, request, endpoint, *framing);
         let asked = ask::ask(world, client, upstream, request.version(), work, upload);
-        let asked = unless_gone(inbox, half_close, pin!(asked)).await;
+        let asked = unless_gone(inbox, pin!(asked)).await;
         match asked.inspect_err(|_| world.counters.upstream_aborts.add(1))? {
             Ok(answering) => return Ok(answering),
-            Err(Silent::Closed) if reused && *may_replay && provider.replay && !again => {
+            Err(AskError::Closed) if reused && *may_replay && provider.replay && !again => {
                 world.counters.upstream_replays.add(1);
                 again = true;
             }
-            Err(Silent::Closed) => {
+            Err(AskError::Closed) => {
                 let message = format!("{} closed the connection without an answer.", provider.name);
                 return Err(Fault::upstream(502, "upstream-closed", message).into());
             }
-            Err(Silent::Stop(stop)) => return Err(stop),
+            Err(AskError::Stop(stop)) => return Err(stop),
         }
     }
 }
@@ -274,6 +275,8 @@ async fn end_early(world: &World, client: &mut Client<'_>, work: &mut Work, aske
         Stop::Gone if client.deadline.expired() == Some(Expired::Receiving) && work.record.status == 0 => {
             Reject::BodyTimeout.into()
         }
+        // We ended its sending side ourselves, because the grace is over.
+        Stop::Gone if world.stopping.get() && work.record.status == 0 => Fault::draining(),
         Stop::Gone => {
             world.counters.client_aborts.add(1);
             work.record.ended = Some((Who::Client, "client-abort"));

@@ -105,7 +105,7 @@ pub async fn admin(
         b"/readyz" if world.shared.leaving.load(Relaxed) => text(503, b"draining\n"),
         b"/readyz" => text(200, b"ready\n"),
         b"/metrics" => {
-            metrics = metrics::render(&world.shared.counters, world.shared.driver.name);
+            metrics = metrics::render(&world.shared.counters, &world.shared.driver);
             Answer { content_type: metrics::CONTENT_TYPE, ..text(200, metrics.as_bytes()) }
         }
         _ => return Err(Reject::NotFound.into()),
@@ -145,9 +145,7 @@ async fn send(
     write::status_line(&mut out, answer.status);
     write::field(&mut out, b"content-type", answer.content_type.as_bytes());
     if answer.status != 204 {
-        out.extend_from_slice(b"content-length: ");
-        write::number(&mut out, answer.body.len() as u64);
-        out.extend_from_slice(b"\r\n");
+        write::content_length(&mut out, answer.body.len() as u64);
     }
     if answer.status == 405 {
         write::field(&mut out, b"allow", b"GET, HEAD, POST, OPTIONS");

@@ -105,7 +105,8 @@ async fn buffer_chunked(client: &Client<'_>, max: u64, lease: &mut Lease<'_>, wo
         let passed = client.inbox.peek(|bytes| passage.pass(bytes, &mut work.body, |_| {}));
         client.inbox.consume(passed.map_err(Reject::from)?.consumed());
         let size = work.body.len() as u64;
-        if size > max {
+        // A chunk says its size before it comes.
+        if size.saturating_add(passage.announced()) > max {
             return Err(too_large(max).into());
         }
         hold(lease, size)?;

@@ -1,10 +1,13 @@
 //! What one worker owns, and what the workers share.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Poll, Waker};
 
 use super::job::Job;
 use crate::config::{Base, Config};
@@ -69,6 +72,8 @@ pub struct World {
         reason = "a job is lent to a future for long; moving its box is cheap, moving it is not"
     )]
     jobs: RefCell<Vec<Box<Job>>>,
+    /// Who waits for `stopping`.
+    stop_waiters: Cell<Vec<Waker>>,
     /// Requests counted when the memory was last trimmed.
     trimmed_at: Cell<u64>,
 }
@@ -109,6 +114,7 @@ impl World {
             draining: Cell::new(false),
             stopping: Cell::new(false),
             jobs: RefCell::default(),
+            stop_waiters: Cell::default(),
             trimmed_at: Cell::new(0),
             shared,
         }
@@ -117,6 +123,32 @@ impl World {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// The grace is over: ends what it was for.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.deadlines.end_everything();
+        self.stop_waiters.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Runs `work`, which no deadline's entry can end, unless [`World::stop`] comes first.
+    pub async fn unless_stopped<T>(&self, mut work: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if self.stopping.get() {
+                return Poll::Ready(None);
+            }
+            let mut waiters = self.stop_waiters.take();
+            if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+                waiters.push(cx.waker().clone());
+            }
+            self.stop_waiters.set(waiters);
+            Poll::Pending
+        })
+        .await
     }
 
     /// Memory for one request.
@@ -133,8 +165,9 @@ impl World {
         }
     }
 
-    /// Once a tick: closes upstream connections that were idle too long, and notes log lines that were lost.
-    pub fn tick(&self, now: u32) {
+    /// Once a tick: closes upstream connections that were idle too long, notes log lines that were lost, and gives memory
+    /// back. True while there is something left to do for later ticks.
+    pub fn tick(&self, now: u32) -> bool {
         for face in [&self.openai, &self.anthropic].into_iter().flatten() {
             face.pool.sweep(now);
         }
@@ -145,7 +178,9 @@ impl World {
         if now.is_multiple_of(limits::TRIM_TICKS) && served_since && self.counters.requests_open.get() == 0 {
             self.trimmed_at.set(requests);
             trim_memory();
+            return false;
         }
+        served_since
     }
 }
 

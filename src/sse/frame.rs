@@ -3,9 +3,6 @@
 
 use memchr::memchr2;
 
-/// The event that ends a Chat Completions stream.
-pub const CHAT_DONE: &[u8] = b"data: [DONE]\n\n";
-
 /// Appends an event: `name` may be empty for none and holds no line end. Data of several lines (LF, CR or CRLF) becomes
 /// several `data` lines, which a reader joins with LF.
 pub fn write_event(out: &mut Vec<u8>, name: &str, data: &[u8]) {
@@ -14,12 +11,6 @@ pub fn write_event(out: &mut Vec<u8>, name: &str, data: &[u8]) {
         write_lines(out, b"event: ", name.as_bytes());
     }
     write_lines(out, b"data: ", data);
-    out.push(b'\n');
-}
-
-/// Appends a comment, which readers ignore; text of several lines becomes several comment lines.
-pub fn write_comment(out: &mut Vec<u8>, text: &str) {
-    write_lines(out, b": ", text.as_bytes());
     out.push(b'\n');
 }
 
@@ -72,15 +63,6 @@ mod tests {
                 .unwrap();
             let joined = data.replace("\r\n", "\n").replace('\r', "\n");
             assert_eq!(read, Some((name.into(), joined.into(), out.len())));
-        }
-    }
-
-    #[test]
-    fn comments() {
-        for (text, expected) in [("ping", ": ping\n\n"), ("a\nb", ": a\n: b\n\n")] {
-            let mut out = Vec::new();
-            write_comment(&mut out, text);
-            assert_eq!(out, expected.as_bytes());
         }
     }
 }

@@ -66,7 +66,7 @@ macro_rules! counters {
 }
 
 counters! {
-    client_connections: Counter, "Client connections accepted";
+    client_connections: Counter, "Client connections accepted, those to the own endpoints included";
     client_connections_open: Gauge, "Client connections open now";
     client_connections_refused: Counter, "Client connections closed at once because too many were open";
     client_aborts: Counter, "Requests whose client went away before its answer ended";
@@ -86,7 +86,7 @@ counters! {
     upstream_truncated: Counter, "Answers that ended before their framing said so";
     upstream_excess: Counter, "Answers followed by bytes that belong to none";
     upstream_invalid: Counter, "Answers that are not HTTP/1.1";
-    upstream_timeouts: Counter, "Upstreams that stayed silent too long";
+    upstream_timeouts: Counter, "Upstreams that sent, or took, nothing for too long";
     streams: Counter, "Answers relayed as event streams";
     streams_open: Gauge, "Event streams open now";
     bytes_from_clients: Counter, "Body bytes received from clients";
