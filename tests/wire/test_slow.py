@@ -31,6 +31,26 @@ def test_T2_dripped_body_is_408(setup):
     assert upstream.requests == []
 
 
+def test_early_answer_outlives_the_clients_body_limit(setup):
+    """The client withholds its upload, the upstream answers all the same: the 30 s for the body end with the answer's
+    beginning."""
+
+    def handler(peer):
+        peer.request_head()
+        peer.send(SSE_HEAD)
+        for _ in range(36):
+            peer.send(chunk(b"data: x\n\n"))
+            time.sleep(1)
+        peer.send(b"0\r\n\r\n")
+        peer.wait_closed()
+
+    proxy, _ = setup(handler)
+    with Client(proxy.address, timeout=40) as client:
+        client.send(f"POST /v1/files HTTP/1.1\r\nHost: {client.authority}\r\nContent-Length: 50\r\n\r\nabc".encode())
+        _, body = client.response_head()
+        assert body.all() == b"data: x\n\n" * 36
+
+
 def test_T3_client_that_never_reads_is_dropped(setup):
     """Write-idle 60 s: both sides are closed."""
     closed = threading.Event()

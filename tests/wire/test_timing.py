@@ -551,6 +551,65 @@ def test_T16_grace_ends_for_a_request_without_an_answer(setup, path):
     assert proxy.wait(2) == 0
 
 
+@pytest.mark.parametrize("sent", [b"POST /v1/chat/completions HTTP/1.1\r\nHo", None], ids=["head", "body"])
+def test_T16_grace_ends_for_an_unfinished_request(setup, sent):
+    """It is not the client that went away: it is told that we do."""
+    proxy, upstream = setup(SIDESTREAM_DRAIN="300ms")
+    with Client(proxy.address) as client:
+        whole = f"POST {CHAT} HTTP/1.1\r\nHost: {client.authority}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n"
+        client.send(sent or whole.encode())
+        until(lambda: proxy.counter("sidestream_client_connections_open") >= 1)
+        proxy.signal(signal.SIGTERM)
+        told = client.response()
+    assert (told.status, told.get("x-sidestream-error")) == (503, "draining")
+    assert proxy.wait(2) == 0
+    assert "client-abort" not in proxy.log and upstream.requests == []
+
+
+def test_T16_grace_ends_while_connecting(driver, owned):
+    """The upstream's queue is full: the attempt ends with the grace, and its client is told."""
+    full = owned(socket.socket())
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    port = full.getsockname()[1]
+    fillers = [owned(socket.socket()) for _ in range(4)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(("127.0.0.1", port))
+    until(lambda: syn_sent(port) >= 1)
+    hanging = syn_sent(port)
+    env = {"MOCK_ENDPOINT_URL": f"http://127.0.0.1:{port}/v1", "SIDESTREAM_DRAIN": "300ms"}
+    proxy = owned(Sidestream(driver, env))
+    with Client(proxy.address) as client:
+        client.request("POST", CHAT, JSON)
+        until(lambda: syn_sent(port) == hanging + 1)
+        proxy.signal(signal.SIGTERM)
+        told = client.response()
+    assert (told.status, told.get("x-sidestream-error")) == (503, "draining")
+    assert proxy.wait(2) == 0
+
+
+@pytest.mark.parametrize("size", [3_500_000, 4_000_000, 4_500_000])
+def test_T6_half_close_is_allowed_behind_a_large_upload(setup, size):
+    """SIDESTREAM_HALF_CLOSE=allow also holds while back-pressure keeps the client's end out of sight."""
+
+    def handler(peer):
+        _, body = peer.request_head()
+        total = 0
+        for piece in body:
+            total += len(piece)
+            time.sleep(0.001)
+        peer.send(answer(b"%d" % total))
+        peer.wait_closed()
+
+    proxy, _ = setup(handler, SIDESTREAM_HALF_CLOSE="allow")
+    with Client(proxy.address) as client:
+        head = f"POST /v1/files HTTP/1.1\r\nHost: {client.authority}\r\nContent-Length: {size}\r\n\r\n"
+        client.send(head.encode() + b"x" * size)
+        client.fin()
+        assert client.response().body == b"%d" % size
+
+
 def test_T16_grace_ends(setup):
     """A stream that outlives the grace is cut, and never looks complete."""
 

@@ -513,6 +513,27 @@ def test_early_answer_to_a_buffered_body_keeps_the_client(setup):
     assert len(upstream.peers) == 2
 
 
+def test_early_answer_outlives_the_upload_that_it_ended(setup):
+    """The upstream streams its answer and reads no further: the time limit of the send that was given up is gone too."""
+    over = threading.Event()
+
+    def handler(peer):
+        peer.request_head()
+        peer.send(SSE_HEAD)
+        for _ in range(4):
+            peer.send(chunk(EVENT))
+            assert not over.wait(0.5)  # in all twice the limit on silence below
+        peer.send(LAST_CHUNK)
+        assert over.wait(15)
+
+    proxy, _ = setup(handler, MOCK_IDLE_TIMEOUT="1s")
+    with Client(proxy.address) as client:
+        client.request("POST", CHAT, b'{"model":"m","x":"' + b"a" * (16 << 20) + b'"}')
+        _, body = client.response_head()
+        assert len(body.all().split(b"\n\n")) == 5
+    over.set()
+
+
 def test_upload_to_an_upstream_that_closes(setup):
     """Nothing of the rest is waited for: there is nobody to send it to."""
 
