@@ -1,0 +1,109 @@
+//! What the pure pieces cost on real input: `cargo bench`.
+//!
+//! Times are for looking, never for tests: a shared machine changes them by half. Compare medians of one run with each
+//! other, or count instructions: `valgrind --tool=callgrind` on the binary that `cargo bench --no-run` names.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use sidestream::http::chunked::ChunkDecoder;
+use sidestream::http::fields;
+use sidestream::http::framing;
+use sidestream::http::head::{HeadKind, HeadScanner, RequestHead};
+use sidestream::http::write;
+use sidestream::json::Scanner;
+use sidestream::limits;
+use sidestream::sse::{Splitter, Tail};
+
+const ROUNDS: usize = 15;
+const REPEATS: u32 = 2_000;
+
+fn main() {
+    let turn = include_bytes!("../tests/data/captures/cc-hi-002.body");
+    let small = include_bytes!("../tests/data/captures/node-sdk-013.body");
+    let head = agent_head(turn.len());
+    let event = event();
+    let mut chunk = format!("{:x}\r\n", event.len()).into_bytes();
+    chunk.extend_from_slice(&event);
+    chunk.extend_from_slice(b"\r\n");
+
+    println!("{:<44}{:>10}{:>12}{:>12}", "piece", "bytes", "ns", "ns/byte");
+    let (mut scanner, mut parsed) = (HeadScanner::default(), RequestHead::default());
+    measure("request head: find, parse, frame", head.len(), || {
+        scanner.reset();
+        let end = scanner.push(HeadKind::Request, &head).unwrap().unwrap();
+        parsed.parse(&head[..end]).unwrap();
+        black_box(framing::of_request(&parsed).unwrap());
+    });
+    let mut out = Vec::new();
+    measure("request head: write the end-to-end fields", head.len(), || {
+        out.clear();
+        fields::end_to_end(&parsed).for_each(|(name, value)| write::field(&mut out, name, value));
+        black_box(out.len());
+    });
+    let mut members = Scanner::new(&["model", "stream", "store"]);
+    for (name, body) in [("JSON body of an SDK", &small[..]), ("JSON body of an agent's turn", &turn[..])] {
+        measure(name, body.len(), || {
+            members.reset();
+            body.chunks(limits::READ_BYTES).for_each(|read| members.push(read).unwrap());
+            members.finish().unwrap();
+            black_box(members.get("model"));
+        });
+    }
+    let mut decoder = ChunkDecoder::default();
+    measure("chunk of one event: check", chunk.len(), || {
+        black_box(
+            decoder
+                .push(&chunk, |piece| {
+                    black_box(piece);
+                })
+                .unwrap(),
+        );
+    });
+    let mut splitter = Splitter::new(limits::EVENT_BYTES_MAX);
+    measure("event: split", event.len(), || {
+        splitter
+            .push(&event, |event| {
+                black_box(event.end);
+            })
+            .unwrap();
+    });
+    let mut tail = Tail::default();
+    measure("event: is it whole", event.len(), || {
+        tail.push(black_box(&event));
+        black_box(tail.is_between_events());
+    });
+}
+
+/// Prints the median of [`ROUNDS`] rounds of [`REPEATS`] calls each.
+fn measure(name: &str, bytes: usize, mut work: impl FnMut()) {
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let began = Instant::now();
+            (0..REPEATS).for_each(|_| work());
+            began.elapsed().as_nanos() as f64 / f64::from(REPEATS)
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    let median = rounds[ROUNDS / 2];
+    println!("{name:<44}{bytes:>10}{median:>12.0}{:>12.3}", median / bytes as f64);
+}
+
+/// A head as an agent sends it: about 25 fields.
+fn agent_head(length: usize) -> Vec<u8> {
+    let mut head = b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: 127.0.0.1:7730\r\n".to_vec();
+    for number in 0..20 {
+        head.extend_from_slice(format!("x-stainless-field-{number}: value of the field {number}\r\n").as_bytes());
+    }
+    head.extend_from_slice(b"authorization: Bearer sk-0123456789012345678901234567890123456789\r\n");
+    head.extend_from_slice(format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n").as_bytes());
+    head
+}
+
+/// An event as a provider streams it.
+fn event() -> Vec<u8> {
+    let data = r#"{"id":"chatcmpl-0123456789","object":"chat.completion.chunk","created":1795355991,"model":"m","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}],"usage":null,"obfuscation":"aB3dE"}"#;
+    let mut event = Vec::new();
+    sidestream::sse::frame::write_event(&mut event, "", data.as_bytes());
+    event
+}
