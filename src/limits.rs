@@ -54,8 +54,8 @@ pub const READ_BYTES: usize = 16 * 1024;
 pub const READ_BYTES_MAX: usize = 128 * 1024;
 /// Room made at a time for a body that is still to come: what a client announces is not yet ours to spend.
 pub const BODY_AHEAD_BYTES: usize = 1024 * 1024;
-/// Reads that one connection may handle in a row before the others have their turn.
-pub const TURN_READS: u32 = 16;
+/// Reads that one connection may handle in a row before the others have their turn (on epoll).
+pub const TURN_READS: u32 = 32;
 /// Capacity kept in a worker's free list; beyond it buffers go back to the allocator.
 pub const FREE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The largest buffer kept: an agent's turn (30–80 KB) is received without an allocation, a giant leaves no trace.
@@ -97,6 +97,8 @@ pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(600);
 pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(10);
 /// How often a client that pipelined [`PIPELINE_BYTES_MAX`] is looked at: it must not hold its upstream after it left.
 pub const HANG_UP_LOOK: Duration = Duration::from_millis(25);
+/// How long a connection that had its turn stands back: the timer's grain.
+pub const TURN_PAUSE: Duration = Duration::from_millis(1);
 /// Reading on after a refusal, so that its bytes are not destroyed by a reset.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a new connection has, once the worker drains, to send its first request.

@@ -127,7 +127,7 @@ impl Inbox {
     /// Receives for as long as the connection lives: at once when bytes are wanted, ahead of need up to
     /// [`limits::PIPELINE_BYTES_MAX`].
     async fn pump(&self, inlet: &mut Inlet) {
-        let mut seen = self.deliveries.get();
+        let (mut seen, mut turn) = (self.deliveries.get(), Turn::default());
         loop {
             poll_fn(|_| {
                 // After a delivery the requests come first: only they know what the next read is for.
@@ -135,6 +135,7 @@ impl Inbox {
                 if delivered { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
+            turn.taken().await;
             while !self.has_room() {
                 // Back-pressure. The client's end may now stand behind bytes that we do not take: a look from time to
                 // time finds it (unless it stands behind what even the kernel does not take).
@@ -219,13 +220,16 @@ impl Drop for Wish<'_> {
 /// The requests go first: what they decide (wait for a body, or answer) tells the pump which buffer to lend. After a
 /// delivery they are polled again, before the task sleeps.
 ///
+/// The pump must never wait without a waker (a posted read, a timer) unless the requests have one: monoio frees a task
+/// that nobody can wake.
+///
 /// Like all combinators here it takes pinned futures: one that takes a future by value stores it twice, and a connection's
 /// future is held for as long as the connection idles.
 pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, mut requests: Pin<&mut impl Future<Output = T>>) -> T {
     let mut pump = pin!(inbox.pump(inlet));
     let mut pumping = true;
     poll_fn(|cx| {
-        for _ in 0..limits::TURN_READS {
+        loop {
             if let Poll::Ready(output) = requests.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
@@ -238,9 +242,6 @@ pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, mut requests: Pin<&mut i
                 return Poll::Pending;
             }
         }
-        // A client that sends faster than we read would be the only one served.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     })
     .await
 }
@@ -260,8 +261,12 @@ pub fn unless_gone<T>(
     })
 }
 
-/// Lets the other connections have their turn after [`limits::TURN_READS`] calls: for loops over sockets that may
-/// always be ready.
+/// Lets the other connections have their turn after [`limits::TURN_READS`] reads: for loops over sockets that may always
+/// be ready.
+///
+/// Only epoll needs it: there an operation on a ready socket completes at once, so that such a loop never leaves its task.
+/// Waking itself would not help, because monoio runs a task that wakes itself before all others; a moment's sleep lets
+/// everything else happen, timers included. Under io_uring each operation passes through the ring.
 #[derive(Default)]
 pub struct Turn(u32);
 
@@ -269,16 +274,8 @@ impl Turn {
     /// To be awaited once per read.
     pub async fn taken(&mut self) {
         self.0 += 1;
-        if self.0.is_multiple_of(limits::TURN_READS) {
-            let mut yielded = false;
-            poll_fn(|cx| {
-                if std::mem::replace(&mut yielded, true) {
-                    return Poll::Ready(());
-                }
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            })
-            .await;
+        if self.0.is_multiple_of(limits::TURN_READS) && monoio::utils::is_legacy() {
+            monoio::time::sleep(limits::TURN_PAUSE).await;
         }
     }
 }
