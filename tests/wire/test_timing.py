@@ -104,8 +104,8 @@ def until(condition, timeout: float = 5.0) -> float:
     return time.monotonic() - began
 
 
-def test_abort_during_connect(driver, owned, note):
-    """T7: the upstream's queue is full, so connecting hangs; the client leaves; the attempt ends with it."""
+def full_queue(owned) -> tuple[int, int]:
+    """A port whose queue of connections is full, so that connecting hangs, and how many connections hang already."""
     full = owned(socket.socket())
     full.bind(("127.0.0.1", 0))
     full.listen(0)
@@ -116,6 +116,12 @@ def test_abort_during_connect(driver, owned, note):
         filler.connect_ex(("127.0.0.1", port))
     until(lambda: syn_sent(port) >= 1)
     hanging = syn_sent(port)
+    return port, hanging
+
+
+def test_abort_during_connect(driver, owned, note):
+    """T7: the upstream's queue is full, so connecting hangs; the client leaves; the attempt ends with it."""
+    port, hanging = full_queue(owned)
     proxy = owned(Sidestream(driver, {"MOCK_ENDPOINT_URL": f"http://127.0.0.1:{port}/v1"}))
     with Client(proxy.address) as warm:
         warm.ask("GET", "/")
@@ -564,16 +570,7 @@ def test_T16_grace_ends_for_an_unfinished_request(setup, sent):
 
 def test_T16_grace_ends_while_connecting(driver, owned):
     """The upstream's queue is full: the attempt ends with the grace, and its client is told."""
-    full = owned(socket.socket())
-    full.bind(("127.0.0.1", 0))
-    full.listen(0)
-    port = full.getsockname()[1]
-    fillers = [owned(socket.socket()) for _ in range(4)]
-    for filler in fillers:
-        filler.setblocking(False)
-        filler.connect_ex(("127.0.0.1", port))
-    until(lambda: syn_sent(port) >= 1)
-    hanging = syn_sent(port)
+    port, hanging = full_queue(owned)
     env = {"MOCK_ENDPOINT_URL": f"http://127.0.0.1:{port}/v1", "SIDESTREAM_DRAIN": "300ms"}
     proxy = owned(Sidestream(driver, env))
     with Client(proxy.address) as client:
