@@ -29,19 +29,18 @@ struct Answer<'a> {
 pub struct Asked {
     version: Version,
     keep_alive: bool,
-    head_only: bool,
+    method: Method,
     /// Its body was not read: the connection cannot go on.
     pub unread: bool,
 }
 
 impl Asked {
     /// A request whose head was not understood.
-    pub const UNKNOWN: Self = Self { version: Version::Http11, keep_alive: false, head_only: false, unread: true };
+    pub const UNKNOWN: Self = Self { version: Version::Http11, keep_alive: false, method: Method::Get, unread: true };
 
     /// A parsed request.
     pub fn of(head: &RequestHead) -> Self {
-        let head_only = head.method() == Method::Head;
-        Self { version: head.version(), keep_alive: head.keep_alive(), head_only, unread: true }
+        Self { version: head.version(), keep_alive: head.keep_alive(), method: head.method(), unread: true }
     }
 }
 
@@ -158,7 +157,7 @@ async fn send(
     }
     write_connection(&mut out, asked.version, asked.keep_alive);
     write::end(&mut out);
-    if !asked.head_only {
+    if asked.method != Method::Head {
         out.extend_from_slice(answer.body);
     }
     work.record.status = answer.status;
