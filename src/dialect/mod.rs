@@ -18,7 +18,24 @@ pub enum Dialect {
     Messages,
 }
 
+/// A base URL's side of a provider: which family of dialects it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Face {
+    /// Chat Completions, Responses, and the rest of OpenAI's API.
+    OpenAi,
+    /// Messages.
+    Anthropic,
+}
+
 impl Dialect {
+    /// The face on which it is spoken.
+    pub fn face(self) -> Face {
+        match self {
+            Self::Chat | Self::Responses => Face::OpenAi,
+            Self::Messages => Face::Anthropic,
+        }
+    }
+
     /// Log name.
     pub fn name(self) -> &'static str {
         match self {
