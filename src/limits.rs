@@ -76,6 +76,9 @@ pub const ADMIN_CLIENTS_MAX: usize = 64;
 /// Connections waiting in the kernel to be accepted, per listener.
 pub const BACKLOG: i32 = 1024;
 
+/// Sidestreams that one request may pass; two or three in a chain are a design, more are a loop.
+pub const SIDESTREAMS_MAX: usize = 5;
+
 // ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The grain of deadlines: one sweep of a worker's connections.

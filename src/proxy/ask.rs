@@ -6,23 +6,21 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::connection::{Client, Stop, plain};
+use super::connection::{Client, Stop};
 use super::job::Work;
+use super::site::Destination;
 use super::upload::{self, Failed, Source, Upload};
-use super::world::{Face, World};
-use crate::config::{Credential, Provider};
-use crate::dialect::Dialect;
-use crate::dialect::endpoint::Endpoint;
+use super::world::World;
+use crate::config::provider::Provider;
 use crate::fault::{Fault, Who};
 use crate::http::fields;
-use crate::http::framing::Framing;
-use crate::http::head::{HeadKind, HeadScanner, RequestHead, ResponseHead, Version};
+use crate::http::head::{HeadKind, HeadScanner, ResponseHead, Version};
 use crate::http::write;
 use crate::limits;
 use crate::net::deadlines::{Deadline, Expired, Side};
-use crate::net::dial::dial;
-use crate::net::pool::Upstream;
-use crate::net::stream::{Inlet, Outlet, split};
+use crate::net::origin::OpenError;
+use crate::net::pool::{Pool, PoolError, Upstream};
+use crate::net::stream::{Inlet, Outlet};
 
 /// An upstream that answered: its final head is in `work.response`, what came behind it in `work.inbound`.
 pub struct Answering {
@@ -51,45 +49,61 @@ impl<T: Into<Stop>> From<T> for AskError {
     }
 }
 
-/// Takes a kept connection, or opens one.
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// Nobody answers there, or the way is full: another provider may still be asked.
+    NotReached(Fault),
+    /// Our own doing.
+    Fault(Fault),
+}
+
+/// Takes a kept connection, or opens one, or waits for one while the provider's bound is reached.
 ///
 /// # Errors
-/// 502 or 504: nobody answers at the upstream's address. 503: no descriptor is left, or our grace is over.
-pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -> Result<Upstream, Fault> {
+/// 502 or 504: nobody answers at the upstream's address. 503: its bound is reached, no descriptor is left, or our grace is
+/// over.
+pub async fn connect(
+    world: &World,
+    destination: &Destination,
+    pool: &Pool,
+    work: &mut Work,
+    fresh: bool,
+) -> Result<Upstream, ConnectError> {
     if world.stopping.get() {
-        return Err(Fault::draining());
+        return Err(ConnectError::Fault(Fault::draining()));
     }
-    let kept = if fresh { None } else { face.pool.take() };
-    world.counters.upstream_stale.add(face.pool.take_stale());
-    if let Some(upstream) = kept {
-        world.counters.upstream_reuses.add(1);
+    if !fresh && let Some(upstream) = pool.take(world.deadlines.now()) {
         return Ok(upstream);
     }
-    let provider = &world.config().provider;
     let began = Instant::now();
-    // Boxed: its timer is large and rarely needed, and would make every connection's future larger.
-    let dialling = Box::pin(dial(&face.addresses, provider.connect_timeout));
-    let Some(dialled) = world.unless_stopped(dialling).await else { return Err(Fault::draining()) };
+    // Boxed: its timers are large and rarely needed, and would make every connection's future larger.
+    let opening = Box::pin(pool.open(&world.way(), fresh));
+    let Some(opened) = world.unless_stopped(opening).await else {
+        return Err(ConnectError::Fault(Fault::draining()));
+    };
     work.record.connect_micros += began.elapsed().as_micros() as u64;
-    match dialled {
-        Ok(stream) => {
-            world.counters.upstream_connects.add(1);
-            let (inlet, outlet) = split(stream, Side::Upstream, &world.deadlines, &world.buffers);
-            Ok(Upstream { inlet, outlet, reused: false })
-        }
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+    opened.map_err(|error| connect_error(&destination.provider.name, pool, &error))
+}
+
+/// What a failure to connect is to the client.
+pub fn connect_error(name: &str, pool: &Pool, error: &PoolError) -> ConnectError {
+    let at = &pool.origin().host;
+    let (status, reason) = match error {
+        PoolError::Open(OpenError::NoDescriptors) => {
             let message = "sidestream has no descriptor left for a connection; raise its limit of open files.".into();
-            Err(Fault { who: Who::Us, status: 503, reason: "out-of-descriptors", message, close: false })
+            let fault = Fault { who: Who::Us, status: 503, reason: "out-of-descriptors", message, close: false };
+            return ConnectError::Fault(fault);
         }
-        Err(error) => {
-            world.counters.upstream_connect_failures.add(1);
-            let late = error.kind() == std::io::ErrorKind::TimedOut;
-            let (status, reason) = if late { (504, "upstream-connect-timeout") } else { (502, "upstream-connect") };
-            let text = plain(&error);
-            let message = format!("{} at {} cannot be reached: {text}.", provider.name, face.base.authority);
-            Err(Fault::upstream(status, reason, message))
-        }
-    }
+        PoolError::Full => (503, "upstream-full"),
+        PoolError::Open(OpenError::TimedOut(_)) => (504, "upstream-connect-timeout"),
+        PoolError::Open(OpenError::Resolve(_)) => (502, "upstream-name"),
+        PoolError::Open(OpenError::Tls(_)) => (502, "upstream-tls"),
+        PoolError::Open(OpenError::Proxy(_)) => (502, "upstream-proxy"),
+        PoolError::Open(OpenError::Connect(_)) => (502, "upstream-connect"),
+    };
+    let message = format!("{name} at {at} cannot be reached: {error}.");
+    ConnectError::NotReached(Fault::upstream(status, reason, message))
 }
 
 /// Sends the request and hears the head of the final answer, which may come before the request is out (then the rest
@@ -99,13 +113,14 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
 /// See [`AskError`].
 pub async fn ask(
     world: &World,
+    destination: &Destination,
     client: &mut Client<'_>,
     mut upstream: Upstream,
     version: Version,
     work: &mut Work,
     upload: &mut Upload<'_>,
 ) -> Result<Answering, AskError> {
-    let provider = &world.config().provider;
+    let Destination { provider, numbers, .. } = destination;
     let deadline = upstream.inlet.deadline().clone();
     let source = Source { inbox: client.inbox, deadline: &client.deadline };
     let head = std::mem::take(&mut work.out);
@@ -133,21 +148,21 @@ pub async fn ask(
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),
         (Some(Err(_)), _) if world.stopping.get() => Err(Fault::draining().into()),
         (Some(Err(_)), _) if deadline.expired() == Some(Expired::Sending) => {
-            world.counters.upstream_timeouts.add(1);
+            numbers.timeouts.add(1);
             let waited = provider.idle_timeout.as_secs();
             let message = format!("{} took no more of the request for {waited} s.", provider.name);
             Err(Fault::upstream(504, "upstream-timeout", message).into())
         }
         // Time for its last words is not the time it has for an answer.
         (Some(Err(_)), Some(Ok(_)) | None) if deadline.expired().is_some() => {
-            world.counters.upstream_timeouts.add(1);
+            numbers.timeouts.add(1);
             let waited = provider.first_byte_timeout.as_secs();
             let message = format!("{} sent no answer within {waited} s.", provider.name);
             Err(Fault::upstream(504, "upstream-timeout", message).into())
         }
         (Some(Err(HeadError::Closed)), _) => Err(AskError::Closed),
         (Some(Err(HeadError::Invalid(what))), _) => {
-            world.counters.upstream_invalid.add(1);
+            numbers.invalid.add(1);
             let message = format!("{} answered with something that is not HTTP/1.1: {what}.", provider.name);
             Err(Fault::upstream(502, "upstream-invalid", message).into())
         }
@@ -275,70 +290,4 @@ fn write_interim(out: &mut Vec<u8>, response: &ResponseHead) {
         write::field(out, name, value);
     }
     write::end(out);
-}
-
-/// Writes the head of the upstream request.
-///
-/// The client's end-to-end fields go on in their order, except for those that we set: `host`, the body's framing, the
-/// credential, and `accept-encoding` where we may have to look into the answer.
-pub fn write_head(
-    out: &mut Vec<u8>,
-    face: &Face,
-    provider: &Provider,
-    request: &RequestHead,
-    endpoint: &Endpoint<'_>,
-    framing: Framing,
-) {
-    let (dialect, path) = match *endpoint {
-        Endpoint::Json { dialect, path } => (dialect, path),
-        Endpoint::Other { dialect, path } => (dialect, path),
-        Endpoint::Root | Endpoint::Unknown => return,
-    };
-    let is_json = matches!(endpoint, Endpoint::Json { .. });
-    out.extend_from_slice(request.method_text().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(face.base.path.as_bytes());
-    // The Anthropic face's base ends before the version, the OpenAI face's behind it.
-    out.extend_from_slice(if face.anthropic { b"/v1/" } else { b"/" });
-    out.extend_from_slice(path.as_bytes());
-    if let Some(query) = request.query() {
-        out.push(b'?');
-        out.extend_from_slice(query);
-    }
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    write::field(out, b"host", face.base.authority.as_bytes());
-    let keep_credential = provider.credential == Credential::Client;
-    for (name, value) in fields::end_to_end(request) {
-        let replaced = is_ours(name)
-            || (fields::is_credential(name) && !keep_credential)
-            || (is_json && name.eq_ignore_ascii_case(b"accept-encoding"));
-        if !replaced {
-            write::field(out, name, value);
-        }
-    }
-    if is_json {
-        // A compressed stream cannot be split, pinged or searched for errors.
-        write::field(out, b"accept-encoding", b"identity");
-    }
-    if let Credential::Key(key) = &provider.credential {
-        if dialect == Dialect::Messages && face.anthropic {
-            write::field(out, b"x-api-key", key.expose());
-        } else {
-            out.extend_from_slice(b"authorization: Bearer ");
-            out.extend_from_slice(key.expose());
-            out.extend_from_slice(b"\r\n");
-        }
-    }
-    match framing {
-        Framing::Chunked => write::field(out, b"transfer-encoding", b"chunked"),
-        Framing::Length(length) => write::content_length(out, length),
-        Framing::None | Framing::UntilClose => {}
-    }
-    write::end(out);
-}
-
-fn is_ours(name: &[u8]) -> bool {
-    let own: [&[u8]; 4] = [b"host", b"content-length", b"transfer-encoding", b"expect"];
-    own.iter().any(|known| name.eq_ignore_ascii_case(known))
-        || name.get(..13).is_some_and(|start| start.eq_ignore_ascii_case(b"x-sidestream-"))
 }

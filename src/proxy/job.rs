@@ -2,11 +2,14 @@
 
 use std::time::Instant;
 
+use super::plan::Target;
 use crate::dialect::Dialect;
+use crate::dialect::usage::UsageReader;
 use crate::fault::Who;
 use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
 use crate::json::scanner::Scanner;
 use crate::net::buffers::Buffers;
+use crate::telemetry::request_id::RequestId;
 
 /// Members of a request's JSON that we read.
 pub const MEMBERS: &[&str] = &["model", "stream", "store"];
@@ -31,8 +34,12 @@ pub struct Work {
     pub members: Scanner,
     /// The buffered body.
     pub body: Vec<u8>,
-    /// The model's name, decoded; empty if there is none.
+    /// The model's name: the client's, then the provider's; empty if there is none.
     pub model: String,
+    /// Where the request may go.
+    pub targets: Vec<Target>,
+    /// Reads the tokens that the answer reports.
+    pub usage: UsageReader,
     /// A head being written.
     pub out: Vec<u8>,
     /// What came from the upstream and was not passed on yet.
@@ -46,6 +53,8 @@ pub struct Work {
 /// The facts of one request, for the log line and the counters.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
+    /// How logs on both sides know it.
+    pub id: RequestId,
     /// When its head began.
     pub began: Instant,
     /// When the first byte of the upstream's final answer came.
@@ -58,6 +67,10 @@ pub struct Record {
     pub status: u16,
     /// Whose doing it was that it was refused or cut short, and why.
     pub ended: Option<(Who, &'static str)>,
+    /// Place of the provider that was tried last.
+    pub provider: Option<usize>,
+    /// An allowed page's browser asks: the answer carries CORS fields.
+    pub page: bool,
     /// Tries made.
     pub attempts: u16,
     /// The last try used a kept connection.
@@ -79,24 +92,29 @@ impl Default for Job {
                 members: Scanner::new(MEMBERS),
                 body: Vec::new(),
                 model: String::new(),
+                targets: Vec::new(),
+                usage: UsageReader::default(),
                 out: Vec::new(),
                 inbound: Vec::new(),
                 line: Vec::new(),
-                record: Record::new(),
+                record: Record::new(RequestId::default()),
             },
         }
     }
 }
 
 impl Record {
-    fn new() -> Self {
+    fn new(id: RequestId) -> Self {
         Self {
+            id,
             began: Instant::now(),
             first_byte: None,
             connect_micros: 0,
             dialect: Dialect::Chat,
             status: 0,
             ended: None,
+            provider: None,
+            page: false,
             attempts: 0,
             reused: false,
             bytes_in: 0,
@@ -107,14 +125,16 @@ impl Record {
 
 impl Job {
     /// Starts a new request.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, id: RequestId) {
         self.request.clear();
         self.work.scanner.reset();
         self.work.members.reset();
         self.work.body.clear();
         self.work.model.clear();
         self.work.inbound.clear();
-        self.work.record = Record::new();
+        self.work.targets.clear();
+        self.work.usage.reset();
+        self.work.record = Record::new(id);
     }
 
     /// Gives the buffers back: a job that waits for its next request holds only what heads and scanners need.

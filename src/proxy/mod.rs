@@ -5,19 +5,33 @@
 //! | [`exchange`] | **the** path: one request and its answer, top to bottom |
 //! | [`connection`] | a client's connection: keep-alive, pipelining, the end |
 //! | [`admit`] | who may ask, and how the body comes |
+//! | [`plan`] | which model is asked for, and where such a request may go |
 //! | [`upload`] | the request's body: buffered, or streamed on |
+//! | [`outbound`] | the head of the upstream request: what is replaced, and whose credential goes along |
 //! | [`ask`] | one try at an upstream: take or dial, send, hear the head of the answer |
 //! | [`relay`] | the answer's body on its way to the client |
+//! | [`settle`] | counts and the log line |
 //! | [`local`] | answers of our own: refusals and own endpoints |
+//! | [`models`] | the merged list of models |
+//! | [`fetch`] | a request of our own to a provider |
+//! | [`cors`] | what browsers ask and are told |
 //! | [`job`] | a request's memory, used again by the next |
+//! | [`site`] | what runs by one configuration |
 //! | [`world`] | what one worker owns |
 
 pub mod admit;
 pub mod ask;
 pub mod connection;
+pub mod cors;
 pub mod exchange;
+pub mod fetch;
 pub mod job;
 pub mod local;
+pub mod models;
+pub mod outbound;
+pub mod plan;
 pub mod relay;
+pub mod settle;
+pub mod site;
 pub mod upload;
 pub mod world;

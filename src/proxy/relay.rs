@@ -4,9 +4,13 @@ use std::time::Instant;
 
 use super::ask::Answering;
 use super::connection::{Client, Stop, Transport};
+use super::cors;
 use super::job::Work;
+use super::site::Destination;
 use super::world::World;
+use crate::config::provider::Provider;
 use crate::dialect::error;
+use crate::dialect::usage::UsageReader;
 use crate::fault::Fault;
 use crate::http::chunked::write_chunk;
 use crate::http::fields;
@@ -35,17 +39,18 @@ pub struct Relayed {
 /// framing said so, [`Stop::Gone`] if the client takes no more.
 pub async fn relay(
     world: &World,
+    destination: &Destination,
     client: &mut Client<'_>,
     answering: Answering,
     request: &RequestHead,
     work: &mut Work,
 ) -> Result<Relayed, Stop> {
     let Answering { upstream, head_bytes, sent_whole, read_whole } = answering;
-    let provider = &world.config().provider;
+    let Destination { provider, numbers, .. } = destination;
     upstream.inlet.deadline().disarm();
     work.record.first_byte = Some(Instant::now());
     let framing = framing::of_response(&work.response, request.method()).map_err(|bad| {
-        world.counters.upstream_invalid.add(1);
+        numbers.invalid.add(1);
         let message = format!("{} answered with an invalid head: {}.", provider.name, bad.name());
         Fault::upstream(502, "upstream-invalid", message)
     })?;
@@ -67,16 +72,18 @@ pub async fn relay(
     }
     let mut out = std::mem::take(&mut work.out);
     out.clear();
-    write_head(&mut out, work, request, world, framing_out, keep_client);
+    write_head(&mut out, work, request, provider, framing_out, keep_client);
     work.record.status = work.response.status();
-    let mut body =
-        Body { upstream, passage: Passage::new(framing, form), framing_out, stream, tail: Tail::default(), out };
+    let until = provider.timeout.map(|whole| Instant::now() + whole);
+    let passage = Passage::new(framing, form);
+    let follow = Follow { kind: Follow::kind(&work.response, stream), tail: Tail::default() };
+    let mut body = Body { destination, upstream, passage, framing_out, follow, until, out };
     let ended = body.pass_on(world, client, work, head_bytes).await?;
     let Body { upstream, out, .. } = body;
     work.out = out;
 
     let excess = matches!(ended, Ended::WithExcess);
-    world.counters.upstream_excess.add(u64::from(excess));
+    numbers.excess.add(u64::from(excess));
     let sound = matches!(ended, Ended::Framed) && sent_whole && work.response.keep_alive();
     Ok(Relayed { reusable: sound.then_some(upstream), excess, keep_client })
 }
@@ -99,19 +106,20 @@ enum Received {
 }
 
 /// A body under way.
-struct Body {
+struct Body<'a> {
+    destination: &'a Destination,
     upstream: Upstream,
     passage: Passage,
     /// The framing that the client sees.
     framing_out: Framing,
-    /// The body is an event stream.
-    stream: bool,
-    tail: Tail,
+    follow: Follow,
+    /// When the provider's whole time is over.
+    until: Option<Instant>,
     /// What goes to the client and does not lie in the read buffer as it must go: the head, chunks of ours.
     out: Vec<u8>,
 }
 
-impl Body {
+impl Body<'_> {
     /// Passes on what came behind the head, together with the head in `out`, and then read after read to the end.
     async fn pass_on(
         &mut self,
@@ -121,10 +129,11 @@ impl Body {
         head_bytes: usize,
     ) -> Result<Ended, Stop> {
         let behind = work.inbound.get(head_bytes..).unwrap_or_default();
-        let passed = self.passage.pass(behind, &mut self.out, |payload| follow(&mut self.tail, self.stream, payload));
+        let usage = &mut work.usage;
+        let passed = self.passage.pass(behind, &mut self.out, |payload| self.follow.push(payload, usage));
         let passed = passed.map_err(|error| {
-            world.counters.upstream_invalid.add(1);
-            let provider = &world.config().provider.name;
+            self.destination.numbers.invalid.add(1);
+            let provider = &self.destination.provider.name;
             let message = format!("{provider} answered with a broken chunked coding: {}.", error.name());
             Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
         })?;
@@ -139,14 +148,14 @@ impl Body {
         let mut turn = Turn::default();
         while !self.passage.is_done() {
             turn.taken().await;
-            match self.receive(world, work).await {
+            match self.receive(work).await {
                 Received::Bytes => {}
                 Received::End => return self.end(world, client, work, true).await,
                 Received::Error => return self.end(world, client, work, false).await,
             }
             let inbound = std::mem::take(&mut work.inbound);
-            let passed =
-                self.passage.pass(&inbound, &mut self.out, |payload| follow(&mut self.tail, self.stream, payload));
+            let usage = &mut work.usage;
+            let passed = self.passage.pass(&inbound, &mut self.out, |payload| self.follow.push(payload, usage));
             work.inbound = match passed {
                 Ok(Passed::AsIs(end)) => {
                     work.record.bytes_out += end as u64;
@@ -157,8 +166,8 @@ impl Body {
                     inbound
                 }
                 Err(_) => {
-                    world.counters.upstream_invalid.add(1);
-                    let message = format!("{} broke its own framing.", world.config().provider.name);
+                    self.destination.numbers.invalid.add(1);
+                    let message = format!("{} broke its own framing.", self.destination.provider.name);
                     let fault = Fault::upstream(502, "upstream-invalid", message);
                     return Err(self.cut(client, work, &fault).await);
                 }
@@ -169,10 +178,12 @@ impl Body {
     }
 
     /// One read into `work.inbound`, in the upstream's time.
-    async fn receive(&mut self, world: &World, work: &mut Work) -> Received {
+    async fn receive(&mut self, work: &mut Work) -> Received {
         work.inbound.clear();
+        let idle = self.destination.provider.idle_timeout;
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         let inlet = &mut self.upstream.inlet;
-        inlet.deadline().arm(world.config().provider.idle_timeout);
+        inlet.deadline().arm(left.map_or(idle, |left| left.min(idle)));
         let (received, inbound) = inlet.receive(std::mem::take(&mut work.inbound)).await;
         work.inbound = inbound;
         // The time that the client takes is not the upstream's.
@@ -201,7 +212,7 @@ impl Body {
         work: &mut Work,
         orderly: bool,
     ) -> Result<Ended, Stop> {
-        let provider = &world.config().provider;
+        let Destination { provider, numbers, .. } = self.destination;
         let expired = self.upstream.inlet.deadline().expired().is_some();
         let stopping = world.stopping.get();
         if orderly && !expired && !stopping && self.passage.finish(&mut self.out) {
@@ -211,13 +222,17 @@ impl Body {
         let name = &provider.name;
         let fault = if stopping {
             Fault::draining()
+        } else if expired && self.until.is_some_and(|until| until <= Instant::now()) {
+            numbers.timeouts.add(1);
+            let message = format!("{name} took longer than the {} s it has for an answer.", whole_secs(provider));
+            Fault::upstream(504, "upstream-timeout", message)
         } else if expired {
-            world.counters.upstream_timeouts.add(1);
+            numbers.timeouts.add(1);
             let silence = provider.idle_timeout.as_secs();
             let message = format!("{name} went silent for {silence} s in the middle of its answer.");
             Fault::upstream(504, "upstream-silent", message)
         } else {
-            world.counters.upstream_truncated.add(1);
+            numbers.truncated.add(1);
             let message = format!("{name} ended the connection in the middle of its answer.");
             Fault::upstream(502, "upstream-truncated", message)
         };
@@ -228,7 +243,7 @@ impl Body {
     /// one can stand (between two events and two chunks), and no body gets the end that its framing promised.
     async fn cut(&mut self, client: &mut Client<'_>, work: &mut Work, fault: &Fault) -> Stop {
         self.out.clear();
-        if self.stream && self.tail.is_between_events() && self.passage.is_between_chunks() {
+        if self.follow.tail.is_between_events() && self.follow.kind == BodyKind::Events && self.passage.is_between_chunks() {
             let mut event = Vec::new();
             error::write_event(work.record.dialect, fault, &mut event);
             match self.framing_out {
@@ -245,9 +260,49 @@ impl Body {
     }
 }
 
-fn follow(tail: &mut Tail, stream: bool, payload: &[u8]) {
-    if stream {
-        tail.push(payload);
+fn whole_secs(provider: &Provider) -> u64 {
+    provider.timeout.unwrap_or_default().as_secs()
+}
+
+/// What a body is, as far as we look into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyKind {
+    /// An event stream.
+    Events,
+    /// One JSON text.
+    Json,
+    /// Anything else, or coded.
+    Opaque,
+}
+
+/// Looks at a body that passes.
+struct Follow {
+    kind: BodyKind,
+    tail: Tail,
+}
+
+impl Follow {
+    fn kind(response: &ResponseHead, stream: bool) -> BodyKind {
+        let coded = response.get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        let json = response.get("content-type").is_some_and(|kind| {
+            kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/json"))
+        });
+        match response.status() {
+            _ if stream => BodyKind::Events,
+            200 if json && !coded => BodyKind::Json,
+            _ => BodyKind::Opaque,
+        }
+    }
+
+    fn push(&mut self, payload: &[u8], usage: &mut UsageReader) {
+        match self.kind {
+            BodyKind::Events => {
+                self.tail.push(payload);
+                usage.push_stream(payload);
+            }
+            BodyKind::Json => usage.push_json(payload),
+            BodyKind::Opaque => {}
+        }
     }
 }
 
@@ -257,12 +312,19 @@ fn is_event_stream(response: &ResponseHead) -> bool {
     named && response.get("content-encoding").is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }
 
+/// What a sidestream behind us said of the same answer: ours counts.
+fn is_ours(name: &[u8]) -> bool {
+    const OWN: [&str; 4] =
+        ["x-sidestream-request-id", "x-sidestream-provider", "x-sidestream-model", "x-sidestream-attempts"];
+    OWN.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+}
+
 /// The head of the answer: the upstream's end-to-end fields in their order, then ours.
 fn write_head(
     out: &mut Vec<u8>,
     work: &Work,
     request: &RequestHead,
-    world: &World,
+    provider: &Provider,
     framing: Framing,
     keep_client: bool,
 ) {
@@ -270,11 +332,18 @@ fn write_head(
     write::status_line(out, status);
     for (name, value) in fields::end_to_end(&work.response) {
         // A length is not allowed there, whatever the upstream thinks (RFC 9110 §8.6).
-        if !(status == 204 && name.eq_ignore_ascii_case(b"content-length")) {
+        let stray_length = status == 204 && name.eq_ignore_ascii_case(b"content-length");
+        // What the upstream lets pages read is about its own address.
+        let of_upstream = work.record.page && cors::is_cors_field(name);
+        if !stray_length && !of_upstream && !is_ours(name) {
             write::field(out, name, value);
         }
     }
-    write::field(out, b"x-sidestream-provider", world.config().provider.name.as_bytes());
+    if let Some(origin) = request.get("origin").filter(|_| work.record.page) {
+        cors::write(out, origin);
+    }
+    write::field(out, b"x-sidestream-request-id", work.record.id.as_str().as_bytes());
+    write::field(out, b"x-sidestream-provider", provider.name.as_bytes());
     if !work.model.is_empty() && work.model.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         write::field(out, b"x-sidestream-model", work.model.as_bytes());
     }

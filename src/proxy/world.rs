@@ -2,36 +2,40 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
 use super::job::Job;
-use crate::config::{Base, Config};
+use super::site::{Settings, Site};
 use crate::limits;
 use crate::net::buffers::Buffers;
 use crate::net::deadlines::Deadlines;
+use crate::net::dns::Resolver;
 use crate::net::driver::Chosen;
 use crate::net::pool::Pool;
 use crate::net::trim_memory;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
+use crate::telemetry::metrics::Registry;
+use crate::telemetry::request_id::RequestIds;
 
 /// What the workers share: read-mostly, or atomic.
 pub struct Shared {
-    /// The configuration.
-    pub config: Config,
-    /// Where each face's upstream answers, resolved before the workers start.
-    pub addresses: Addresses,
-    /// Every worker's counters.
-    pub counters: Vec<Arc<Counters>>,
+    /// The settings in force; workers look here when they are told to.
+    settings: Mutex<Arc<Settings>>,
+    /// This process's name among sidestreams: random, so that a request that comes back is known.
+    pub name: String,
+    /// Every worker's counters and providers' numbers.
+    pub registry: Registry,
     /// The driver, and why.
     pub driver: Chosen,
     /// Bytes of request bodies in memory.
     pub budget: Budget,
+    /// Addresses of names.
+    pub resolver: Resolver,
     /// The log.
     pub log: Log,
     /// A signal came: `/readyz` says so from now on, also while new work is still taken.
@@ -40,29 +44,49 @@ pub struct Shared {
     pub failed: AtomicBool,
 }
 
-/// Socket addresses of the provider's faces.
-#[derive(Clone, Debug, Default)]
-pub struct Addresses {
-    /// Of the OpenAI face.
-    pub openai: Vec<SocketAddr>,
-    /// Of the Anthropic face.
-    pub anthropic: Vec<SocketAddr>,
+impl Shared {
+    /// What `workers` workers share.
+    pub fn new(settings: Arc<Settings>, workers: usize, driver: Chosen, log: Log) -> Self {
+        Self {
+            name: crate::telemetry::request_id::process_name(),
+            registry: Registry::new(workers),
+            budget: Budget::new(settings.config.buffer_max),
+            resolver: Resolver::default(),
+            settings: Mutex::new(settings),
+            driver,
+            log,
+            leaving: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts new settings in force. Workers take them when they are told to; requests under way keep the old.
+    pub fn replace_settings(&self, settings: Arc<Settings>) {
+        self.budget.resize(settings.config.buffer_max);
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
 }
 
 /// One worker's world. Nothing in it is locked, and no borrow is held across an await.
 pub struct World {
     /// What the workers share.
     pub shared: Arc<Shared>,
+    /// This worker's number.
+    index: usize,
     /// This worker's counters.
     pub counters: Arc<Counters>,
     /// Read buffers.
     pub buffers: Rc<Buffers>,
     /// Everything that waits.
     pub deadlines: Rc<Deadlines>,
-    /// The provider's OpenAI face.
-    pub openai: Option<Face>,
-    /// The provider's Anthropic face.
-    pub anthropic: Option<Face>,
+    /// Numbers the requests.
+    pub request_ids: RequestIds,
+    site: RefCell<Rc<Site>>,
     /// No new work: answers say `Connection: close`, idle connections end.
     pub draining: Cell<bool>,
     /// The grace is over: upstream connections were ended, and what they carried is cut.
@@ -78,39 +102,20 @@ pub struct World {
     trimmed_at: Cell<u64>,
 }
 
-/// One face of an upstream, as this worker reaches it.
-pub struct Face {
-    /// Its base URL.
-    pub base: Base,
-    /// It is the Anthropic face.
-    pub anthropic: bool,
-    /// Where it answers.
-    pub addresses: Vec<SocketAddr>,
-    /// The kept connections to its origin; faces at one origin share them.
-    pub pool: Rc<Pool>,
-}
-
 /// Jobs kept for reuse: about as many as requests run side by side in a busy sidecar.
 const SPARE_JOBS_MAX: usize = 64;
 
 impl World {
     /// The world of worker number `index`.
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
-        let provider = &shared.config.provider;
-        let idle_ticks = (limits::UPSTREAM_IDLE_MAX.as_millis() / limits::TICK.as_millis()) as u32;
-        let pool = || Rc::new(Pool::new(provider.keepalive_connections, idle_ticks));
-        let face = |base: &Option<Base>, addresses: &[SocketAddr], anthropic, pool| {
-            base.clone().map(|base| Face { base, anthropic, addresses: addresses.to_vec(), pool })
-        };
-        let origin = |base: &Option<Base>| base.as_ref().map(|base| (base.host.clone(), base.port));
-        let first = pool();
-        let second = if origin(&provider.openai) == origin(&provider.anthropic) { first.clone() } else { pool() };
+        let site = Site::new(shared.settings(), &shared, index, None);
         Self {
-            openai: face(&provider.openai, &shared.addresses.openai, false, first),
-            anthropic: face(&provider.anthropic, &shared.addresses.anthropic, true, second),
-            counters: shared.counters.get(index).cloned().unwrap_or_default(),
+            index,
+            counters: shared.registry.counters(index),
             buffers: Rc::default(),
             deadlines: Rc::default(),
+            request_ids: RequestIds::new(&shared.name, index),
+            site: RefCell::new(Rc::new(site)),
             draining: Cell::new(false),
             stopping: Cell::new(false),
             jobs: RefCell::default(),
@@ -120,9 +125,18 @@ impl World {
         }
     }
 
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.shared.config
+    /// What runs now. Whoever begins something keeps it to the end.
+    pub fn site(&self) -> Rc<Site> {
+        self.site.borrow().clone()
+    }
+
+    /// Takes the settings in force. Connections that nobody can use any more are closed.
+    pub fn reload(&self) {
+        let before = self.site();
+        let after = Rc::new(Site::new(self.shared.settings(), &self.shared, self.index, Some(&before)));
+        *self.site.borrow_mut() = after.clone();
+        let kept = |pool: &Rc<Pool>| after.pools().any(|(_, other)| Rc::ptr_eq(pool, other));
+        before.pools().filter(|(_, pool)| !kept(pool)).for_each(|(_, pool)| pool.clear());
     }
 
     /// The grace is over: ends what it was for.
@@ -165,11 +179,15 @@ impl World {
         }
     }
 
-    /// Once a tick: closes upstream connections that were idle too long, notes log lines that were lost, and gives memory
-    /// back. True while there is something left to do for later ticks.
-    pub fn tick(&self, now: u32) -> bool {
-        for face in [&self.openai, &self.anthropic].into_iter().flatten() {
-            face.pool.sweep(now);
+    /// Once a tick: looks after kept upstream connections, notes log lines that were lost, and gives memory back. True
+    /// while there is something left to do for later ticks.
+    pub fn tick(self: &Rc<Self>, now: u32) -> bool {
+        let site = self.site();
+        for (_, pool) in site.pools() {
+            pool.sweep(now);
+            if pool.wants_spare(now) && !self.draining.get() {
+                self.open_spare(pool.clone());
+            }
         }
         self.counters.log_dropped.add(self.shared.log.take_dropped());
         // Buffers of a busy hour lie between long-lived blocks, where the allocator keeps them until it is asked.
@@ -188,7 +206,7 @@ impl World {
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicU64,
-    max: u64,
+    max: AtomicU64,
 }
 
 /// A part of the budget, given back when dropped.
@@ -201,7 +219,12 @@ pub struct Lease<'a> {
 impl Budget {
     /// A budget of `max` bytes.
     pub fn new(max: u64) -> Self {
-        Self { used: AtomicU64::new(0), max }
+        Self { used: AtomicU64::new(0), max: AtomicU64::new(max) }
+    }
+
+    /// Sets another bound; what is held stays.
+    fn resize(&self, max: u64) {
+        self.max.store(max, Relaxed);
     }
 
     /// An empty lease.
@@ -215,7 +238,7 @@ impl Lease<'_> {
     pub fn grow(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let used = self.budget.used.fetch_add(more, Relaxed);
-        if used.saturating_add(more) > self.budget.max {
+        if used.saturating_add(more) > self.budget.max.load(Relaxed) {
             self.budget.used.fetch_sub(more, Relaxed);
             return false;
         }

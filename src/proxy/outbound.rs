@@ -1,0 +1,132 @@
+//! The head of an upstream request: the client's fields, what we replace, and whose credential goes along. No I/O.
+
+#![forbid(unsafe_code)]
+
+use super::admit::{self, VIA_FIELD};
+use crate::config::Secret;
+use crate::config::provider::{Auth, Base, Credential, Provider};
+use crate::dialect::{Dialect, Face};
+use crate::http::fields;
+use crate::http::framing::Framing;
+use crate::http::head::RequestHead;
+use crate::http::write;
+
+/// One request to an upstream, as far as its head needs it.
+pub struct Outbound<'a> {
+    /// Who gets it.
+    pub provider: &'a Provider,
+    /// The face it goes to.
+    pub base: &'a Base,
+    /// What the client sent.
+    pub request: &'a RequestHead,
+    /// The dialect that the client speaks.
+    pub dialect: Dialect,
+    /// The path below the version.
+    pub path: &'a str,
+    /// We may have to look into the answer.
+    pub is_json: bool,
+    /// Our own tokens: never sent upstream.
+    pub tokens: &'a [Secret],
+    /// This process's name among sidestreams.
+    pub name: &'a str,
+    /// Which of several keys is used.
+    pub turn: usize,
+}
+
+impl Outbound<'_> {
+    /// Writes the head.
+    ///
+    /// The client's end-to-end fields go on in their order, except for those that we set: `host`, the body's framing, the
+    /// credential, the provider's own extra fields, and `accept-encoding` where we may have to look into the answer.
+    pub fn write_head(&self, out: &mut Vec<u8>, framing: Framing) {
+        out.extend_from_slice(self.request.method_text().as_bytes());
+        out.push(b' ');
+        write_target(out, self.base, self.dialect.face(), self.path);
+        if let Some(query) = self.request.query() {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        write::field(out, b"host", self.base.authority.as_bytes());
+        for (name, value) in fields::end_to_end(self.request) {
+            if !self.replaces(name, value) {
+                write::field(out, name, value);
+            }
+        }
+        if self.is_json {
+            // A compressed stream cannot be split, pinged or searched for errors.
+            write::field(out, b"accept-encoding", b"identity");
+        }
+        write_credential(out, self.provider, self.dialect.face(), self.turn);
+        write_via(out, self.request.get(VIA_FIELD), self.name);
+        match framing {
+            Framing::Chunked => write::field(out, b"transfer-encoding", b"chunked"),
+            Framing::Length(length) => write::content_length(out, length),
+            Framing::None | Framing::UntilClose => {}
+        }
+        write::end(out);
+    }
+
+    /// Whether a field of the client's stays behind.
+    fn replaces(&self, name: &[u8], value: &[u8]) -> bool {
+        is_ours(name)
+            || (fields::is_credential(name) && !self.passes_credential(value))
+            || (self.is_json && name.eq_ignore_ascii_case(b"accept-encoding"))
+            || self.provider.headers.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()))
+    }
+
+    /// Whether the client's own credential goes along: only to a provider that has none of ours and is marked for it, and
+    /// never if it is a token of ours.
+    fn passes_credential(&self, value: &[u8]) -> bool {
+        let wanted = match self.provider.credential {
+            Credential::Client => true,
+            Credential::ClientOf(face) => self.dialect.face() == face,
+            Credential::Keys(_) | Credential::Nobody => false,
+        };
+        wanted && !admit::is_token(value, self.tokens)
+    }
+}
+
+/// The request target: the face's base, the version where the base ends before it, the path.
+pub fn write_target(out: &mut Vec<u8>, base: &Base, face: Face, path: &str) {
+    out.extend_from_slice(base.path.as_bytes());
+    // The Anthropic face's base ends before the version, the OpenAI face's behind it.
+    out.extend_from_slice(if face == Face::Anthropic { b"/v1/" } else { b"/" });
+    out.extend_from_slice(path.as_bytes());
+}
+
+/// The provider's extra fields, and its key; of several keys number `turn`.
+pub fn write_credential(out: &mut Vec<u8>, provider: &Provider, face: Face, turn: usize) {
+    for (name, value) in &provider.headers {
+        write::field(out, name.as_bytes(), value.expose());
+    }
+    let Credential::Keys(keys) = &provider.credential else { return };
+    let Some(key) = turn.checked_rem(keys.len()).and_then(|place| keys.get(place)) else { return };
+    match provider.auth(face) {
+        Auth::Bearer => {
+            out.extend_from_slice(b"authorization: Bearer ");
+            out.extend_from_slice(key.expose());
+            out.extend_from_slice(b"\r\n");
+        }
+        Auth::XApiKey => write::field(out, b"x-api-key", key.expose()),
+        Auth::ApiKey => write::field(out, b"api-key", key.expose()),
+    }
+}
+
+/// The sidestreams passed so far, and this one.
+fn write_via(out: &mut Vec<u8>, before: Option<&[u8]>, name: &str) {
+    out.extend_from_slice(VIA_FIELD.as_bytes());
+    out.extend_from_slice(b": ");
+    if let Some(before) = before {
+        out.extend_from_slice(before);
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn is_ours(name: &[u8]) -> bool {
+    let own: [&[u8]; 4] = [b"host", b"content-length", b"transfer-encoding", b"expect"];
+    own.iter().any(|known| name.eq_ignore_ascii_case(known))
+        || name.get(..13).is_some_and(|start| start.eq_ignore_ascii_case(b"x-sidestream-"))
+}

@@ -1,0 +1,120 @@
+//! Peek and plan: which model is asked for, and where such a request may go. No I/O.
+
+#![forbid(unsafe_code)]
+
+use super::job::Work;
+use super::site::Site;
+use super::upload::Splice;
+use crate::dialect::Dialect;
+use crate::fault::Fault;
+use crate::http::head::RequestHead;
+use crate::http::reject::Reject;
+use crate::json::{Kind, text};
+use crate::limits;
+use crate::route::Asked;
+
+/// One place that may answer a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The provider's place in the configuration.
+    pub provider: usize,
+    /// The dialect spoken there.
+    pub dialect: Dialect,
+    /// The provider's name of the model, where the client's is another.
+    pub rename: Option<String>,
+}
+
+/// The field by which a client names a provider.
+const PROVIDER_FIELD: &str = "x-sidestream-provider";
+
+/// The provider that the client chose by a path prefix (`by_path`) or by a field; `None` leaves it to the routes.
+///
+/// # Errors
+/// 400: no such provider is active.
+pub fn chosen(site: &Site, request: &RequestHead, by_path: Option<usize>) -> Result<Option<usize>, Fault> {
+    let Some(name) = request.get(PROVIDER_FIELD).filter(|_| by_path.is_none()) else { return Ok(by_path) };
+    let name = String::from_utf8_lossy(name);
+    site.place(&name).map(Some).ok_or_else(|| {
+        let active: Vec<_> = site.destinations.iter().map(|one| one.provider.name.as_str()).collect();
+        let message = format!("{PROVIDER_FIELD} names {name:?}; the active providers are {}.", active.join(", "));
+        Fault::client(400, "unknown-provider", message)
+    })
+}
+
+/// Reads the model's name from the members that were seen in the body into `work.model`; empty if there is none.
+///
+/// # Errors
+/// 400: the name cannot be one.
+pub fn peek(work: &mut Work) -> Result<(), Fault> {
+    let Some(member) = work.members.get("model").filter(|member| member.kind == Kind::String) else { return Ok(()) };
+    let raw = work.body.get(member.start + 1..member.end - 1).unwrap_or_default();
+    if raw.len() > 6 * limits::MODEL_BYTES_MAX {
+        return Err(Fault::because(Reject::ModelInvalid, "The model's name is too long."));
+    }
+    let mut name = std::mem::take(&mut work.model).into_bytes();
+    let decoded = text::decode(raw, &mut name);
+    let valid = decoded.is_ok() && name.len() <= limits::MODEL_BYTES_MAX && !name.iter().any(u8::is_ascii_control);
+    match String::from_utf8(name) {
+        Ok(name) if valid => work.model = name,
+        _ => return Err(Reject::ModelInvalid.into()),
+    }
+    Ok(())
+}
+
+/// Fills `work.targets` with the places that may answer, in their order. There is at least one afterwards.
+///
+/// # Errors
+/// 404 where no rule and no provider fits the model; 501 where the first place that fits speaks another dialect.
+pub fn plan(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &mut Work) -> Result<(), Fault> {
+    let Work { targets, model, members, .. } = work;
+    targets.clear();
+    let stream = members.get("stream").is_some_and(|member| member.kind == Kind::True);
+    let asked = Asked { model, dialect, stream, provider: chosen };
+    let config = site.config();
+    let plan = config.routes.plan(&asked, &config.providers).map_err(|none| no_route(&none))?;
+    for candidate in plan.candidates() {
+        if candidate.dialect != dialect {
+            // The order is the user's: a later place must not answer because an earlier one cannot yet.
+            if targets.is_empty() {
+                return Err(needs_translation(site, candidate.provider, dialect));
+            }
+            continue;
+        }
+        let rename = (candidate.model != model.as_str()).then(|| candidate.model.to_owned());
+        targets.push(Target { provider: candidate.provider, dialect, rename });
+    }
+    if targets.is_empty() { Err(Reject::NotFound.into()) } else { Ok(()) }
+}
+
+fn needs_translation(site: &Site, provider: usize, dialect: Dialect) -> Fault {
+    let name = site.destinations.get(provider).map_or("", |one| one.provider.name.as_str());
+    let variable = match dialect {
+        Dialect::Messages => "ANTHROPIC_URL",
+        Dialect::Chat | Dialect::Responses => "OPENAI_URL",
+    };
+    let prefix = crate::config::variables::prefix(name);
+    let language = dialect.name();
+    let message = format!(
+        "{name} has no address that speaks {language}, and this version does not translate between dialects; set \
+         {prefix}_{variable} if it has one, or route the model elsewhere."
+    );
+    Fault::client(501, "translation-needed", message)
+}
+
+/// The replacement of the model's name in a body, where the target knows it by another one.
+pub fn rename(target: &Target, work: &Work) -> Option<Splice> {
+    let (name, member) = (target.rename.as_ref()?, work.members.get("model")?);
+    let mut text = Vec::new();
+    text::encode(name.as_bytes(), &mut text);
+    Some(Splice { start: member.start, end: member.end, text })
+}
+
+/// How long a body is after its splice.
+pub fn spliced_length(length: usize, splice: Option<&Splice>) -> u64 {
+    let growth = splice.map_or(0, |splice| splice.text.len() as i64 - (splice.end - splice.start) as i64);
+    (length as u64).saturating_add_signed(growth)
+}
+
+fn no_route(none: &crate::route::NoRoute) -> Fault {
+    Fault::client(404, "no-route", none.message())
+}

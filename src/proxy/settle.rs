@@ -1,0 +1,68 @@
+//! The end of a request: its counts, and its line in the log.
+
+use super::connection::{Client, Door};
+use super::job::Work;
+use super::site::Site;
+use super::world::World;
+use crate::http::head::RequestHead;
+use crate::telemetry::log::Level;
+
+/// Counters and the log line.
+pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &RequestHead, work: &mut Work) {
+    let record = work.record;
+    let counters = &world.counters;
+    counters.response(record.status);
+    counters.bytes_from_clients.add(record.bytes_in);
+    counters.bytes_to_clients.add(record.bytes_out);
+    if let Some((who, reason)) = record.ended {
+        world.shared.registry.ended(world.index(), who, reason);
+    }
+    let destination = record.provider.and_then(|place| site.destinations.get(place));
+    let usage = work.usage.usage();
+    let total = record.began.elapsed();
+    let first_byte = record.first_byte.map(|at| at.duration_since(record.began));
+    if let Some(destination) = destination {
+        let numbers = &destination.numbers;
+        numbers.request(record.dialect, record.status);
+        numbers.total.observe(total);
+        if let Some(first_byte) = first_byte {
+            numbers.first_byte.observe(first_byte);
+        }
+        numbers.tokens(&usage);
+    }
+    if client.door == Door::Admin || !world.shared.log.enabled(Level::Info) {
+        return;
+    }
+    let mut line = world.shared.log.line(Level::Info, "request", &mut work.line).text("id", record.id.as_str());
+    // Without a target there was no head that could be read.
+    if !request.target().is_empty() {
+        line = line.text("method", request.method_text()).bytes("path", request.path());
+    }
+    line = line.number("status", u64::from(record.status));
+    if let Some((who, reason)) = record.ended {
+        line = line.text("reason", reason).text("who", who.name());
+    }
+    line = line.text("dialect", record.dialect.name());
+    if !work.model.is_empty() {
+        line = line.text("model", &work.model);
+    }
+    if let Some(destination) = destination {
+        line = line.text("provider", &destination.provider.name).number("attempts", u64::from(record.attempts));
+        line = line.number("reused", u64::from(record.reused)).number("connect_us", record.connect_micros);
+        // Without an answer the head is an earlier request's.
+        let answered = first_byte.map(|_| &work.response);
+        if let Some(id) = answered.and_then(|head| head.get("request-id").or_else(|| head.get("x-request-id"))) {
+            line = line.bytes("upstream_id", id);
+        }
+    }
+    if let Some(first_byte) = first_byte {
+        line = line.number("ttfb_us", first_byte.as_micros() as u64);
+    }
+    line = line.number("total_us", total.as_micros() as u64);
+    line = line.number("bytes_in", record.bytes_in).number("bytes_out", record.bytes_out);
+    let kinds = [("tokens_in", usage.input), ("tokens_cached", usage.cache_read), ("tokens_out", usage.output)];
+    drop(kinds.into_iter().fold(line, |line, (name, count)| match count {
+        Some(count) => line.number(name, count),
+        None => line,
+    }));
+}
