@@ -14,7 +14,7 @@ use crate::mock::{self, Options};
 use crate::net::driver::Driver;
 use crate::run;
 use crate::sse::Splitter;
-use crate::telemetry::log::{Level, Log};
+use crate::telemetry::log::{Level, Log, LogFormat};
 
 /// What the tour asks, a dialect each.
 const QUESTIONS: [(&str, &str, &str); 3] = [
@@ -60,7 +60,7 @@ fn tour() -> io::Result<()> {
     ];
     let config = Config::read(environment.map(|(name, value)| (name.to_owned(), value)));
     let config = config.map_err(|problems| io::Error::other(format!("{problems:?}")))?;
-    let log = Log::start(Level::Warn);
+    let log = Log::start(Level::Warn, LogFormat::default());
     let running = run::start(config, &log).map_err(|problem| io::Error::other(problem.to_string()))?;
     let proxy = running.addresses.first().cloned().unwrap_or_default();
     writeln!(out, "An application → sidestream on {proxy} ({}) → a provider on {provider}.\n", running.driver())?;

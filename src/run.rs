@@ -18,7 +18,7 @@ use crate::net::driver::Driver;
 use crate::net::listener::{self, Bound};
 use crate::proxy::connection::Door;
 use crate::proxy::world::{Addresses, Budget, Shared};
-use crate::telemetry::log::{Level, Log};
+use crate::telemetry::log::{Level, Log, LogFormat};
 use crate::worker::{self, Order, Worker};
 
 /// A configuration or command line that must be mended.
@@ -30,7 +30,7 @@ pub fn run(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return refuse(&problems),
     };
-    let log = Log::start(config.level);
+    let log = Log::start(config.level, LogFormat::default());
     // Before the start line is out, somebody may already act on it.
     let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
@@ -210,7 +210,7 @@ pub fn check(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
 
 /// Runs the mock provider until a signal ends it.
 pub fn mock(options: Options, choice: DriverChoice) -> ExitCode {
-    let log = Log::start(Level::Info);
+    let log = Log::start(Level::Info, LogFormat::default());
     let begun = TcpListener::bind(&options.listen).and_then(|listener| {
         let listening = listener.local_addr()?.to_string();
         let (mut driver, chosen) = Driver::build(choice)?;

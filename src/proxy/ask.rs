@@ -60,9 +60,9 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
         return Err(Fault::draining());
     }
     let kept = if fresh { None } else { face.pool.take() };
-    world.counters.upstream_stale.add(face.pool.take_stale());
+    world.numbers.stale.add(face.pool.take_stale());
     if let Some(upstream) = kept {
-        world.counters.upstream_reuses.add(1);
+        world.numbers.reuses.add(1);
         return Ok(upstream);
     }
     let provider = &world.config().provider;
@@ -73,7 +73,7 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
     work.record.connect_micros += began.elapsed().as_micros() as u64;
     match dialled {
         Ok(stream) => {
-            world.counters.upstream_connects.add(1);
+            world.numbers.connects.add(1);
             let (inlet, outlet) = split(stream, Side::Upstream, &world.deadlines, &world.buffers);
             Ok(Upstream { inlet, outlet, reused: false })
         }
@@ -82,7 +82,7 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
             Err(Fault { who: Who::Us, status: 503, reason: "out-of-descriptors", message, close: false })
         }
         Err(error) => {
-            world.counters.upstream_connect_failures.add(1);
+            world.numbers.connect_failures.add(1);
             let late = error.kind() == std::io::ErrorKind::TimedOut;
             let (status, reason) = if late { (504, "upstream-connect-timeout") } else { (502, "upstream-connect") };
             let text = plain(&error);
@@ -133,21 +133,21 @@ pub async fn ask(
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),
         (Some(Err(_)), _) if world.stopping.get() => Err(Fault::draining().into()),
         (Some(Err(_)), _) if deadline.expired() == Some(Expired::Sending) => {
-            world.counters.upstream_timeouts.add(1);
+            world.numbers.timeouts.add(1);
             let waited = provider.idle_timeout.as_secs();
             let message = format!("{} took no more of the request for {waited} s.", provider.name);
             Err(Fault::upstream(504, "upstream-timeout", message).into())
         }
         // Time for its last words is not the time it has for an answer.
         (Some(Err(_)), Some(Ok(_)) | None) if deadline.expired().is_some() => {
-            world.counters.upstream_timeouts.add(1);
+            world.numbers.timeouts.add(1);
             let waited = provider.first_byte_timeout.as_secs();
             let message = format!("{} sent no answer within {waited} s.", provider.name);
             Err(Fault::upstream(504, "upstream-timeout", message).into())
         }
         (Some(Err(HeadError::Closed)), _) => Err(AskError::Closed),
         (Some(Err(HeadError::Invalid(what))), _) => {
-            world.counters.upstream_invalid.add(1);
+            world.numbers.invalid.add(1);
             let message = format!("{} answered with something that is not HTTP/1.1: {what}.", provider.name);
             Err(Fault::upstream(502, "upstream-invalid", message).into())
         }

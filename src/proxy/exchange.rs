@@ -220,7 +220,7 @@ async fn forward(
 
     let relayed = relay::relay(world, client, answering, outbound.request, work);
     let relayed = unless_gone(inbox, pin!(relayed)).await;
-    let relayed = relayed.inspect_err(|_| world.counters.upstream_aborts.add(1))??;
+    let relayed = relayed.inspect_err(|_| world.numbers.aborts.add(1))??;
     let (pool, now) = (&outbound.face.pool, world.deadlines.now());
     match relayed.reusable {
         Some(upstream) if !world.draining.get() => pool.keep(upstream, now),
@@ -252,10 +252,10 @@ async fn reach(
         ask::write_head(&mut work.out, face, provider, request, endpoint, *framing);
         let asked = ask::ask(world, client, upstream, request.version(), work, upload);
         let asked = unless_gone(inbox, pin!(asked)).await;
-        match asked.inspect_err(|_| world.counters.upstream_aborts.add(1))? {
+        match asked.inspect_err(|_| world.numbers.aborts.add(1))? {
             Ok(answering) => return Ok(answering),
             Err(AskError::Closed) if reused && *may_replay && provider.replay && !again => {
-                world.counters.upstream_replays.add(1);
+                world.numbers.replays.add(1);
                 again = true;
             }
             Err(AskError::Closed) => {
@@ -298,8 +298,12 @@ fn settle(world: &World, client: &Client<'_>, request: &RequestHead, work: &mut 
     let record = work.record;
     let counters = &world.counters;
     counters.response(record.status);
-    counters.bytes_from_clients.add(record.bytes_in);
-    counters.bytes_to_clients.add(record.bytes_out);
+    counters.client_received_bytes.add(record.bytes_in);
+    counters.client_sent_bytes.add(record.bytes_out);
+    if record.attempts > 0 {
+        let first_byte = record.first_byte.map(|at| at.duration_since(record.began));
+        world.numbers.settle(record.dialect, record.status, first_byte, record.began.elapsed());
+    }
     if client.door == Door::Admin || !world.shared.log.enabled(Level::Info) {
         return;
     }

@@ -55,7 +55,7 @@ pub async fn refuse(
     work: &mut Work,
     fault: &Fault,
 ) -> Result<After, Stop> {
-    world.counters.refusals.add(1);
+    world.counters.refusals.add(fault.reason, fault.who);
     work.record.ended = Some((fault.who, fault.reason));
     let mut body = Vec::new();
     error::write_body(work.record.dialect, fault, &mut body);

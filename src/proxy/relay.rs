@@ -45,7 +45,7 @@ pub async fn relay(
     upstream.inlet.deadline().disarm();
     work.record.first_byte = Some(Instant::now());
     let framing = framing::of_response(&work.response, request.method()).map_err(|bad| {
-        world.counters.upstream_invalid.add(1);
+        world.numbers.invalid.add(1);
         let message = format!("{} answered with an invalid head: {}.", provider.name, bad.name());
         Fault::upstream(502, "upstream-invalid", message)
     })?;
@@ -76,7 +76,7 @@ pub async fn relay(
     work.out = out;
 
     let excess = matches!(ended, Ended::WithExcess);
-    world.counters.upstream_excess.add(u64::from(excess));
+    world.numbers.excess.add(u64::from(excess));
     let sound = matches!(ended, Ended::Framed) && sent_whole && work.response.keep_alive();
     Ok(Relayed { reusable: sound.then_some(upstream), excess, keep_client })
 }
@@ -123,7 +123,7 @@ impl Body {
         let behind = work.inbound.get(head_bytes..).unwrap_or_default();
         let passed = self.passage.pass(behind, &mut self.out, |payload| follow(&mut self.tail, self.stream, payload));
         let passed = passed.map_err(|error| {
-            world.counters.upstream_invalid.add(1);
+            world.numbers.invalid.add(1);
             let provider = &world.config().provider.name;
             let message = format!("{provider} answered with a broken chunked coding: {}.", error.name());
             Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
@@ -157,7 +157,7 @@ impl Body {
                     inbound
                 }
                 Err(_) => {
-                    world.counters.upstream_invalid.add(1);
+                    world.numbers.invalid.add(1);
                     let message = format!("{} broke its own framing.", world.config().provider.name);
                     let fault = Fault::upstream(502, "upstream-invalid", message);
                     return Err(self.cut(client, work, &fault).await);
@@ -212,12 +212,12 @@ impl Body {
         let fault = if stopping {
             Fault::draining()
         } else if expired {
-            world.counters.upstream_timeouts.add(1);
+            world.numbers.timeouts.add(1);
             let silence = provider.idle_timeout.as_secs();
             let message = format!("{name} went silent for {silence} s in the middle of its answer.");
             Fault::upstream(504, "upstream-silent", message)
         } else {
-            world.counters.upstream_truncated.add(1);
+            world.numbers.truncated.add(1);
             let message = format!("{name} ended the connection in the middle of its answer.");
             Fault::upstream(502, "upstream-truncated", message)
         };

@@ -19,6 +19,7 @@ use crate::net::pool::Pool;
 use crate::net::trim_memory;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
+use crate::telemetry::provider::ProviderNumbers;
 
 /// What the workers share: read-mostly, or atomic.
 pub struct Shared {
@@ -55,6 +56,8 @@ pub struct World {
     pub shared: Arc<Shared>,
     /// This worker's counters.
     pub counters: Arc<Counters>,
+    /// What this worker counts of the provider.
+    pub numbers: Arc<ProviderNumbers>,
     /// Read buffers.
     pub buffers: Rc<Buffers>,
     /// Everything that waits.
@@ -105,10 +108,12 @@ impl World {
         let origin = |base: &Option<Base>| base.as_ref().map(|base| (base.host.clone(), base.port));
         let first = pool();
         let second = if origin(&provider.openai) == origin(&provider.anthropic) { first.clone() } else { pool() };
+        let counters = shared.counters.get(index).cloned().unwrap_or_default();
         Self {
+            numbers: counters.providers.named(&provider.name),
             openai: face(&provider.openai, &shared.addresses.openai, false, first),
             anthropic: face(&provider.anthropic, &shared.addresses.anthropic, true, second),
-            counters: shared.counters.get(index).cloned().unwrap_or_default(),
+            counters,
             buffers: Rc::default(),
             deadlines: Rc::default(),
             draining: Cell::new(false),
