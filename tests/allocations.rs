@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use sidestream::config::Config;
 use sidestream::run;
-use sidestream::telemetry::log::{Level, Log};
+use sidestream::telemetry::log::{Level, Log, LogFormat};
 
 struct Counting;
 
@@ -107,7 +107,7 @@ fn counted(work: impl FnOnce()) -> u64 {
 #[test]
 fn a_warm_worker_allocates_nothing() {
     let (_mock, upstream) = Mock::start();
-    let log = Log::start(Level::Info);
+    let log = Log::start(Level::Info, LogFormat::default());
     for driver in ["io_uring", "epoll"] {
         if driver == "io_uring" && std::env::var_os("SIDESTREAM_TEST_NO_URING").is_some() {
             continue;

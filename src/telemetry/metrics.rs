@@ -1,57 +1,23 @@
-//! `/metrics`: every worker's counters, summed when somebody asks.
+//! `/metrics`: every worker's numbers, summed when somebody asks.
 
+use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
-use super::counters::{Counters, Kind};
+use super::cell::{BOUNDS, Histogram, Kind, Observed};
+use super::counters::Counters;
+use super::provider::ProviderNumbers;
 use crate::net::driver::Chosen;
 
-/// The content type of what [`render`] writes.
+/// The content type of what [`render`] writes. Prometheus reads it whether it asked for it or not.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-#[derive(Debug)]
-struct Summed {
-    workers: Vec<Arc<Counters>>,
-    driver: Chosen,
-}
-
-impl Collector for Summed {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let labels = [
-            ("version", env!("CARGO_PKG_VERSION")),
-            ("driver", self.driver.name),
-            ("reason", self.driver.why.as_str()),
-        ];
-        let build = ConstGauge::<u64>::new(1);
-        let mut info = encoder.encode_descriptor(
-            "build_info",
-            "Version, driver, and why this driver",
-            None,
-            build.metric_type(),
-        )?;
-        build.encode(info.encode_family(&labels)?)?;
-
-        let rows: Vec<_> = self.workers.iter().map(|worker| worker.rows()).collect();
-        for (place, &(name, kind, help, _)) in rows.first().into_iter().flatten().enumerate() {
-            let sum = rows.iter().filter_map(|row| row.get(place)).map(|row| row.3).sum::<u64>();
-            match kind {
-                Kind::Counter => encode(&mut encoder, name, help, &ConstCounter::new(sum))?,
-                Kind::Gauge => encode(&mut encoder, name, help, &ConstGauge::new(sum))?,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn encode(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: &impl EncodeMetric) -> Result<(), Error> {
-    value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)
-}
 
 /// The text of `/metrics`, in the OpenMetrics format. `workers` holds each worker's counters.
 pub fn render(workers: &[Arc<Counters>], driver: &Chosen) -> String {
@@ -63,25 +29,166 @@ pub fn render(workers: &[Arc<Counters>], driver: &Chosen) -> String {
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Debug)]
+struct Summed {
+    workers: Vec<Arc<Counters>>,
+    driver: Chosen,
+}
 
-    #[test]
-    fn workers_are_summed() {
-        let workers = [Arc::new(Counters::default()), Arc::new(Counters::default())];
-        workers[0].requests.add(3);
-        workers[1].requests.add(4);
-        workers[1].streams_open.add(2);
-        let text = render(&workers, &Chosen { name: "epoll", why: "asked for".into() });
-        for line in [
-            "sidestream_requests_total 7",
-            "sidestream_streams_open 2",
-            "# TYPE sidestream_requests counter",
-            "driver=\"epoll\",reason=\"asked for\"",
-            "# EOF",
-        ] {
-            assert!(text.contains(line), "{line} in\n{text}");
-        }
+impl Collector for Summed {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let encoder = &mut encoder;
+        self.build(encoder)?;
+        self.process(encoder)?;
+        self.refusals(encoder)?;
+        Upstreams::of(&self.workers).encode(encoder)
     }
 }
+
+impl Summed {
+    fn build(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let labels = [
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("driver", self.driver.name),
+            ("reason", self.driver.why.as_str()),
+        ];
+        let help = "Version, driver, and why this driver";
+        let mut info = encoder.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
+        number(info.encode_family(&labels)?, Kind::Gauge, 1)
+    }
+
+    /// What belongs to the process, not to a provider.
+    fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let rows: Vec<_> = self.workers.iter().map(|worker| worker.rows()).collect();
+        for (place, row) in rows.first().into_iter().flatten().enumerate() {
+            let sum = sum(rows.iter().filter_map(|rows| rows.get(place)).map(|row| row.value));
+            number(encoder.encode_descriptor(row.name, row.help, None, metric_type(row.kind))?, row.kind, sum)?;
+        }
+        Ok(())
+    }
+
+    fn refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut reasons = BTreeMap::<_, u64>::new();
+        for row in self.workers.iter().flat_map(|worker| worker.refusals.rows()) {
+            *reasons.entry((row.reason, row.who.name())).or_default() += row.count;
+        }
+        let help = "Answers of our own to requests that could not be served as they were";
+        let mut family = encoder.encode_descriptor("refusals", help, None, MetricType::Counter)?;
+        for ((reason, who), count) in reasons {
+            number(family.encode_family(&[("reason", reason), ("who", who)])?, Kind::Counter, count)?;
+        }
+        Ok(())
+    }
+}
+
+/// Every provider with the numbers that each worker has of it, in the order of their names.
+struct Upstreams(BTreeMap<String, Vec<Arc<ProviderNumbers>>>);
+
+impl Upstreams {
+    fn of(workers: &[Arc<Counters>]) -> Self {
+        let mut upstreams = BTreeMap::<_, Vec<_>>::new();
+        for numbers in workers.iter().flat_map(|worker| worker.providers.all()) {
+            upstreams.entry(numbers.name.clone()).or_default().push(numbers);
+        }
+        Self(upstreams)
+    }
+
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        self.requests(encoder)?;
+        self.plain(encoder)?;
+        let help = "From the first byte of a request to the first byte of its answer";
+        self.times(encoder, "upstream_time_to_first_byte", help, |numbers| &numbers.first_byte)?;
+        let help = "From the first byte of a request to the end of its answer";
+        self.times(encoder, "upstream_duration", help, |numbers| &numbers.duration)?;
+        self.tokens(encoder)
+    }
+
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Requests by the dialect of the client and the class of the status that it got; none: it had gone";
+        let mut family = encoder.encode_descriptor("upstream_requests", help, None, MetricType::Counter)?;
+        for (provider, workers) in &self.0 {
+            let rows: Vec<Vec<_>> = workers.iter().map(|numbers| numbers.requests.rows().collect()).collect();
+            for (place, (dialect, class, _)) in rows.first().into_iter().flatten().enumerate() {
+                let sum = sum(rows.iter().filter_map(|rows| rows.get(place)).map(|row| row.2));
+                let labels = [("provider", provider.as_str()), ("dialect", dialect.name()), ("status", class.name())];
+                number(family.encode_family(&labels)?, Kind::Counter, sum)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers that have no label but the provider.
+    fn plain(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        for (place, row) in ProviderNumbers::default().rows().iter().enumerate() {
+            let name = format!("upstream_{}", row.name);
+            let mut family = encoder.encode_descriptor(&name, row.help, None, metric_type(row.kind))?;
+            for (provider, workers) in &self.0 {
+                let values = workers.iter().filter_map(|numbers| numbers.rows().get(place).map(|row| row.value));
+                number(family.encode_family(&[("provider", provider.as_str())])?, row.kind, sum(values))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn times(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        histogram: impl Fn(&ProviderNumbers) -> &Histogram,
+    ) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        for (provider, workers) in &self.0 {
+            let mut seen = Observed::default();
+            workers.iter().for_each(|numbers| histogram(numbers).add_to(&mut seen));
+            let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
+            let buckets: Vec<_> = bounds.zip(seen.counts).collect();
+            let count = sum(seen.counts);
+            let labels = [("provider", provider.as_str())];
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_histogram::<NoLabelSet>(seconds(seen.micros), count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help =
+            "Tokens as upstreams report them; input is what no cache was read or written for, output has reasoning";
+        let mut family = encoder.encode_descriptor("upstream_tokens", help, None, MetricType::Counter)?;
+        for (provider, workers) in &self.0 {
+            let rows: Vec<Vec<_>> = workers.iter().map(|numbers| numbers.tokens.rows().collect()).collect();
+            for (place, (kind, _)) in rows.first().into_iter().flatten().enumerate() {
+                let sum = sum(rows.iter().filter_map(|rows| rows.get(place)).map(|row| row.1));
+                let labels = [("provider", provider.as_str()), ("kind", kind.name())];
+                number(family.encode_family(&labels)?, Kind::Counter, sum)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(metric: MetricEncoder<'_>, kind: Kind, value: u64) -> Result<(), Error> {
+    match kind {
+        Kind::Counter => ConstCounter::new(value).encode(metric),
+        Kind::Gauge => ConstGauge::new(value).encode(metric),
+    }
+}
+
+fn metric_type(kind: Kind) -> MetricType {
+    match kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::Gauge => MetricType::Gauge,
+    }
+}
+
+/// A worker's numbers are read one after the other: no sum of theirs may panic, whatever it meets.
+fn sum(values: impl IntoIterator<Item = u64>) -> u64 {
+    values.into_iter().fold(0, u64::wrapping_add)
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
-//! What can be known about a running sidestream: [`counters`] per worker, merged when [`metrics`] are scraped, and
-//! the [`log`].
+//! What can be known about a running sidestream: [`counters`] per worker and [`provider`], merged when [`metrics`] are
+//! scraped, and the [`log`], in which a [`request_id`] finds a request.
 
+pub mod cell;
 pub mod counters;
+mod line;
 pub mod log;
 pub mod metrics;
+pub mod provider;
+pub mod reasons;
+pub mod request_id;

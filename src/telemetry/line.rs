@@ -1,0 +1,266 @@
+//! One line of the log under construction, as text or as JSON.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::log::{Level, Log, LogFormat};
+use crate::http::write;
+use crate::json::text;
+
+/// A line being written. Names are literals of the program, values may come from anywhere: none can forge a line or a
+/// field. A secret has no text to give, so that it cannot get in:
+///
+/// ```
+/// # use sidestream::telemetry::log::{Level, Log, LogFormat};
+/// let log = Log::start(Level::Info, LogFormat::Json);
+/// let mut scratch = Vec::new();
+/// drop(log.line(Level::Info, "request", &mut scratch).text("model", "m").number("status", 200));
+/// ```
+///
+/// ```compile_fail
+/// # use sidestream::telemetry::log::{Level, Log, LogFormat};
+/// let log = Log::start(Level::Info, LogFormat::Json);
+/// let mut scratch = Vec::new();
+/// let key = sidestream::config::Secret::new("key");
+/// drop(log.line(Level::Info, "request", &mut scratch).text("key", &key));
+/// ```
+pub struct Line<'a> {
+    /// Where it goes; `None` if its level is not written.
+    log: Option<&'a Log>,
+    format: LogFormat,
+    out: &'a mut Vec<u8>,
+}
+
+/// What is shown of one value.
+const VALUE_BYTES_MAX: usize = 200;
+
+impl<'a> Line<'a> {
+    /// Begins a line with its time and level. The clock is asked only if the line will be written.
+    pub(super) fn begin(
+        log: Option<&'a Log>,
+        format: LogFormat,
+        now: impl FnOnce() -> SystemTime,
+        level: Level,
+        out: &'a mut Vec<u8>,
+    ) -> Self {
+        if log.is_some() {
+            out.clear();
+            out.extend_from_slice(match format {
+                LogFormat::Text => b"ts=",
+                LogFormat::Json => b"{\"ts\":\"",
+            });
+            write_time(out, now());
+            if format == LogFormat::Json {
+                out.push(b'"');
+            }
+        }
+        Self { log, format, out }.text("level", level.name())
+    }
+
+    /// Adds a text, of which at most 200 bytes are shown.
+    pub fn text(self, name: &'static str, value: &str) -> Self {
+        self.bytes(name, value.as_bytes())
+    }
+
+    /// The same for bytes of unknown encoding. In text, values with spaces, quotes, controls or non-ASCII bytes are
+    /// quoted and escaped; in JSON, what is not UTF-8 becomes U+FFFD.
+    pub fn bytes(mut self, name: &'static str, value: &[u8]) -> Self {
+        if self.log.is_some() {
+            self.key(name);
+            let shown = shortened(value);
+            match self.format {
+                LogFormat::Json => text::encode(shown, self.out),
+                LogFormat::Text => write_value(self.out, shown),
+            }
+        }
+        self
+    }
+
+    /// Adds a number.
+    pub fn number(mut self, name: &'static str, value: u64) -> Self {
+        if self.log.is_some() {
+            self.key(name);
+            write::number(self.out, value);
+        }
+        self
+    }
+
+    fn key(&mut self, name: &'static str) {
+        match self.format {
+            LogFormat::Text => {
+                self.out.push(b' ');
+                self.out.extend_from_slice(name.as_bytes());
+                self.out.push(b'=');
+            }
+            LogFormat::Json => {
+                self.out.push(b',');
+                text::encode(name.as_bytes(), self.out);
+                self.out.push(b':');
+            }
+        }
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let Some(log) = self.log else { return };
+        self.out.extend_from_slice(match self.format {
+            LogFormat::Text => b"\n",
+            LogFormat::Json => b"}\n",
+        });
+        log.append(self.out);
+    }
+}
+
+/// The part of a value that is shown: it does not end within a character of UTF-8.
+fn shortened(value: &[u8]) -> &[u8] {
+    let continues = |at: &usize| value.get(*at).is_some_and(|byte| byte & 0xC0 == 0x80);
+    // A character has at most three bytes behind its first one; where more of such bytes follow, it is no UTF-8.
+    let end = (VALUE_BYTES_MAX - 3..=VALUE_BYTES_MAX).rev().find(|at| !continues(at)).unwrap_or(VALUE_BYTES_MAX);
+    value.get(..end).unwrap_or(value)
+}
+
+fn write_value(out: &mut Vec<u8>, value: &[u8]) {
+    if !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && !b"\"\\=".contains(byte)) {
+        out.extend_from_slice(value);
+    } else {
+        out.push(b'"');
+        out.extend(value.iter().flat_map(|byte| std::ascii::escape_default(*byte)));
+        out.push(b'"');
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds: `2026-11-22T13:01:04.123Z`.
+fn write_time(out: &mut Vec<u8>, time: SystemTime) {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    let parts = [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (seconds / 3600, 2, b':'),
+        (seconds / 60 % 60, 2, b':'),
+        (seconds % 60, 2, b'.'),
+        (u64::from(since.subsec_millis()), 3, b'Z'),
+    ];
+    for (value, width, after) in parts {
+        for place in (0..width).rev() {
+            out.push(b'0' + (value / 10u64.pow(place) % 10) as u8);
+        }
+        out.push(after);
+    }
+}
+
+/// The Gregorian date of a day since 1970-01-01. Years are counted from March, so that the leap day comes last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const DAYS_PER_ERA: u64 = 146_097; // 400 years
+    let day = days + 719_468; // since 0000-03-01
+    let (era, day) = (day / DAYS_PER_ERA, day % DAYS_PER_ERA);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153; // 0 = March
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + carry, month, date)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_795_352_464, "2026-11-22T13:01:04.000Z"),
+            (4_107_542_399, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            let mut out = Vec::new();
+            write_time(&mut out, UNIX_EPOCH + Duration::from_secs(seconds));
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    fn line(format: LogFormat, fill: impl FnOnce(Line<'_>) -> Line<'_>) -> String {
+        let (log, mut scratch) = (Log::unwritten(Level::Info, format), Vec::new());
+        drop(fill(Line::begin(Some(&log), format, || UNIX_EPOCH, Level::Info, &mut scratch).text("msg", "m")));
+        String::from_utf8(log.pending()).unwrap()
+    }
+
+    #[test]
+    fn values_cannot_forge_lines_or_fields() {
+        let table: [(&[u8], &str, &str); 10] = [
+            (b"plain", "plain", r#""plain""#),
+            (b"", r#""""#, r#""""#),
+            (b"two words", r#""two words""#, r#""two words""#),
+            (b"a\nlevel=error", r#""a\nlevel=error""#, r#""a\nlevel=error""#),
+            (br#"q"q"#, r#""q\"q""#, r#""q\"q""#),
+            (br#"\"#, r#""\\""#, r#""\\""#),
+            (br#"","level":"error"#, r#""\",\"level\":\"error""#, r#""\",\"level\":\"error""#),
+            (b"\xff\x1b[31m\0", r#""\xff\x1b[31m\x00""#, "\"\u{FFFD}\\u001b[31m\\u0000\""),
+            ("\u{e9}".as_bytes(), r#""\xc3\xa9""#, "\"\u{e9}\""),
+            (b"a\xc3", r#""a\xc3""#, "\"a\u{FFFD}\""),
+        ];
+        let start = [
+            "ts=1970-01-01T00:00:00.000Z level=info msg=m",
+            r#"{"ts":"1970-01-01T00:00:00.000Z","level":"info","msg":"m""#,
+        ];
+        for (value, text, json) in table {
+            let shown = |format| line(format, |line| line.bytes("k", value).number("n", u64::MAX));
+            assert_eq!(shown(LogFormat::Text), format!("{} k={text} n={}\n", start[0], u64::MAX));
+            assert_eq!(shown(LogFormat::Json), format!("{},\"k\":{json},\"n\":{}}}\n", start[1], u64::MAX));
+        }
+    }
+
+    #[test]
+    fn every_byte_gives_an_object_on_one_line() {
+        for byte in 0..=255 {
+            let value = [b'a', byte, b'b'];
+            let text = line(LogFormat::Json, |line| line.bytes("k", &value));
+            assert_eq!(text.lines().count(), 1, "{byte}");
+            let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(object["k"], *String::from_utf8_lossy(&value), "{byte}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_between_characters() {
+        let whole = |character: &str| character.repeat(VALUE_BYTES_MAX).into_bytes();
+        for (value, shown) in [
+            (whole("a"), 200),
+            (whole("\u{e9}"), 200),
+            (whole("\u{20ac}"), 198),
+            (whole("\u{1f600}"), 200),
+            ([b"a".to_vec(), whole("\u{1f600}")].concat(), 197),
+            (vec![0x80; 5000], 200),
+            (vec![b'a'; 3], 3),
+            (vec![b'a'; 199], 199),
+            (vec![0x80; 199], 199),
+        ] {
+            assert_eq!(shortened(&value).len(), shown, "{:?}", value.get(..8));
+        }
+    }
+
+    #[test]
+    fn a_quiet_level_writes_nothing() {
+        let (log, mut scratch) = (Log::unwritten(Level::Warn, LogFormat::Json), Vec::new());
+        drop(log.line(Level::Info, "m", &mut scratch).number("n", 7));
+        assert_eq!((log.pending(), scratch.capacity()), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn the_scratch_of_one_line_is_enough_for_the_next() {
+        for (_, format) in LogFormat::NAMES {
+            let (log, mut scratch) = (Log::unwritten(Level::Info, format), Vec::new());
+            let mut fill = |value: &[u8]| {
+                drop(log.line(Level::Info, "m", &mut scratch).bytes("k", value).number("n", 1));
+                (scratch.as_ptr(), scratch.capacity())
+            };
+            assert_eq!(fill(b"\xff\x1b\"0123456789"), fill(b"\xff\x1b\"0123456789"));
+        }
+    }
+}
