@@ -43,8 +43,15 @@ pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 pub const EVENT_BYTES_KEPT: usize = 64 * 1024;
 /// Nesting of a request's JSON. Tool schemas reach about 20.
 pub const JSON_DEPTH_MAX: usize = 128;
+/// The `usage` member of an answer's JSON, held to be read. The largest real ones, with details per tool, have about 2 KiB.
+pub const USAGE_BYTES_MAX: usize = 64 * 1024;
 /// An object key of a request's top level that is compared to the members we read, escapes included.
 pub const JSON_KEY_BYTES_MAX: usize = 256;
+
+// ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// The weight of one target: sums of weights stay far from overflow.
+pub const ROUTE_WEIGHT_MAX: u32 = 10_000;
 
 // ── Buffers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ pub mod variables;
 use core::net::SocketAddr;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use secret::Secret;
@@ -160,7 +161,9 @@ impl Config {
     pub fn read(environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<Problem>> {
         let mut from = Reader::new(environment);
         let provider = provider(&mut from);
-        let routes = from.parse("SIDESTREAM_ROUTES", |text| Routes::parse(text, &provider.name));
+        let routes = from.parse("SIDESTREAM_ROUTES", |text| {
+            Routes::parse(text, &[routable(&provider)]).map_err(|problems| problems.join("; it "))
+        });
         let config = Self {
             listen: from.parse("SIDESTREAM_LISTEN", value::listen),
             admin: from.parse("SIDESTREAM_ADMIN", value::admin),
@@ -195,6 +198,36 @@ impl Config {
         let own = VARIABLES.iter().map(|variable| variable.name.to_owned());
         own.chain(from.provider_variables()).map(|name| (from.shown(&name), name)).map(|(v, n)| (n, v)).collect()
     }
+}
+
+/// The provider as the routes see it: its name and its faces.
+fn routable(provider: &Provider) -> Arc<provider::Provider> {
+    let base = |base: &Base| provider::Base {
+        tls: false,
+        authority: base.authority.clone(),
+        host: base.host.clone(),
+        port: base.port,
+        path: base.path.clone(),
+        proxy: None,
+    };
+    Arc::new(provider::Provider {
+        name: provider.name.clone(),
+        openai: provider.openai.as_ref().map(base),
+        anthropic: provider.anthropic.as_ref().map(base),
+        credential: provider::Credential::Nobody,
+        openai_auth: provider::Auth::default(),
+        anthropic_auth: provider::Auth::default(),
+        headers: Vec::new(),
+        roots: None,
+        timeout: None,
+        connect_timeout: provider.connect_timeout,
+        first_byte_timeout: provider.first_byte_timeout,
+        idle_timeout: provider.idle_timeout,
+        max_connections: 1,
+        keepalive_connections: provider.keepalive_connections,
+        warm_connections: 0,
+        replay: provider.replay,
+    })
 }
 
 /// The one upstream of this version: the first name of `SIDESTREAM_PROVIDERS`.

@@ -1,129 +1,104 @@
-//! Model name → where the request goes. Pure; the grammar stands in the documentation of [`Routes`].
+//! Model name → where the request goes. Pure; the grammar stands in the documentation of [`Routes`], the order of
+//! decisions in that of [`Routes::plan`].
+//!
+//! `grammar` reads and writes rules, `rule` says what they mean, `plan` applies them, `family` knows what to do without
+//! any.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod family;
+mod grammar;
 mod pattern;
+mod plan;
+mod rule;
+#[cfg(test)]
+mod tests;
 
-use pattern::Pattern;
+use std::fmt;
+use std::sync::Arc;
+
+pub use plan::{Asked, Candidate, NoRoute, Plan};
+
+use crate::config::provider::Provider;
+use crate::dialect::Face;
+use rule::Rule;
 
 /// The rules, in the order written; the first that matches wins.
 ///
 /// ```text
-/// rule    = pattern "->" provider [ "/" model ]
-/// pattern = model name with "*" (in quotes where it holds "[", "," or spaces)
+/// rule      = pattern [ "[" condition {"," condition} "]" ] "->" target {"," target}
+/// pattern   = model name with "*" (in quotes where it holds "[", ",", ";", "->" or spaces)
+/// condition = image | thinking | tools | stream | tokens>N | api=chat|messages|responses
+/// target    = provider [ "/" model ] { " " option }     (the model in quotes where it holds ",", ";" or spaces)
+/// option    = face=openai|anthropic|responses, weight=N
 /// rules are separated by ";" or new lines
 /// ```
 ///
-/// Conditions, several targets and options are known words of the grammar that this version refuses by name.
+/// A target without a model, or with the model `*`, keeps the client's name. The conditions on what a request holds
+/// (image, thinking, tools, tokens) are read, and refused by name: nothing looks into requests for them yet.
+///
+/// Shown (`to_string`), rules have one canonical form, one a line, which parses to the same rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
     rules: Vec<Rule>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Rule {
-    pattern: Pattern,
-    /// The upstream's name of the model; `None` keeps the client's.
-    model: Option<String>,
-}
-
 impl Routes {
-    /// Reads the rules; `provider` is the active one.
+    /// Reads the rules; `providers` are the active ones, in their order.
     ///
     /// # Errors
-    /// The end of a sentence: which rule, what is wrong, what to write.
-    pub fn parse(text: &str, provider: &str) -> Result<Self, String> {
-        let rules = text.split([';', '\n']).map(str::trim).filter(|rule| !rule.is_empty());
-        rules.map(|rule| parse_rule(rule, provider)).collect::<Result<_, _>>().map(|rules| Self { rules })
+    /// All problems, each as the end of a sentence about the variable: which rule, what is wrong, what to write.
+    pub fn parse(text: &str, providers: &[Arc<Provider>]) -> Result<Self, Vec<String>> {
+        let (mut rules, mut problems) = (Vec::new(), Vec::new());
+        for text in grammar::rules(text) {
+            match grammar::rule(text, providers) {
+                Ok(rule) => rules.push(rule),
+                Err(wrong) => problems.extend(wrong.iter().map(|what| format!("has the rule `{text}`, which {what}"))),
+            }
+        }
+        if problems.is_empty() { Ok(Self { rules }) } else { Err(problems) }
     }
 
-    /// The name under which the upstream knows `model`, if a rule gives it another one.
+    /// The names that a user may ask for because a rule has them as its pattern, each once: those without a `*`.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().enumerate().filter_map(|(index, rule)| {
+            let seen = self.rules.iter().take(index).any(|earlier| earlier.pattern == rule.pattern);
+            rule.pattern.literal().filter(|_| !seen)
+        })
+    }
+
+    /// The name under which the upstream knows `model`, if the first rule for it gives it another one: for the exchange
+    /// as long as it knows one provider and no plan.
     pub fn alias(&self, model: &str) -> Option<&str> {
-        self.rules.iter().find(|rule| rule.pattern.matches(model))?.model.as_deref()
+        self.rules.iter().find(|rule| rule.pattern.matches(model))?.targets.first()?.model.as_deref()
     }
 }
 
-fn parse_rule(rule: &str, provider: &str) -> Result<Rule, String> {
-    let wrong = |what: &str| format!("has the rule `{rule}`, which {what}");
-    let (pattern, rest) = Pattern::parse(rule).map_err(|what| wrong(&what))?;
-    let rest = rest.trim_start();
-    if rest.starts_with('[') {
-        return Err(wrong("has a condition; conditions are not supported yet"));
-    }
-    let target = rest.strip_prefix("->").ok_or_else(|| wrong("lacks `->`; write `pattern -> provider/model`"))?.trim();
-    if target.contains(',') {
-        return Err(wrong("has several targets; this version takes one"));
-    }
-    if target.contains(char::is_whitespace) {
-        return Err(wrong("has an option behind its target; options are not supported yet"));
-    }
-    let (name, model) = match target.split_once('/') {
-        Some((name, model)) => (name, Some(model)),
-        None => (target, None),
-    };
-    if name != provider {
-        return Err(wrong(&format!("names the provider {name:?}; the active one is {provider:?}")));
-    }
-    match model {
-        Some("") => Err(wrong("ends in `/`; write the model's name after it, or leave the slash out")),
-        // `provider/*` keeps the client's name.
-        Some("*") | None => Ok(Rule { pattern, model: None }),
-        Some(model) if model.contains('*') => Err(wrong("has a `*` inside the target's model name")),
-        Some(model) => Ok(Rule { pattern, model: Some(model.to_owned()) }),
+impl fmt::Display for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, rule) in self.rules.iter().enumerate() {
+            write!(f, "{}{rule}", if index == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_matching_rule_names_the_model() {
-        let routes =
-            Routes::parse("gpt-*mini -> mock/small; \"claude-*[1m]\" -> mock/long\n* -> mock", "mock").unwrap();
-        for (model, alias) in [
-            ("gpt-4o-mini", Some("small")),
-            ("claude-sonnet[1m]", Some("long")),
-            ("gpt-4o", None),
-            ("llama3.1:8b", None),
-            ("", None),
-        ] {
-            assert_eq!(routes.alias(model), alias, "{model}");
-        }
+/// The active providers, for a message.
+fn active(providers: &[Arc<Provider>]) -> String {
+    let names: Vec<_> = providers.iter().map(|provider| provider.name.as_str()).collect();
+    match names.as_slice() {
+        [] => "no provider is active".to_owned(),
+        [name] => format!("the active one is {name:?}"),
+        _ => format!("the active ones are {}", names.join(", ")),
     }
+}
 
-    #[test]
-    fn names_as_they_stand() {
-        for name in [
-            "llama3.1:8b",
-            "meta-llama/llama-3.1-70b:free",
-            "ft:gpt-4o:org::id",
-            "claude-sonnet-4@20250514",
-            "@cf/meta/llama-3",
-            "accounts/fireworks/models/x",
-        ] {
-            let routes = Routes::parse(&format!("alias -> mock/{name}; {name} -> mock/other"), "mock").unwrap();
-            assert_eq!(routes.alias("alias"), Some(name));
-            assert_eq!(routes.alias(name), Some("other"));
-        }
-    }
-
-    #[test]
-    fn refusals_name_the_rule_and_the_remedy() {
-        for (text, part) in [
-            ("gpt-4o", "lacks `->`"),
-            ("gpt-*[image] -> mock", "condition"),
-            ("* -> mock, mock/b", "several targets"),
-            ("* -> mock weight=2", "option"),
-            ("* -> other", "\"other\""),
-            ("* -> mock/", "ends in `/`"),
-            ("* -> mock/a*b", "`*` inside"),
-            ("\"open -> mock", "quote"),
-            ("-> mock", "no pattern"),
-        ] {
-            let error = Routes::parse(text, "mock").unwrap_err();
-            assert!(error.contains(part) && error.contains(text), "{text}: {error}");
-        }
+/// The variable that gives a provider an address of that face.
+fn face_variable(provider: &str, face: Face) -> String {
+    let prefix = crate::config::variables::prefix(provider);
+    match face {
+        Face::OpenAi => format!("{prefix}_OPENAI_URL"),
+        Face::Anthropic => format!("{prefix}_ANTHROPIC_URL"),
     }
 }
