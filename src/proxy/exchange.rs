@@ -34,7 +34,7 @@ use crate::telemetry::request_id::RequestId;
 pub async fn exchange(world: &World, client: &mut Client<'_>, job: &mut Job) -> After {
     // A reload in the middle changes nothing for this request.
     let site = world.site();
-    job.begin(world.request_ids.next());
+    job.begin(world.request_ids.name(None));
     let Job { request, work } = job;
     let mut asked = Asked::UNKNOWN;
     let after = match answer(world, &site, client, request, work, &mut asked).await {
@@ -56,7 +56,7 @@ async fn answer(
 ) -> Result<After, Stop> {
     head(client, request, work).await?;
     *asked = Asked::of(request);
-    work.record.id = request.get("x-request-id").and_then(RequestId::of_client).unwrap_or(work.record.id);
+    work.record.id = request.get("x-request-id").and_then(RequestId::from_client).unwrap_or(work.record.id);
     world.counters.requests.add(u64::from(client.door == Door::Clients));
     let _open = world.counters.requests_open.hold();
     let admitted = admit::admit(request, site.config(), &world.shared.name, client.transport, client.door)?;

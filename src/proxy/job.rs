@@ -97,7 +97,7 @@ impl Default for Job {
                 out: Vec::new(),
                 inbound: Vec::new(),
                 line: Vec::new(),
-                record: Record::new(RequestId::default()),
+                record: Record::new(RequestId::NONE),
             },
         }
     }

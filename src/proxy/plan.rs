@@ -6,12 +6,12 @@ use super::job::Work;
 use super::site::Site;
 use super::upload::Splice;
 use crate::dialect::Dialect;
-use crate::fault::Fault;
+use crate::fault::{Fault, Who};
 use crate::http::head::RequestHead;
 use crate::http::reject::Reject;
 use crate::json::{Kind, text};
 use crate::limits;
-use crate::route::Asked;
+use crate::route::{Asked, NoRoute};
 
 /// One place that may answer a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,10 @@ pub fn spliced_length(length: usize, splice: Option<&Splice>) -> u64 {
     (length as u64).saturating_add_signed(growth)
 }
 
-fn no_route(none: &crate::route::NoRoute) -> Fault {
-    Fault::client(404, "no-route", none.message())
+fn no_route(none: &NoRoute) -> Fault {
+    match none {
+        NoRoute::UnknownModel { .. } => Fault::client(404, none.reason(), none.message()),
+        NoRoute::NoFace { .. } => Fault::client(501, none.reason(), none.message()),
+        NoRoute::NoProvider => Fault { who: Who::Us, ..Fault::client(503, none.reason(), none.message()) },
+    }
 }

@@ -12,23 +12,15 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     let record = work.record;
     let counters = &world.counters;
     counters.response(record.status);
-    counters.bytes_from_clients.add(record.bytes_in);
-    counters.bytes_to_clients.add(record.bytes_out);
-    if let Some((who, reason)) = record.ended {
-        world.shared.registry.ended(world.index(), who, reason);
-    }
+    counters.client_received_bytes.add(record.bytes_in);
+    counters.client_sent_bytes.add(record.bytes_out);
     let destination = record.provider.and_then(|place| site.destinations.get(place));
     let usage = work.usage.usage();
     let total = record.began.elapsed();
     let first_byte = record.first_byte.map(|at| at.duration_since(record.began));
     if let Some(destination) = destination {
-        let numbers = &destination.numbers;
-        numbers.request(record.dialect, record.status);
-        numbers.total.observe(total);
-        if let Some(first_byte) = first_byte {
-            numbers.first_byte.observe(first_byte);
-        }
-        numbers.tokens(&usage);
+        destination.numbers.settle(record.dialect, record.status, first_byte, total);
+        count_tokens(destination, &usage, work);
     }
     if client.door == Door::Admin || !world.shared.log.enabled(Level::Info) {
         return;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, ServerConfig};
 
-use super::world::Shared;
 use crate::config::provider::{Base, Pem, Provider};
 use crate::config::{Config, Problem};
 use crate::dialect::Face;
 use crate::net::origin::Origin;
 use crate::net::pool::Pool;
 use crate::net::tls;
-use crate::telemetry::metrics::ProviderNumbers;
+use crate::telemetry::counters::Counters;
+use crate::telemetry::provider::ProviderNumbers;
 
 /// A configuration, and what is made of it once for all workers.
 pub struct Settings {
@@ -97,8 +97,8 @@ pub struct Destination {
 }
 
 impl Site {
-    /// Builds the site of worker `index`. Pools are taken over from `before` where nothing that they stand for changed.
-    pub fn new(settings: Arc<Settings>, shared: &Shared, index: usize, before: Option<&Self>) -> Self {
+    /// Builds a worker's site. Pools are taken over from `before` where nothing that they stand for changed.
+    pub fn new(settings: Arc<Settings>, counters: &Counters, before: Option<&Self>) -> Self {
         let mut destinations: Vec<Destination> = Vec::with_capacity(settings.config.providers.len());
         for provider in &settings.config.providers {
             let old = before.and_then(|before| before.named(&provider.name));
@@ -109,7 +109,7 @@ impl Site {
             let openai = provider.openai.as_ref().map(pool);
             let shared_pool = |base: &Base| openai.clone().filter(|pool| pool.origin().is_same(&origin(base)));
             let anthropic = provider.anthropic.as_ref().map(|base| shared_pool(base).unwrap_or_else(|| pool(base)));
-            let numbers = shared.registry.provider(index, &provider.name);
+            let numbers = counters.providers.named(&provider.name);
             destinations.push(Destination { provider: provider.clone(), numbers, openai, anthropic });
         }
         Self { settings, destinations }

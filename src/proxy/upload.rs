@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::connection::{Client, Stop};
 use super::job::Work;
+use super::site::Site;
 use super::world::{Lease, World};
 use crate::fault::Fault;
 use crate::http::framing::Framing;
@@ -60,12 +61,13 @@ pub struct Source<'a> {
 /// Too large, no memory left, broken chunks, no JSON, too slow; [`Stop::Gone`] if the client ended before its body did.
 pub async fn buffer<'w>(
     world: &'w World,
+    site: &Site,
     client: &mut Client<'_>,
     framing: Framing,
     work: &mut Work,
 ) -> Result<Lease<'w>, Stop> {
     let mut lease = world.shared.budget.lease();
-    let max = world.config().body_max;
+    let max = site.config().body_max;
     match framing {
         // Its size was judged with the head.
         Framing::Length(length) => buffer_length(client, length as usize, &mut lease, work).await?,

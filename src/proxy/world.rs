@@ -1,7 +1,9 @@
 //! What one worker owns, and what the workers share.
 
 use std::cell::{Cell, RefCell};
+use std::collections::hash_map::RandomState;
 use std::future::poll_fn;
+use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -19,7 +21,6 @@ use crate::net::pool::Pool;
 use crate::net::trim_memory;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
-use crate::telemetry::metrics::Registry;
 use crate::telemetry::request_id::RequestIds;
 
 /// What the workers share: read-mostly, or atomic.
@@ -28,8 +29,8 @@ pub struct Shared {
     settings: Mutex<Arc<Settings>>,
     /// This process's name among sidestreams: random, so that a request that comes back is known.
     pub name: String,
-    /// Every worker's counters and providers' numbers.
-    pub registry: Registry,
+    /// Every worker's counters.
+    pub counters: Vec<Arc<Counters>>,
     /// The driver, and why.
     pub driver: Chosen,
     /// Bytes of request bodies in memory.
@@ -48,8 +49,9 @@ impl Shared {
     /// What `workers` workers share.
     pub fn new(settings: Arc<Settings>, workers: usize, driver: Chosen, log: Log) -> Self {
         Self {
-            name: crate::telemetry::request_id::process_name(),
-            registry: Registry::new(workers),
+            // The keys of std's hash maps come from the system's randomness.
+            name: format!("{:016x}", RandomState::new().build_hasher().finish()),
+            counters: (0..workers).map(|_| Arc::default()).collect(),
             budget: Budget::new(settings.config.buffer_max),
             resolver: Resolver::default(),
             settings: Mutex::new(settings),
@@ -76,8 +78,6 @@ impl Shared {
 pub struct World {
     /// What the workers share.
     pub shared: Arc<Shared>,
-    /// This worker's number.
-    index: usize,
     /// This worker's counters.
     pub counters: Arc<Counters>,
     /// Read buffers.
@@ -108,13 +108,13 @@ const SPARE_JOBS_MAX: usize = 64;
 impl World {
     /// The world of worker number `index`.
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
-        let site = Site::new(shared.settings(), &shared, index, None);
+        let counters = shared.counters.get(index).cloned().unwrap_or_default();
+        let site = Site::new(shared.settings(), &counters, None);
         Self {
-            index,
-            counters: shared.registry.counters(index),
+            counters,
             buffers: Rc::default(),
             deadlines: Rc::default(),
-            request_ids: RequestIds::new(&shared.name, index),
+            request_ids: RequestIds::new(index),
             site: RefCell::new(Rc::new(site)),
             draining: Cell::new(false),
             stopping: Cell::new(false),
@@ -133,7 +133,7 @@ impl World {
     /// Takes the settings in force. Connections that nobody can use any more are closed.
     pub fn reload(&self) {
         let before = self.site();
-        let after = Rc::new(Site::new(self.shared.settings(), &self.shared, self.index, Some(&before)));
+        let after = Rc::new(Site::new(self.shared.settings(), &self.counters, Some(&before)));
         *self.site.borrow_mut() = after.clone();
         let kept = |pool: &Rc<Pool>| after.pools().any(|(_, other)| Rc::ptr_eq(pool, other));
         before.pools().filter(|(_, pool)| !kept(pool)).for_each(|(_, pool)| pool.clear());
