@@ -289,9 +289,10 @@ pub fn write_head(
     endpoint: &Endpoint<'_>,
     framing: Framing,
 ) {
-    let (dialect, path) = match *endpoint {
-        Endpoint::Json { dialect, path } => (dialect, path),
-        Endpoint::Other { dialect, path } => (dialect, path),
+    let (dialect, path, id) = match *endpoint {
+        Endpoint::Json { dialect, path } => (dialect, path, None),
+        Endpoint::Models { dialect, id } => (dialect, "models", id),
+        Endpoint::Other { dialect, path } => (dialect, path, None),
         Endpoint::Root | Endpoint::Unknown => return,
     };
     let is_json = matches!(endpoint, Endpoint::Json { .. });
@@ -301,6 +302,10 @@ pub fn write_head(
     // The Anthropic face's base ends before the version, the OpenAI face's behind it.
     out.extend_from_slice(if face.anthropic { b"/v1/" } else { b"/" });
     out.extend_from_slice(path.as_bytes());
+    if let Some(id) = id {
+        out.push(b'/');
+        out.extend_from_slice(id.as_bytes());
+    }
     if let Some(query) = request.query() {
         out.push(b'?');
         out.extend_from_slice(query);

@@ -55,7 +55,7 @@ async fn answer(
     asked.unread = !matches!(framing, Framing::None | Framing::Length(0));
     let withheld = expects_continue && client.inbox.is_empty();
 
-    let endpoint = if client.door == Door::Admin { Endpoint::Root } else { endpoint::of(request) };
+    let endpoint = if client.door == Door::Admin { Endpoint::Root } else { of(world, request) };
     match endpoint {
         Endpoint::Root => {
             // A client that waits to be asked for its body gets the answer instead, and keeps the body.
@@ -82,10 +82,12 @@ async fn answer(
             forward(world, client, outbound, work, Some((lease, splice))).await
         }
         // Content in a GET has no meaning, and servers differ on whether they read it (RFC 9110 §9.3.1).
-        Endpoint::Other { .. } if asked.unread && matches!(request.method(), Method::Get | Method::Head) => {
+        Endpoint::Other { .. } | Endpoint::Models { .. }
+            if asked.unread && matches!(request.method(), Method::Get | Method::Head) =>
+        {
             Err(Reject::BodyNotAllowed.into())
         }
-        Endpoint::Other { dialect, .. } => {
+        Endpoint::Other { dialect, .. } | Endpoint::Models { dialect, .. } => {
             let face = face(world, dialect)?;
             if withheld {
                 invite(client).await?;
@@ -96,6 +98,11 @@ async fn answer(
             forward(world, client, outbound, work, None).await
         }
     }
+}
+
+/// The endpoint; a prefix can only name the one provider there is.
+fn of<'a>(world: &World, request: &'a RequestHead) -> Endpoint<'a> {
+    endpoint::of(request, |name| (name == world.config().provider.name).then_some(0)).1
 }
 
 /// The head of the request, in [`limits::HEAD_TIME_MAX`] from its first byte.
