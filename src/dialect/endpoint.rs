@@ -13,6 +13,13 @@ pub enum Endpoint<'a> {
         /// The path below the version: `chat/completions`.
         path: &'static str,
     },
+    /// A GET or HEAD for what models there are, or for one.
+    Models {
+        /// The model's name as sent: it may hold slashes, and percent-encoding ([`is_model`] compares it).
+        id: Option<&'a str>,
+        /// Judged by the headers.
+        dialect: Dialect,
+    },
     /// Anything else of a provider: streamed through both ways.
     Other {
         /// Judged by the headers.
@@ -36,32 +43,47 @@ const JSON_PATHS: [(&str, Dialect); 6] = [
     ("messages/count_tokens", Dialect::Messages),
 ];
 
-/// Reads a request's endpoint. The paths with a JSON body and `models` are also understood without `/v1` and with it
-/// doubled, as wrong base URLs produce them.
-pub fn of(head: &RequestHead) -> Endpoint<'_> {
-    let Ok(path) = std::str::from_utf8(head.path()) else { return Endpoint::Unknown };
-    if path == "/" || head.is_asterisk() {
-        return Endpoint::Root;
+/// First segments that no provider's name shadows: those of the paths that are understood without `/v1`.
+const OWN_SEGMENTS: [&str; 7] = ["v1", "models", "chat", "completions", "embeddings", "responses", "messages"];
+
+/// Reads a request's endpoint, and the provider that a prefix of its path picks: `/groq/v1/chat/completions`. `find`
+/// gives the index of an active provider of that name.
+///
+/// The paths with a JSON body and `models` are also understood without `/v1` and with it doubled, as wrong base URLs
+/// produce them, with and without a prefix.
+pub fn of(head: &RequestHead, find: impl Fn(&str) -> Option<usize>) -> (Option<usize>, Endpoint<'_>) {
+    let Ok(path) = std::str::from_utf8(head.path()) else { return (None, Endpoint::Unknown) };
+    let (provider, path) = below_provider(path, find);
+    if matches!(path, "" | "/") || head.is_asterisk() {
+        return (provider, Endpoint::Root);
     }
-    let (versioned, path) = below_version(path);
-    if let Some((path, dialect)) = JSON_PATHS.iter().find(|(known, _)| *known == path).copied()
-        && head.method() == Method::Post
-    {
-        return Endpoint::Json { dialect, path };
-    }
-    let known = path == "models" || path.starts_with("models/") || JSON_PATHS.iter().any(|(known, _)| *known == path);
-    if !(versioned || known) || !is_forwardable(path) {
-        return Endpoint::Unknown;
-    }
-    Endpoint::Other { dialect: implied(head, path), path }
+    (provider, below_root(head, path))
 }
 
-/// The dialect of an error for a request whose path says nothing: judged by path, then headers.
+/// The dialect of an error for a request whose path says nothing: judged by path, then headers. A prefix may be any
+/// name: whether it is a provider's is what the error may be about.
 pub fn dialect_of(head: &RequestHead) -> Dialect {
-    match of(head) {
-        Endpoint::Json { dialect, .. } | Endpoint::Other { dialect, .. } => dialect,
+    match of(head, |_| Some(0)).1 {
+        Endpoint::Json { dialect, .. } | Endpoint::Models { dialect, .. } | Endpoint::Other { dialect, .. } => dialect,
         Endpoint::Root | Endpoint::Unknown => implied(head, ""),
     }
+}
+
+/// Whether the raw `id` of a path, percent-decoded, is this model's name.
+pub fn is_model(id: &str, name: &str) -> bool {
+    let mut rest = id.as_bytes();
+    let decoded = std::iter::from_fn(move || {
+        let (&byte, mut after) = rest.split_first()?;
+        let mut byte = byte;
+        if let (b'%', [high, low, behind @ ..]) = (byte, after)
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            (byte, after) = (high << 4 | low, behind);
+        }
+        rest = after;
+        Some(byte)
+    });
+    decoded.eq(name.bytes())
 }
 
 /// True when a POST to this path may be sent once more after a kept connection failed before any byte of an answer
@@ -73,6 +95,53 @@ pub fn may_replay(method: Method, endpoint: &Endpoint<'_>, stores: bool) -> bool
         Endpoint::Json { .. } => true,
         _ => matches!(method, Method::Get | Method::Head),
     }
+}
+
+/// The provider that the path's first segment names, and the path behind it.
+fn below_provider(path: &str, find: impl Fn(&str) -> Option<usize>) -> (Option<usize>, &str) {
+    let Some(inner) = path.strip_prefix('/') else { return (None, path) };
+    let end = inner.find('/').unwrap_or(inner.len());
+    let (first, rest) = inner.split_at_checked(end).unwrap_or((inner, ""));
+    if first.is_empty() || OWN_SEGMENTS.contains(&first) {
+        return (None, path);
+    }
+    match find(first) {
+        Some(provider) => (Some(provider), rest),
+        None => (None, path),
+    }
+}
+
+fn below_root<'a>(head: &'a RequestHead, path: &'a str) -> Endpoint<'a> {
+    let (versioned, path) = below_version(path);
+    if let Some((path, dialect)) = JSON_PATHS.iter().find(|(known, _)| *known == path).copied()
+        && head.method() == Method::Post
+    {
+        return Endpoint::Json { dialect, path };
+    }
+    let below_models = if path == "models" { Some("") } else { path.strip_prefix("models/") };
+    if let Some(id) = below_models
+        && matches!(head.method(), Method::Get | Method::Head)
+    {
+        return models(head, path, id);
+    }
+    let known = below_models.is_some() || JSON_PATHS.iter().any(|(known, _)| *known == path);
+    if !(versioned || known) || !is_forwardable(path) {
+        return Endpoint::Unknown;
+    }
+    Endpoint::Other { dialect: implied(head, path), path }
+}
+
+/// Names of models hold slashes (`meta-llama/llama-3.1-8b`), which clients encode or not; all else that an upstream
+/// might normalise is refused here too, behind an encoded slash as well.
+fn models<'a>(head: &RequestHead, path: &str, id: &'a str) -> Endpoint<'a> {
+    if !is_forwardable(&path.to_ascii_lowercase().replace("%2f", "/")) {
+        return Endpoint::Unknown;
+    }
+    Endpoint::Models { id: Some(id).filter(|id| !id.is_empty()), dialect: implied(head, path) }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 fn below_version(path: &str) -> (bool, &str) {
@@ -110,12 +179,18 @@ mod tests {
     fn endpoint(method: &str, target: &str, fields: &str) -> String {
         let mut head = RequestHead::default();
         head.parse(format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes()).unwrap();
-        match of(&head) {
+        // `v1` and `chat` are provider names that nobody can reach by prefix.
+        let names = ["groq", "my-box", "v1", "chat"];
+        let (provider, endpoint) = of(&head, |name| names.iter().position(|known| *known == name));
+        let endpoint = match endpoint {
             Endpoint::Json { dialect, path } => format!("json {} {path}", dialect.name()),
+            Endpoint::Models { dialect, id } => format!("models {} {}", dialect.name(), id.unwrap_or("-")),
             Endpoint::Other { dialect, path } => format!("other {} {path}", dialect.name()),
             Endpoint::Root => "root".into(),
             Endpoint::Unknown => "unknown".into(),
-        }
+        };
+        let prefix = provider.map_or(String::new(), |index| format!("{}: ", names[index]));
+        prefix + &endpoint
     }
 
     #[test]
@@ -128,8 +203,22 @@ mod tests {
             ("POST", "/v1/messages/count_tokens", "json messages messages/count_tokens"),
             ("POST", "/v1/responses", "json responses responses"),
             ("POST", "/v1/embeddings", "json chat embeddings"),
-            ("GET", "/v1/models", "other chat models"),
-            ("GET", "/models/gpt-4o", "other chat models/gpt-4o"),
+            ("GET", "/v1/models", "models chat -"),
+            ("HEAD", "/v1/models/", "models chat -"),
+            ("GET", "/models/gpt-4o", "models chat gpt-4o"),
+            ("GET", "/v1/v1/models?limit=9", "models chat -"),
+            ("GET", "/v1/models/meta-llama/llama-3.1-8b:free", "models chat meta-llama/llama-3.1-8b:free"),
+            ("GET", "/v1/models/meta-llama%2Fllama-3.1", "models chat meta-llama%2Fllama-3.1"),
+            ("GET", "/v1/models/a/../../admin", "unknown"),
+            ("GET", "/v1/models/a%2f..%2F..%2fadmin", "unknown"),
+            ("GET", "/v1/models/a%2F%2Fb", "unknown"),
+            ("GET", "/v1/models/%2e%2e/admin", "unknown"),
+            ("GET", "/v1/models/%2Fadmin", "unknown"),
+            ("GET", "/v1/models/a%5cb", "unknown"),
+            ("DELETE", "/v1/models/ft:gpt-4o:org::id", "other chat models/ft:gpt-4o:org::id"),
+            ("DELETE", "/v1/models/a%2Fb", "unknown"),
+            ("GET", "/v1/models2", "other chat models2"),
+            ("GET", "/models2", "unknown"),
             ("GET", "/v1/chat/completions", "other chat chat/completions"),
             ("GET", "/v1/responses/resp_1", "other responses responses/resp_1"),
             ("POST", "/v1/messages/batches", "other messages messages/batches"),
@@ -156,8 +245,69 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_picks_a_provider() {
+        for (method, target, want) in [
+            ("POST", "/groq/v1/chat/completions", "groq: json chat chat/completions"),
+            ("POST", "/groq/chat/completions", "groq: json chat chat/completions"),
+            ("POST", "/groq/v1/v1/responses", "groq: json responses responses"),
+            ("POST", "/my-box/v1/messages?beta=true", "my-box: json messages messages"),
+            ("GET", "/groq/v1/models/groq/compound", "groq: models chat groq/compound"),
+            ("GET", "/groq/models", "groq: models chat -"),
+            ("POST", "/groq/v1/files", "groq: other chat files"),
+            ("HEAD", "/groq", "groq: root"),
+            ("HEAD", "/groq/", "groq: root"),
+            // Only known paths go without a version, and only one prefix is taken off.
+            ("POST", "/groq/files", "groq: unknown"),
+            ("POST", "/groq/groq/v1/chat/completions", "groq: unknown"),
+            ("POST", "/groq//v1/chat/completions", "groq: unknown"),
+            ("GET", "/groq/v1/../admin", "groq: unknown"),
+            ("GET", "/groq/v1/organization/users", "groq: unknown"),
+            ("POST", "/other/v1/chat/completions", "unknown"),
+            ("POST", "/v1/groq/chat/completions", "other chat groq/chat/completions"),
+            // Our own first segments are no prefixes, whatever providers are called.
+            ("POST", "/v1/chat/completions", "json chat chat/completions"),
+            ("POST", "/chat/completions", "json chat chat/completions"),
+            ("POST", "/chat/v1/messages", "unknown"),
+        ] {
+            assert_eq!(endpoint(method, target, ""), want, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn ids_are_compared_decoded() {
+        for (id, name, want) in [
+            ("gpt-4o", "gpt-4o", true),
+            ("a/b", "a/b", true),
+            ("a%2Fb%3a%66ree", "a/b:free", true),
+            ("%C3%A9", "é", true),
+            ("a%2", "a%2", true),
+            ("a%zz", "a%zz", true),
+            ("a%252Fb", "a/b", false),
+            ("gpt-4", "gpt-4o", false),
+            ("gpt-4o", "gpt-4", false),
+        ] {
+            assert_eq!(is_model(id, name), want, "{id} {name}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_said_in_the_dialect_of_the_path_behind_any_prefix() {
+        for (target, want) in [
+            ("/nobody/v1/messages", Dialect::Messages),
+            ("/nobody/v1/responses", Dialect::Responses),
+            ("/nobody/v1/chat/completions", Dialect::Chat),
+            ("/v1/messages", Dialect::Messages),
+            ("/admin", Dialect::Chat),
+        ] {
+            let mut head = RequestHead::default();
+            head.parse(format!("POST {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+            assert_eq!(dialect_of(&head), want, "{target}");
+        }
+    }
+
+    #[test]
     fn headers_imply_the_dialect_of_a_path_that_does_not() {
-        assert_eq!(endpoint("GET", "/v1/models", "anthropic-version: 2023-06-01\r\n"), "other messages models");
+        assert_eq!(endpoint("GET", "/v1/models", "anthropic-version: 2023-06-01\r\n"), "models messages -");
         assert_eq!(endpoint("GET", "/v1/files", "x-api-key: k\r\n"), "other messages files");
     }
 
@@ -171,6 +321,7 @@ mod tests {
             (Method::Post, json(Dialect::Responses), true, false),
             (Method::Post, json(Dialect::Responses), false, true),
             (Method::Post, other, false, false),
+            (Method::Get, Endpoint::Models { id: None, dialect: Dialect::Chat }, false, true),
             (Method::Get, other, false, true),
             (Method::Head, other, false, true),
             (Method::Delete, other, false, false),
