@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::connection::{Client, Stop, plain};
+use super::connection::{Client, Stop};
 use super::job::Work;
 use super::upload::{self, Failed, Source, Upload};
 use super::world::{Face, World};
@@ -19,10 +19,10 @@ use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, HeadScanner, RequestHead, ResponseHead, Version};
 use crate::http::write;
 use crate::limits;
-use crate::net::deadlines::{Deadline, Expired, Side};
-use crate::net::dial::dial;
-use crate::net::pool::Upstream;
-use crate::net::stream::{Inlet, Outlet, split};
+use crate::net::deadlines::{Deadline, Expired};
+use crate::net::origin::OpenError;
+use crate::net::pool::{PoolError, Upstream};
+use crate::net::stream::{Inlet, Outlet};
 
 /// An upstream that answered: its final head is in `work.response`, what came behind it in `work.inbound`.
 pub struct Answering {
@@ -59,34 +59,32 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
     if world.stopping.get() {
         return Err(Fault::draining());
     }
-    let kept = if fresh { None } else { face.pool.take() };
-    world.counters.upstream_stale.add(face.pool.take_stale());
-    if let Some(upstream) = kept {
-        world.counters.upstream_reuses.add(1);
-        return Ok(upstream);
-    }
     let provider = &world.config().provider;
-    let began = Instant::now();
-    // Boxed: its timer is large and rarely needed, and would make every connection's future larger.
-    let dialling = Box::pin(dial(&face.addresses, provider.connect_timeout));
-    let Some(dialled) = world.unless_stopped(dialling).await else { return Err(Fault::draining()) };
-    work.record.connect_micros += began.elapsed().as_micros() as u64;
-    match dialled {
-        Ok(stream) => {
-            world.counters.upstream_connects.add(1);
-            let (inlet, outlet) = split(stream, Side::Upstream, &world.deadlines, &world.buffers);
-            Ok(Upstream { inlet, outlet, reused: false })
+    let Some(taken) = world.unless_stopped(pin!(face.pool.acquire(fresh))).await else {
+        return Err(Fault::draining());
+    };
+    let numbers = face.pool.take_numbers();
+    world.counters.upstream_stale.add(numbers.stale);
+    world.counters.upstream_reuses.add(numbers.reuses);
+    world.counters.upstream_connects.add(numbers.connects);
+    world.counters.upstream_connect_failures.add(numbers.connect_failures);
+    match taken {
+        Ok(taken) => {
+            work.record.connect_micros += taken.timings.total_micros();
+            Ok(taken.upstream)
         }
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-            let message = "sidestream has no descriptor left for a connection; raise its limit of open files.".into();
+        Err(PoolError::Open(OpenError::NoDescriptors)) => {
+            let message = format!("{}.", OpenError::NoDescriptors).into();
             Err(Fault { who: Who::Us, status: 503, reason: "out-of-descriptors", message, close: false })
         }
-        Err(error) => {
-            world.counters.upstream_connect_failures.add(1);
-            let late = error.kind() == std::io::ErrorKind::TimedOut;
+        Err(error @ PoolError::Full { .. }) => {
+            let message = format!("{}: {error}.", provider.name).into();
+            Err(Fault { who: Who::Us, status: 503, reason: "connections-in-use", message, close: false })
+        }
+        Err(PoolError::Open(error)) => {
+            let late = matches!(error, OpenError::TimedOut { .. });
             let (status, reason) = if late { (504, "upstream-connect-timeout") } else { (502, "upstream-connect") };
-            let text = plain(&error);
-            let message = format!("{} at {} cannot be reached: {text}.", provider.name, face.base.authority);
+            let message = format!("{} at {} cannot be reached: {error}.", provider.name, face.base.authority);
             Err(Fault::upstream(status, reason, message))
         }
     }

@@ -221,10 +221,10 @@ async fn forward(
     let relayed = relay::relay(world, client, answering, outbound.request, work);
     let relayed = unless_gone(inbox, pin!(relayed)).await;
     let relayed = relayed.inspect_err(|_| world.counters.upstream_aborts.add(1))??;
-    let (pool, now) = (&outbound.face.pool, world.deadlines.now());
+    let pool = &outbound.face.pool;
     match relayed.reusable {
-        Some(upstream) if !world.draining.get() => pool.keep(upstream, now),
-        _ if relayed.excess => pool.distrust(now),
+        Some(upstream) if !world.draining.get() => pool.keep(upstream),
+        _ if relayed.excess => pool.distrust(),
         _ => {}
     }
     Ok(if relayed.keep_client { After::Next } else { After::Linger })
@@ -246,13 +246,17 @@ async fn reach(
     loop {
         work.record.attempts += 1;
         let upstream = unless_gone(inbox, pin!(ask::connect(world, face, work, again))).await??;
-        let reused = upstream.reused;
+        let (reused, idle_ticks) = (upstream.reused, upstream.idle_ticks);
         work.record.reused = reused;
         world.buffers.give(std::mem::replace(&mut work.out, world.buffers.take()));
         ask::write_head(&mut work.out, face, provider, request, endpoint, *framing);
         let asked = ask::ask(world, client, upstream, request.version(), work, upload);
         let asked = unless_gone(inbox, pin!(asked)).await;
-        match asked.inspect_err(|_| world.counters.upstream_aborts.add(1))? {
+        let asked = asked.inspect_err(|_| world.counters.upstream_aborts.add(1))?;
+        if reused && matches!(asked, Err(AskError::Closed)) {
+            face.pool.failed_reuse(idle_ticks);
+        }
+        match asked {
             Ok(answering) => return Ok(answering),
             Err(AskError::Closed) if reused && *may_replay && provider.replay && !again => {
                 world.counters.upstream_replays.add(1);

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,8 +13,10 @@ use crate::config::{Base, Config};
 use crate::limits;
 use crate::net::buffers::Buffers;
 use crate::net::deadlines::Deadlines;
+use crate::net::dns::Resolver;
 use crate::net::driver::Chosen;
-use crate::net::pool::Pool;
+use crate::net::origin::Origin;
+use crate::net::pool::{Bounds, Means, Pool};
 use crate::net::trim_memory;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
@@ -24,8 +25,8 @@ use crate::telemetry::log::Log;
 pub struct Shared {
     /// The configuration.
     pub config: Config,
-    /// Where each face's upstream answers, resolved before the workers start.
-    pub addresses: Addresses,
+    /// Names.
+    pub resolver: Resolver,
     /// Every worker's counters.
     pub counters: Vec<Arc<Counters>>,
     /// The driver, and why.
@@ -38,15 +39,6 @@ pub struct Shared {
     pub leaving: AtomicBool,
     /// A worker ended that should not have.
     pub failed: AtomicBool,
-}
-
-/// Socket addresses of the provider's faces.
-#[derive(Clone, Debug, Default)]
-pub struct Addresses {
-    /// Of the OpenAI face.
-    pub openai: Vec<SocketAddr>,
-    /// Of the Anthropic face.
-    pub anthropic: Vec<SocketAddr>,
 }
 
 /// One worker's world. Nothing in it is locked, and no borrow is held across an await.
@@ -84,8 +76,6 @@ pub struct Face {
     pub base: Base,
     /// It is the Anthropic face.
     pub anthropic: bool,
-    /// Where it answers.
-    pub addresses: Vec<SocketAddr>,
     /// The kept connections to its origin; faces at one origin share them.
     pub pool: Rc<Pool>,
 }
@@ -97,20 +87,25 @@ impl World {
     /// The world of worker number `index`.
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let provider = &shared.config.provider;
-        let idle_ticks = (limits::UPSTREAM_IDLE_MAX.as_millis() / limits::TICK.as_millis()) as u32;
-        let pool = || Rc::new(Pool::new(provider.keepalive_connections, idle_ticks));
-        let face = |base: &Option<Base>, addresses: &[SocketAddr], anthropic, pool| {
-            base.clone().map(|base| Face { base, anthropic, addresses: addresses.to_vec(), pool })
+        let (deadlines, buffers) = (Rc::<Deadlines>::default(), Rc::<Buffers>::default());
+        let means = Means { resolver: shared.resolver.clone(), deadlines: deadlines.clone(), buffers: buffers.clone() };
+        let pool = |base: &Base| {
+            let origin = Origin::new(&base.host, base.port, None, None, provider.connect_timeout);
+            let bounds = Bounds { max: usize::MAX, kept_max: provider.keepalive_connections, warm: 0 };
+            Rc::new(Pool::new(Rc::new(origin), bounds, means.clone()))
         };
-        let origin = |base: &Option<Base>| base.as_ref().map(|base| (base.host.clone(), base.port));
-        let first = pool();
-        let second = if origin(&provider.openai) == origin(&provider.anthropic) { first.clone() } else { pool() };
+        let face = |base: &Base, anthropic, pool| Face { base: base.clone(), anthropic, pool };
+        let openai = provider.openai.as_ref().map(|base| face(base, false, pool(base)));
+        let anthropic = provider.anthropic.as_ref().map(|base| {
+            let same = openai.as_ref().filter(|one| (&one.base.host, one.base.port) == (&base.host, base.port));
+            face(base, true, same.map_or_else(|| pool(base), |one| one.pool.clone()))
+        });
         Self {
-            openai: face(&provider.openai, &shared.addresses.openai, false, first),
-            anthropic: face(&provider.anthropic, &shared.addresses.anthropic, true, second),
+            openai,
+            anthropic,
             counters: shared.counters.get(index).cloned().unwrap_or_default(),
-            buffers: Rc::default(),
-            deadlines: Rc::default(),
+            buffers,
+            deadlines,
             draining: Cell::new(false),
             stopping: Cell::new(false),
             jobs: RefCell::default(),
@@ -133,7 +128,7 @@ impl World {
     }
 
     /// Runs `work`, which no deadline's entry can end, unless [`World::stop`] comes first.
-    pub async fn unless_stopped<T>(&self, mut work: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    pub async fn unless_stopped<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| {
             if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
