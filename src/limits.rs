@@ -82,6 +82,29 @@ pub const CLIENTS_MAX: usize = 20_000;
 pub const ADMIN_CLIENTS_MAX: usize = 64;
 /// Connections waiting in the kernel to be accepted, per listener.
 pub const BACKLOG: i32 = 1024;
+/// Requests of one pool that wait for a connection: what its places serve in a few seconds. More only wait for an error.
+pub const POOL_WAITERS_MAX: usize = 1024;
+
+// ── Names and addresses ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Names whose addresses are remembered. A configuration names a handful of origins and proxies.
+pub const NAMES_MAX: usize = 256;
+/// Threads that look names up at once: some names may be slow without holding up the others.
+pub const LOOKUP_THREADS_MAX: usize = 4;
+/// Names that are being looked up or wait for it, over all workers.
+pub const LOOKUPS_MAX: usize = 64;
+/// An answer is used for so long: `getaddrinfo` does not tell the record's own time to live, and providers move in minutes.
+pub const NAME_FRESH: Duration = Duration::from_secs(60);
+/// For so long an answer is used if no newer one is to be had: an outage of the name server must not become ours.
+pub const NAME_STALE_MAX: Duration = Duration::from_secs(3600);
+/// A failed lookup is not repeated for so long.
+pub const NAME_FAILED: Duration = Duration::from_secs(1);
+/// How long a newer answer is waited for where an older one is known.
+pub const NAME_REFRESH_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two attempts at different addresses of one name (RFC 8305 §5, "Connection Attempt Delay").
+pub const DIAL_NEXT: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried. Providers publish two to eight.
+pub const DIAL_ADDRESSES_MAX: usize = 16;
 
 /// Sidestreams that one request may pass; two or three in a chain are a design, more are a loop.
 pub const SIDESTREAMS_MAX: usize = 5;
@@ -102,9 +125,21 @@ pub const BODY_IDLE_MAX: Duration = Duration::from_secs(30);
 pub const WRITE_IDLE_MAX: Duration = Duration::from_secs(60);
 /// An idle client connection. Long: closing one under a client that is about to send costs it a request.
 pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(600);
-/// An idle upstream connection. Hosted providers keep theirs 15 s and more; local servers (uvicorn, Node) as little as
-/// 5 s, and there the check before reuse finds what they closed.
-pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(10);
+/// An idle upstream connection, before its origin has shown more. Hosted providers keep theirs 15 s and more; local servers
+/// (uvicorn, Node) as little as 5 s, and there the look at idle connections finds what they closed.
+pub const UPSTREAM_IDLE_START: Duration = Duration::from_secs(10);
+/// However early an origin closes, for so long a connection is kept: requests of one burst share it.
+pub const UPSTREAM_IDLE_MIN: Duration = Duration::from_secs(1);
+/// However long an origin keeps them: middle boxes forget silent connections after some minutes.
+pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(120);
+/// How often idle upstream connections are looked at.
+pub const UPSTREAM_LOOK: Duration = Duration::from_secs(1);
+/// An origin without a request for so long is not in use: no spare connections are kept.
+pub const WARM_FOR: Duration = Duration::from_secs(600);
+/// The pause after a spare connection failed; doubled each time.
+pub const SPARE_BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// The longest such pause.
+pub const SPARE_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// How often a client that pipelined [`PIPELINE_BYTES_MAX`] is looked at: it must not hold its upstream after it left.
 pub const HANG_UP_LOOK: Duration = Duration::from_millis(25);
 /// How long a connection that had its turn stands back: the timer's grain.
@@ -115,3 +150,12 @@ pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long the kernel's queue of connections is emptied at the start of a drain, at most.
 pub const DRAIN_QUEUE_MAX: Duration = Duration::from_millis(200);
+
+/// Whole ticks in `time`.
+pub const fn ticks(time: Duration) -> u32 {
+    let ticks = time.as_millis() / TICK.as_millis();
+    if ticks < TICKS_MAX as u128 { ticks as u32 } else { TICKS_MAX }
+}
+
+/// Half of what a u32 holds: a time from now on never overflows, and is never mistaken for "never".
+const TICKS_MAX: u32 = u32::MAX / 2;

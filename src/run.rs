@@ -14,10 +14,11 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Base, Config, DriverChoice, Listen, Problem, Workers};
 use crate::mock::{self, Options};
+use crate::net::dns::Resolver;
 use crate::net::driver::Driver;
 use crate::net::listener::{self, Bound};
 use crate::proxy::connection::Door;
-use crate::proxy::world::{Addresses, Budget, Shared};
+use crate::proxy::world::{Budget, Shared};
 use crate::telemetry::log::{Level, Log};
 use crate::worker::{self, Order, Worker};
 
@@ -94,12 +95,10 @@ pub fn start(config: Config, log: &Log) -> Result<Running, Problem> {
             first.push((one, Door::Admin));
         }
     }
-    let resolved = Addresses {
-        openai: resolve(&config, "_OPENAI_URL", config.provider.openai.as_ref())?,
-        anthropic: resolve(&config, "_ANTHROPIC_URL", config.provider.anthropic.as_ref())?,
-    };
+    resolve(&config, "_OPENAI_URL", config.provider.openai.as_ref())?;
+    resolve(&config, "_ANTHROPIC_URL", config.provider.anthropic.as_ref())?;
     let shared = Arc::new(Shared {
-        addresses: resolved,
+        resolver: Resolver::default(),
         counters: (0..count).map(|_| Arc::default()).collect(),
         budget: Budget::new(config.buffer_max),
         driver,
@@ -137,11 +136,11 @@ fn bind(variable: &str, listen: &Listen, workers: usize) -> Result<Vec<Bound>, P
     })
 }
 
-/// Names are resolved once, at the start.
-fn resolve(config: &Config, suffix: &str, base: Option<&Base>) -> Result<Vec<SocketAddr>, Problem> {
-    let Some(base) = base else { return Ok(Vec::new()) };
-    let found = (base.host.as_str(), base.port).to_socket_addrs().map(Iterator::collect);
-    found.map_err(|error| {
+/// A name that has no address at the start is a mistake in the configuration.
+fn resolve(config: &Config, suffix: &str, base: Option<&Base>) -> Result<(), Problem> {
+    let Some(base) = base else { return Ok(()) };
+    let found = (base.host.as_str(), base.port).to_socket_addrs();
+    found.map(drop).map_err(|error| {
         let variable = format!("{}{suffix}", crate::config::variables::prefix(&config.provider.name));
         problem(&variable, format!("names the host {:?}, which has no address: {error}", base.host))
     })

@@ -163,7 +163,7 @@ impl Deadlines {
 
     /// The tick at which `after` will surely have passed: the current one has partly gone.
     fn due(&self, after: Duration) -> u32 {
-        self.now.get() + ticks(after) + 1
+        self.now.get() + limits::ticks(after) + 1
     }
 }
 
@@ -180,7 +180,7 @@ impl Watch {
             self.socket.shutdown(Shutdown::Both);
         }
         let posted = self.posted.get();
-        if posted != NEVER && now.saturating_sub(posted) > ticks(limits::QUIET) {
+        if posted != NEVER && now.saturating_sub(posted) > limits::ticks(limits::QUIET) {
             self.posted.set(NEVER);
             self.canceller.replace_with(|canceller| std::mem::take(canceller).cancel());
         }
@@ -252,8 +252,4 @@ impl Drop for Deadline {
     fn drop(&mut self) {
         self.table.remove(&self.watch);
     }
-}
-
-fn ticks(time: Duration) -> u32 {
-    u32::try_from(time.as_millis() / limits::TICK.as_millis()).unwrap_or(NEVER - 1).min(NEVER / 2)
 }

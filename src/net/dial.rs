@@ -1,29 +1,118 @@
-//! New upstream connections, by address and with a deadline.
+//! New TCP connections: the addresses of one name race each other (RFC 8305, "happy eyeballs").
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use monoio::net::TcpStream;
+use monoio::time::Sleep;
 
 use super::stream::Stream;
+use crate::limits;
 
-/// Connects to the first of `addresses` that answers, within `patience` in all.
+/// Connects to the first of `addresses` that answers: in their order, families alternating, `first` before all others
+/// if it is among them. The next attempt begins [`limits::DIAL_NEXT`] after the last one, or at once when one failed;
+/// when one wins, the others are dropped. The caller's deadline bounds the whole.
 ///
-/// Dropping this future abandons the attempt and its socket: nothing was sent.
+/// Dropping this future abandons all attempts and their sockets: nothing was sent.
 ///
 /// # Errors
-/// `TimedOut`, or what the last address answered (`ConnectionRefused`, `NetworkUnreachable` …).
-pub async fn dial(addresses: &[SocketAddr], patience: Duration) -> io::Result<Stream> {
-    let attempts = async {
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in addresses {
-            match TcpStream::connect_addr(*address).await {
-                Ok(stream) => return Ok(Stream::Tcp(stream)),
-                Err(error) => last = error,
+/// What the attempts met: the most telling of their errors.
+pub async fn dial(addresses: &[SocketAddr], first: Option<SocketAddr>) -> io::Result<(Stream, SocketAddr)> {
+    let waiting = order(addresses, first);
+    // Boxed: the timer is large, and this a part of larger futures.
+    let pause = Box::pin(monoio::time::sleep(limits::DIAL_NEXT));
+    let mut race = Race { waiting: waiting.into_iter(), running: Vec::new(), pause, error: None };
+    poll_fn(|cx| race.poll(cx)).await
+}
+
+type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
+
+struct Race {
+    waiting: std::vec::IntoIter<SocketAddr>,
+    running: Vec<(SocketAddr, Attempt)>,
+    pause: Pin<Box<Sleep>>,
+    error: Option<io::Error>,
+}
+
+impl Race {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
+        loop {
+            let mut failed = false;
+            let mut index = 0;
+            while let Some((address, attempt)) = self.running.get_mut(index) {
+                match attempt.as_mut().poll(cx) {
+                    Poll::Ready(Ok(stream)) => return Poll::Ready(Ok((Stream::Tcp(stream), *address))),
+                    Poll::Ready(Err(error)) => {
+                        failed = true;
+                        drop(self.running.remove(index));
+                        self.note(error);
+                    }
+                    Poll::Pending => index += 1,
+                }
+            }
+            let due = failed || self.running.is_empty() || self.pause.as_mut().poll(cx).is_ready();
+            if !due {
+                return Poll::Pending;
+            }
+            match self.waiting.next() {
+                Some(address) => {
+                    self.running.push((address, Box::pin(connect(address))));
+                    self.pause.as_mut().reset(monoio::time::Instant::now() + limits::DIAL_NEXT);
+                }
+                None if self.running.is_empty() => {
+                    let nothing = || io::ErrorKind::AddrNotAvailable.into();
+                    return Poll::Ready(Err(self.error.take().unwrap_or_else(nothing)));
+                }
+                // All run: only they can end this.
+                None => return Poll::Pending,
             }
         }
-        Err(last)
-    };
-    monoio::time::timeout(patience, attempts).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn note(&mut self, error: io::Error) {
+        if self.error.as_ref().is_none_or(|known| telling(&error) > telling(known)) {
+            self.error = Some(error);
+        }
+    }
+}
+
+/// That one family has no route here says less than what the other family's address answered.
+fn telling(error: &io::Error) -> u8 {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => 2,
+        Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => 0,
+        _ => 1,
+    }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_addr(address).await?;
+    // On loopback a connect can meet itself: an ephemeral port that nobody listens on, chosen for its own end too.
+    if address.ip().is_loopback() && stream.local_addr().is_ok_and(|own| own == address) {
+        return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+    }
+    Ok(stream)
+}
+
+/// RFC 8305 §4: alternating families, beginning with that of the first address.
+fn order(addresses: &[SocketAddr], first: Option<SocketAddr>) -> Vec<SocketAddr> {
+    let starts_with_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let of = |family: bool| addresses.iter().filter(move |address| address.is_ipv6() == family);
+    let (mut preferred, mut other) = (of(starts_with_v6), of(!starts_with_v6));
+    let mut ordered = Vec::with_capacity(addresses.len());
+    loop {
+        let pair = [preferred.next(), other.next()];
+        if pair == [None, None] {
+            break;
+        }
+        ordered.extend(pair.into_iter().flatten());
+    }
+    if let Some(place) = ordered.iter().position(|address| Some(*address) == first) {
+        ordered[..=place].rotate_right(1);
+    }
+    ordered.truncate(limits::DIAL_ADDRESSES_MAX);
+    ordered
 }

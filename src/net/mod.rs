@@ -7,19 +7,33 @@
 //! | [`stream`] | one connection as a receiving and a sending side; how a read waits without losing a byte |
 //! | [`deadlines`] | one table per worker that ends what waits too long, and takes buffers from what is silent |
 //! | [`inbox`] | what a client sent and nobody has read yet; learns at once that it is gone |
-//! | [`pool`] | kept upstream connections, checked before reuse |
-//! | [`dial`] | new upstream connections |
+//! | [`pool`] | the connections to one origin: kept, looked at, waited for, opened ahead |
+//! | [`slots`], [`idle_limit`], [`spares`] | what the pool decides by: places and who waits, how long to keep, when to open ahead |
+//! | [`origin`] | from a name to a connection that is ready for a request, in one deadline |
+//! | [`dns`] | names, resolved on helper threads |
+//! | [`bell`] | how a helper thread wakes a worker |
+//! | [`dial`] | new TCP connections: the addresses of a name race |
+//! | [`tunnel`] | through an outbound proxy |
+//! | [`tls`] | TLS towards upstreams |
 //! | [`buffers`] | the worker's free list of byte vectors |
 //! | `sys` | the crate's only unsafe code: borrowed descriptors |
 
+pub mod bell;
 pub mod buffers;
 pub mod deadlines;
 pub mod dial;
+pub mod dns;
 pub mod driver;
+pub mod idle_limit;
 pub mod inbox;
 pub mod listener;
+pub mod origin;
 pub mod pool;
+pub mod slots;
+pub mod spares;
 pub mod stream;
 mod sys;
+pub mod tls;
+pub mod tunnel;
 
 pub use sys::trim_memory;

@@ -1,94 +1,481 @@
-//! Kept upstream connections of one worker. One that ended while it was kept is never handed out.
+//! The connections of one worker to one origin: kept ones, looked at before reuse; places for new ones, and a line of
+//! those who wait for one; spares, opened ahead of need.
+//!
+//! Time is the deadlines' count of ticks. No borrow is held across an await, nor while a connection is dropped whose place
+//! could wake somebody.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
+use super::buffers::Buffers;
+use super::deadlines::Deadlines;
+use super::dns::Resolver;
+use super::idle_limit::IdleLimit;
+use super::origin::{OpenError, Opened, Origin, Timings};
+use super::slots::{LineFull, Slot, Slots, Turn, Waiting};
+use super::spares::Spares;
 use super::stream::{Inlet, Outlet};
 use super::sys::Pulse;
+use crate::limits;
 
-/// A connection to an upstream, between two requests or in one.
+/// A connection to an upstream, between two requests or in one. It holds one of its pool's places until it is dropped.
 pub struct Upstream {
     /// What it sends.
     pub inlet: Inlet,
     /// What we send.
     pub outlet: Outlet,
-    /// It already carried a request: its failure may be no more than a stale keep-alive.
+    /// It was kept before this request: its failure may be no more than a stale keep-alive.
     pub reused: bool,
+    /// For how long it had been idle when it was taken.
+    pub idle_ticks: u32,
+    /// Declared last, dropped last: the place is free when the socket is closed.
+    _slot: Slot<Upstream>,
 }
 
-/// The kept connections of one origin.
+/// What a request gets.
+pub struct Taken {
+    /// The connection.
+    pub upstream: Upstream,
+    /// What opening it took; nothing for a kept one.
+    pub timings: Timings,
+    /// The request stood in the line first.
+    pub waited: bool,
+}
+
+/// How many connections of which kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Open ones, idle or in use.
+    pub max: usize,
+    /// Idle ones.
+    pub kept_max: usize,
+    /// Idle ones to have ready while the origin is in use.
+    pub warm: usize,
+}
+
+/// What opening a connection needs from its worker.
+#[derive(Clone)]
+pub struct Means {
+    /// Names.
+    pub resolver: Resolver,
+    /// Everything that waits.
+    pub deadlines: Rc<Deadlines>,
+    /// Read buffers.
+    pub buffers: Rc<Buffers>,
+}
+
+/// Why a request got no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolError {
+    /// All connections are in use, and none became free in time, or too many wait already.
+    Full {
+        /// The origin, `host:port`.
+        to: String,
+        /// Connections in use.
+        max: usize,
+        /// How long the request waited; `None` if the line was full.
+        waited: Option<Duration>,
+    },
+    /// None could be opened.
+    Open(OpenError),
+}
+
+/// What happened in one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolNumbers {
+    /// Connections opened, spares included.
+    pub connects: u64,
+    /// Attempts that failed, for spares included.
+    pub connect_failures: u64,
+    /// Requests that got a kept connection: so many connects were saved.
+    pub reuses: u64,
+    /// Kept connections that the origin had closed, or on which it had spoken, found before they were reused.
+    pub stale: u64,
+    /// Reuses that failed without an answer: found stale too late.
+    pub stale_reuses: u64,
+    /// Spare connections opened.
+    pub spares: u64,
+    /// Requests that had to wait for a place.
+    pub waits: u64,
+    /// Those that waited in vain, or found the line full.
+    pub wait_timeouts: u64,
+}
+
+/// The connections to one origin.
 pub struct Pool {
-    idle: RefCell<Vec<Idle>>,
-    /// At most so many are kept.
-    kept_max: usize,
-    /// An idle connection is closed after so many ticks.
-    idle_ticks: u32,
-    stale: Cell<u64>,
+    origin: Rc<Origin>,
+    bounds: Bounds,
+    means: Means,
+    slots: Rc<Slots<Upstream>>,
+    /// The one used last at the back: it is the warmest. Spares come to the front.
+    idle: RefCell<VecDeque<Idle>>,
+    idle_limit: Cell<IdleLimit>,
+    spares: Cell<Spares>,
+    spare_on_its_way: Cell<bool>,
+    /// When the idle connections were last looked at.
+    looked: Cell<u32>,
     /// Until this tick nothing is kept: see [`Pool::distrust`].
     distrusted_until: Cell<u32>,
+    draining: Cell<bool>,
+    numbers: Cell<PoolNumbers>,
 }
 
 struct Idle {
     upstream: Upstream,
     since: u32,
+    /// When it was last known to be alive.
+    seen: u32,
+}
+
+/// What idle connections are looked at for.
+fn pulse(inlet: &mut Inlet) -> Pulse {
+    inlet.deadline().socket().pulse()
 }
 
 impl Pool {
     /// An empty pool.
-    pub fn new(kept_max: usize, idle_ticks: u32) -> Self {
-        Self { idle: RefCell::default(), kept_max, idle_ticks, stale: Cell::new(0), distrusted_until: Cell::new(0) }
-    }
-
-    /// The most recently used connection that is still open and silent. Those that are not are closed and counted:
-    /// a FIN means the origin's keep-alive was shorter than ours, bytes that nobody asked for poison the next answer.
-    pub fn take(&self) -> Option<Upstream> {
-        while let Some(Idle { mut upstream, .. }) = self.pop() {
-            if upstream.inlet.deadline().socket().pulse() == Pulse::Quiet {
-                upstream.reused = true;
-                return Some(upstream);
-            }
-            self.stale.set(self.stale.get() + 1);
+    pub fn new(origin: Rc<Origin>, bounds: Bounds, means: Means) -> Self {
+        Self {
+            slots: Slots::new(bounds.max),
+            origin,
+            bounds,
+            means,
+            idle: RefCell::default(),
+            idle_limit: Cell::default(),
+            spares: Cell::default(),
+            spare_on_its_way: Cell::new(false),
+            looked: Cell::new(0),
+            distrusted_until: Cell::new(0),
+            draining: Cell::new(false),
+            numbers: Cell::default(),
         }
-        None
     }
 
-    /// Keeps a connection whose answer ended exactly at its framed end. The oldest makes room.
-    pub fn keep(&self, upstream: Upstream, now: u32) {
+    /// Where its connections lead.
+    pub fn origin(&self) -> &Rc<Origin> {
+        &self.origin
+    }
+
+    /// A connection for a request: the kept one that was used last, a new one, or after a wait what becomes free first.
+    /// With `fresh` never a kept one. Dropping this future leaves the line, or abandons the dialling.
+    ///
+    /// # Errors
+    /// See [`PoolError`]. The wait for a place and the opening have the origin's `connect_timeout` each.
+    pub async fn acquire(&self, fresh: bool) -> Result<Taken, PoolError> {
+        self.update(&self.spares, |spares| spares.used(self.now()));
+        if !fresh && let Some(upstream) = self.take_idle() {
+            return Ok(Taken { upstream, timings: Timings::default(), waited: false });
+        }
+        let (slot, waited) = match self.slots.take().or_else(|| self.make_room()) {
+            Some(slot) => (slot, false),
+            // Boxed, like what follows: its timer is large, and a warm request passes neither.
+            None => match Box::pin(self.wait(fresh)).await? {
+                Turn::Place(slot) => (slot, true),
+                Turn::Kept(upstream) => return Ok(Taken { upstream, timings: Timings::default(), waited: true }),
+            },
+        };
+        let Opened { inlet, outlet, timings } = Box::pin(self.open()).await.map_err(PoolError::Open)?;
+        Ok(Taken { upstream: Upstream { inlet, outlet, reused: false, idle_ticks: 0, _slot: slot }, timings, waited })
+    }
+
+    /// Takes back a connection whose answer ended exactly at its framed end: the first who waits gets it, else it is kept,
+    /// and the one unused for longest makes room.
+    pub fn keep(&self, mut upstream: Upstream) {
+        let now = self.now();
+        upstream.outlet.deadline().disarm();
+        if upstream.reused {
+            self.update(&self.idle_limit, |limit| limit.alive_after(upstream.idle_ticks, now));
+        }
+        // Whoever waits before a draining pool was let in before: it is served.
         if now < self.distrusted_until.get() {
             return;
         }
-        upstream.outlet.deadline().disarm();
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() >= self.kept_max && !idle.is_empty() {
-            idle.remove(0);
+        (upstream.reused, upstream.idle_ticks) = (true, 0);
+        let Err(upstream) = self.slots.offer(upstream) else { return };
+        // Somebody waits for a place only; closing this connection gives it.
+        if self.slots.waiting() == 0 && !self.draining.get() {
+            self.put(upstream, now, VecDeque::push_back);
         }
-        if idle.len() < self.kept_max {
-            idle.push(Idle { upstream, since: now });
-        }
+    }
+
+    /// A reused connection, idle for `idle_ticks` before, failed without a byte of an answer: the origin had closed it.
+    pub fn failed_reuse(&self, idle_ticks: u32) {
+        self.count(|numbers| numbers.stale_reuses += 1);
+        self.update(&self.idle_limit, |limit| limit.closed_after(idle_ticks));
     }
 
     /// The origin sent bytes behind an answer. Should it do so again a moment too late to be seen, they would become the
     /// beginning of somebody else's answer: for a while every request gets a connection of its own.
-    pub fn distrust(&self, now: u32) {
-        self.distrusted_until.set(now + self.idle_ticks);
+    pub fn distrust(&self) {
+        self.distrusted_until.set(self.now() + limits::ticks(limits::UPSTREAM_IDLE_START));
         self.clear();
     }
 
-    /// Closes what was idle too long. Called once a tick.
-    pub fn sweep(&self, now: u32) {
-        self.idle.borrow_mut().retain(|one| now.saturating_sub(one.since) < self.idle_ticks);
-    }
-
-    /// Closes everything.
+    /// Closes the idle connections.
     pub fn clear(&self) {
-        self.idle.borrow_mut().clear();
+        let idle = self.idle.take();
+        drop(idle);
     }
 
-    /// How many were found closed or talking when they were about to be reused, since the last call.
-    pub fn take_stale(&self) -> u64 {
-        self.stale.take()
+    /// From now on nothing is kept and no spare is opened; requests are still served.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.clear();
     }
 
-    fn pop(&self) -> Option<Idle> {
-        self.idle.borrow_mut().pop()
+    /// Once a tick: closes what idled for too long, and about once a second looks at what is idle. True when a spare
+    /// connection is wanted: see [`Pool::add_spare`].
+    pub fn sweep(&self, now: u32) -> bool {
+        let look = now.saturating_sub(self.looked.get()) >= limits::ticks(limits::UPSTREAM_LOOK);
+        if look {
+            self.looked.set(now);
+        }
+        let max = self.idle_limit.get().ticks();
+        let mut ended = Vec::new();
+        let mut idle = self.idle.borrow_mut();
+        let mut index = 0;
+        while let Some(one) = idle.get_mut(index) {
+            let expired = now.saturating_sub(one.since) >= max;
+            let sound = !(look || expired) || self.is_sound(one, now);
+            if expired || !sound {
+                ended.extend(idle.remove(index));
+            } else {
+                index += 1;
+            }
+        }
+        drop(idle);
+        drop(ended);
+        self.wants_spare(now)
+    }
+
+    /// The origin is in use and spares are configured: the pool wants its sweeps, also while nothing is open.
+    pub fn is_warm(&self, now: u32) -> bool {
+        self.bounds.warm > 0 && !self.draining.get() && self.spares.get().in_use(now)
+    }
+
+    /// One spare is missing, and may be opened now.
+    pub fn wants_spare(&self, now: u32) -> bool {
+        self.is_warm(now)
+            && self.idle.borrow().len() < self.bounds.warm.min(self.bounds.kept_max)
+            && !self.spare_on_its_way.get()
+            && now >= self.distrusted_until.get()
+            && self.slots.taken() < self.slots.max()
+            && self.spares.get().due(now)
+    }
+
+    /// Opens one spare connection, if one is wanted; one at a time. A failure is counted, and the next attempt waits. It has
+    /// its own deadline; dropping this future abandons it.
+    pub async fn add_spare(&self) {
+        if !self.wants_spare(self.now()) {
+            return;
+        }
+        let Some(slot) = self.slots.take() else { return };
+        self.spare_on_its_way.set(true);
+        let _on_its_way = OnItsWay(&self.spare_on_its_way);
+        let Ok(Opened { inlet, outlet, .. }) = Box::pin(self.open()).await else {
+            self.update(&self.spares, |spares| spares.failed(self.now()));
+            return;
+        };
+        self.count(|numbers| numbers.spares += 1);
+        let upstream = Upstream { inlet, outlet, reused: true, idle_ticks: 0, _slot: slot };
+        match self.slots.offer(upstream) {
+            Err(upstream) if !self.draining.get() && self.slots.waiting() == 0 => {
+                // Not at the cost of a warmer one.
+                if self.idle.borrow().len() < self.bounds.kept_max {
+                    self.put(upstream, self.now(), VecDeque::push_front);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What happened so far.
+    pub fn numbers(&self) -> PoolNumbers {
+        self.numbers.get()
+    }
+
+    /// What happened since the last call.
+    pub fn take_numbers(&self) -> PoolNumbers {
+        self.numbers.take()
+    }
+
+    /// Open connections, idle ones and attempts included.
+    pub fn open_now(&self) -> usize {
+        self.slots.taken()
+    }
+
+    /// Idle connections.
+    pub fn idle_now(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    /// Requests that wait for a connection.
+    pub fn waiting_now(&self) -> usize {
+        self.slots.waiting()
+    }
+
+    /// For how many ticks connections are kept at present.
+    pub fn idle_limit_ticks(&self) -> u32 {
+        self.idle_limit.get().ticks()
+    }
+
+    /// The most recently used connection that is still open and silent. Those that are not are closed and counted: a FIN
+    /// means that the origin's patience was shorter than ours, bytes that nobody asked for poison the next answer.
+    fn take_idle(&self) -> Option<Upstream> {
+        let now = self.now();
+        loop {
+            let mut one = self.idle.borrow_mut().pop_back()?;
+            if self.is_sound(&mut one, now) {
+                one.upstream.idle_ticks = now.saturating_sub(one.since);
+                self.count(|numbers| numbers.reuses += 1);
+                return Some(one.upstream);
+            }
+        }
+    }
+
+    /// Looks at an idle connection and learns from what is found.
+    fn is_sound(&self, one: &mut Idle, now: u32) -> bool {
+        match pulse(&mut one.upstream.inlet) {
+            Pulse::Quiet => {
+                one.seen = now;
+                self.update(&self.idle_limit, |limit| limit.alive_after(now.saturating_sub(one.since), now));
+                return true;
+            }
+            Pulse::Dead => {
+                let alive = one.seen.saturating_sub(one.since);
+                self.update(&self.idle_limit, |limit| limit.closed_after(alive));
+            }
+            Pulse::Talks => {}
+        }
+        self.count(|numbers| numbers.stale += 1);
+        false
+    }
+
+    /// All places are taken, but some by idle connections: the oldest makes room.
+    fn make_room(&self) -> Option<Slot<Upstream>> {
+        let oldest = self.idle.borrow_mut().pop_front()?;
+        drop(oldest);
+        self.slots.take()
+    }
+
+    fn put(&self, upstream: Upstream, now: u32, push: impl FnOnce(&mut VecDeque<Idle>, Idle)) {
+        let mut idle = self.idle.borrow_mut();
+        let oldest = if idle.len() >= self.bounds.kept_max { idle.pop_front() } else { None };
+        if idle.len() < self.bounds.kept_max {
+            push(&mut idle, Idle { upstream, since: now, seen: now });
+        }
+        drop(idle);
+        drop(oldest);
+    }
+
+    async fn open(&self) -> Result<Opened, OpenError> {
+        let Means { resolver, deadlines, buffers } = &self.means;
+        let opened = self.origin.open(resolver, deadlines, buffers).await;
+        match &opened {
+            Ok(_) => {
+                self.count(|numbers| numbers.connects += 1);
+                self.update(&self.spares, Spares::opened);
+            }
+            Err(_) => self.count(|numbers| numbers.connect_failures += 1),
+        }
+        opened
+    }
+
+    /// Waits in the line. What comes is sound, or at least its place is.
+    async fn wait(&self, fresh: bool) -> Result<Turn<Upstream>, PoolError> {
+        self.count(|numbers| numbers.waits += 1);
+        let full = |waited| {
+            self.count(|numbers| numbers.wait_timeouts += 1);
+            PoolError::Full { to: self.origin.authority(), max: self.bounds.max, waited }
+        };
+        let waiting = self.slots.wait(fresh).map_err(|LineFull| full(None))?;
+        let mut in_line = InLine { pool: self, waiting };
+        let mut patience = pin!(monoio::time::sleep(self.origin.connect_timeout));
+        let turn = {
+            let mut turn = pin!(in_line.waiting.turn());
+            poll_fn(|cx| match turn.as_mut().poll(cx) {
+                Poll::Ready(turn) => Poll::Ready(Some(turn)),
+                Poll::Pending => patience.as_mut().poll(cx).map(|()| None),
+            })
+            .await
+        };
+        match turn {
+            Some(Turn::Kept(mut upstream)) => match pulse(&mut upstream.inlet) {
+                Pulse::Quiet => {
+                    self.count(|numbers| numbers.reuses += 1);
+                    Ok(Turn::Kept(upstream))
+                }
+                // Its origin closed it behind the last answer.
+                _ => {
+                    let Upstream { _slot: slot, .. } = upstream;
+                    Ok(Turn::Place(slot))
+                }
+            },
+            Some(place) => Ok(place),
+            None => Err(full(Some(self.origin.connect_timeout))),
+        }
+    }
+
+    fn now(&self) -> u32 {
+        self.means.deadlines.now()
+    }
+
+    fn count(&self, add: impl FnOnce(&mut PoolNumbers)) {
+        self.update(&self.numbers, add);
+    }
+
+    fn update<T: Copy>(&self, cell: &Cell<T>, change: impl FnOnce(&mut T)) {
+        let mut value = cell.get();
+        change(&mut value);
+        cell.set(value);
     }
 }
+
+/// A place in the line. When it is given up, a connection that had just come goes back to the pool.
+struct InLine<'a> {
+    pool: &'a Pool,
+    waiting: Waiting<Upstream>,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        if let Some(upstream) = self.waiting.leave() {
+            self.pool.keep(upstream);
+        }
+    }
+}
+
+/// A spare is being opened.
+struct OnItsWay<'a>(&'a Cell<bool>);
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { to, max, waited: Some(waited) } => {
+                write!(
+                    f,
+                    "all {max} connections to {to} are in use, and none became free within {} s",
+                    waited.as_secs_f64()
+                )
+            }
+            Self::Full { to, max, waited: None } => {
+                write!(f, "all {max} connections to {to} are in use, and too many requests wait for one")
+            }
+            Self::Open(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PoolError {}

@@ -1,7 +1,6 @@
 //! A client's connection: one request after the other, until either side ends it.
 
 use std::future::poll_fn;
-use std::io;
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -191,12 +190,6 @@ pub fn contained(mut work: Pin<&mut impl Future<Output = ()>>) -> impl Future<Ou
             Err(_) => Poll::Ready(true),
         }
     })
-}
-
-/// The text of an I/O error without its number.
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
