@@ -42,7 +42,7 @@ impl Pool {
     /// a FIN means the origin's keep-alive was shorter than ours, bytes that nobody asked for poison the next answer.
     pub fn take(&self) -> Option<Upstream> {
         while let Some(Idle { mut upstream, .. }) = self.pop() {
-            if upstream.inlet.deadline().socket().pulse() == Pulse::Quiet {
+            if upstream.inlet.pulse() == Pulse::Quiet {
                 upstream.reused = true;
                 return Some(upstream);
             }
