@@ -109,6 +109,15 @@ pub const DIAL_ADDRESSES_MAX: usize = 16;
 /// Sidestreams that one request may pass; two or three in a chain are a design, more are a loop.
 pub const SIDESTREAMS_MAX: usize = 5;
 
+// ── TLS ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Sessions kept for resumption, per set of roots: eight tickets for each of 32 origins.
+pub const TLS_SESSIONS_MAX: usize = 256;
+/// Plaintext in one record (RFC 8446 §5.1 allows 2^14).
+pub const TLS_RECORD_BYTES: usize = 16 * 1024;
+/// Ciphertext made for one write: about 30 µs of encryption, and a buffer that the free list keeps.
+pub const TLS_PIECE_BYTES: usize = 64 * 1024;
+
 // ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The grain of deadlines: one sweep of a worker's connections.
@@ -119,6 +128,8 @@ pub const TRIM_TICKS: u32 = 50;
 pub const QUIET: Duration = Duration::from_secs(1);
 /// From the first byte of a request's head to its blank line, in all (slow-loris).
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// A TLS handshake, in all; 100 ms is usual, three round trips around the world with a slow server are 2 s.
+pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Between two pieces of a request's body.
 pub const BODY_IDLE_MAX: Duration = Duration::from_secs(30);
 /// A client that takes nothing of what we write.

@@ -5,6 +5,7 @@
 //! | [`driver`] | io_uring or epoll: what this kernel allows, which was chosen and why |
 //! | [`listener`] | binding before the workers start; a second instance is noticed |
 //! | [`stream`] | one connection as a receiving and a sending side; how a read waits without losing a byte |
+//! | [`tls`] | encryption of such a connection, in both directions |
 //! | [`deadlines`] | one table per worker that ends what waits too long, and takes buffers from what is silent |
 //! | [`inbox`] | what a client sent and nobody has read yet; learns at once that it is gone |
 //! | [`pool`] | the connections to one origin: kept, looked at, waited for, opened ahead |
@@ -34,6 +35,9 @@ pub mod spares;
 pub mod stream;
 mod sys;
 pub mod tls;
+<<<<<<< HEAD
 pub mod tunnel;
+=======
+>>>>>>> tls
 
-pub use sys::trim_memory;
+pub use sys::{Pulse, trim_memory};

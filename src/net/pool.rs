@@ -140,6 +140,7 @@ fn pulse(inlet: &mut Inlet) -> Pulse {
 
 impl Pool {
     /// An empty pool.
+<<<<<<< HEAD
     pub fn new(origin: Rc<Origin>, bounds: Bounds, means: Means) -> Self {
         Self {
             slots: Slots::new(bounds.max),
@@ -154,6 +155,21 @@ impl Pool {
             distrusted_until: Cell::new(0),
             draining: Cell::new(false),
             numbers: Cell::default(),
+=======
+    pub fn new(kept_max: usize, idle_ticks: u32) -> Self {
+        Self { idle: RefCell::default(), kept_max, idle_ticks, stale: Cell::new(0), distrusted_until: Cell::new(0) }
+    }
+
+    /// The most recently used connection that is still open and silent. Those that are not are closed and counted:
+    /// a FIN means the origin's keep-alive was shorter than ours, bytes that nobody asked for poison the next answer.
+    pub fn take(&self) -> Option<Upstream> {
+        while let Some(Idle { mut upstream, .. }) = self.pop() {
+            if upstream.inlet.pulse() == Pulse::Quiet {
+                upstream.reused = true;
+                return Some(upstream);
+            }
+            self.stale.set(self.stale.get() + 1);
+>>>>>>> tls
         }
     }
 

@@ -4,6 +4,8 @@
 //! kernel may already have written into its buffer, and those bytes would be lost; epoll hides the mistake.
 
 use std::io;
+use std::net::Shutdown;
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +17,8 @@ use monoio::net::{TcpStream, UnixStream};
 use super::buffers::Buffers;
 use super::deadlines::{Deadline, Deadlines, Side};
 use super::sys;
-use super::sys::Socket;
+use super::sys::{Pulse, Socket};
+use super::tls::Tls;
 use crate::limits;
 
 /// A connected socket, before it is split.
@@ -42,12 +45,34 @@ pub struct Inlet {
     deadline: Rc<Deadline>,
     half: ReadHalf,
     buffers: Rc<Buffers>,
+    tls: Option<Rc<Tls>>,
 }
 
 /// The sending side.
 pub struct Outlet {
+    // Declared first, dropped first: it says good-bye while the socket is open.
+    tls: Option<Farewell>,
     deadline: Rc<Deadline>,
     half: WriteHalf,
+}
+
+/// The sending half's share of an encrypted connection. Dropping it says good-bye, best-effort (`close_notify`, RFC 8446
+/// §6.1), unless a send was given up in the middle.
+struct Farewell {
+    tls: Rc<Tls>,
+    socket: Socket,
+}
+
+impl Farewell {
+    fn say(&self) {
+        self.tls.farewell(|bytes| self.socket.send_now(bytes));
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.say();
+    }
 }
 
 /// Takes a connection apart. The deadline governs both sides.
@@ -71,14 +96,17 @@ pub fn split(stream: Stream, side: Side, deadlines: &Rc<Deadlines>, buffers: &Rc
             (ReadHalf::Unix(read), WriteHalf::Unix(write))
         }
     };
-    let inlet = Inlet { deadline: deadline.clone(), half: read, buffers: buffers.clone() };
-    (inlet, Outlet { deadline, half: write })
+    let inlet = Inlet { deadline: deadline.clone(), half: read, buffers: buffers.clone(), tls: None };
+    (inlet, Outlet { tls: None, deadline, half: write })
 }
 
 /// Resets a connection: the peer sees an error, never an end. A half that is dropped alone sends FIN first, which would
 /// look like one.
 pub fn abort(inlet: Inlet, outlet: Outlet) {
     inlet.deadline.socket().reset_on_close();
+    if let Some(tls) = &inlet.tls {
+        tls.mute();
+    }
     let Inlet { half: read, .. } = inlet;
     match (read, outlet.half) {
         (ReadHalf::Tcp(read), WriteHalf::Tcp(write)) => drop(read.reunite(write)),
@@ -93,28 +121,85 @@ impl Inlet {
         &self.deadline
     }
 
+<<<<<<< HEAD
     /// Where its buffers come from.
     pub fn buffers(&self) -> &Rc<Buffers> {
         &self.buffers
     }
 
     /// Receives once and appends to `buffer`, whose spare capacity bounds what comes; `Ok(0)` is the peer's end.
+=======
+    /// Passes what comes through `tls` from now on.
+    pub(super) fn encrypt(&mut self, tls: &Rc<Tls>) {
+        self.tls = Some(tls.clone());
+    }
+
+    /// The free list that reads take from.
+    pub(super) fn buffers(&self) -> &Rc<Buffers> {
+        &self.buffers
+    }
+
+    /// The connection is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The connection is encrypted, and its handshake was a short one.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_resumed())
+    }
+
+    /// Looks at a connection on which nothing is expected and no read is posted.
+    ///
+    /// A plain one is only looked at. From an encrypted one what is there is read: session tickets (which are stored)
+    /// and key updates leave it quiet, plaintext does not, and an alert, an end or an error is its death. A record whose end
+    /// has not come yet counts as talk: what it holds cannot be known, and a dial costs less than a poisoned answer.
+    pub fn pulse(&self) -> Pulse {
+        let socket = self.deadline.socket();
+        match &self.tls {
+            None => socket.pulse(),
+            Some(tls) => tls.pulse(|buffer| socket.receive_now(buffer)),
+        }
+    }
+
+    /// Receives once and appends to `buffer`; `Ok(0)` is the peer's end. The spare capacity bounds what comes, unless the
+    /// connection is encrypted: then it is all that a read and the record begun before it decrypt to, and an end
+    /// that the peer did not announce is `UnexpectedEof`.
+>>>>>>> tls
     ///
     /// The read is posted when this is first polled. If it stays silent for [`limits::QUIET`], it is cancelled (a cancelled read yields its bytes or nothing, never half), an empty buffer
     /// goes back to the free list, and the wait goes on by readiness, which holds no memory.
     pub fn receive(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> {
+        let buffer = match &self.tls {
+            None => buffer,
+            Some(tls) => tls.lend(buffer),
+        };
         let posted = self.post(buffer);
         async move {
             let (mut inlet, mut result) = posted.await;
-            while matches!(&result.0, Err(error) if error.raw_os_error() == Some(libc::ECANCELED)) {
-                let buffer = inlet.rest(result.1);
-                if let Err(error) = inlet.readable().await {
-                    return (Err(error), buffer.unwrap_or_default());
-                }
-                let buffer = buffer.unwrap_or_else(|| inlet.buffers.take());
+            loop {
+                let buffer = if matches!(&result.0, Err(error) if error.raw_os_error() == Some(libc::ECANCELED)) {
+                    let buffer = inlet.rest(result.1);
+                    if let Err(error) = inlet.readable().await {
+                        result = (Err(error), buffer.unwrap_or_default());
+                        continue;
+                    }
+                    buffer.unwrap_or_else(|| inlet.buffers.take())
+                } else {
+                    let Some(tls) = &inlet.tls else { return result };
+                    match tls.received(result, inlet.deadline.expired().is_some()) {
+                        ControlFlow::Break(result) => return result,
+                        ControlFlow::Continue(buffer) => {
+                            if tls.is_tiring() && monoio::utils::is_legacy() {
+                                // Boxed, because it is rare. See [`super::inbox::Turn`].
+                                Box::pin(monoio::time::sleep(limits::TURN_PAUSE)).await;
+                            }
+                            buffer
+                        }
+                    }
+                };
                 (inlet, result) = inlet.post(buffer).await;
             }
-            result
         }
     }
 
@@ -129,6 +214,10 @@ impl Inlet {
         let range = buffer.len()..buffer.capacity().min(buffer.len() + limits::READ_BYTES_MAX);
         let handle = self.deadline.posted();
         async move {
+            if self.tls.as_ref().is_some_and(|tls| tls.is_ready()) {
+                self.deadline.completed();
+                return (self, (Ok(0), buffer));
+            }
             let spare = buffer.slice_mut(range);
             let (result, spare) = match &mut self.half {
                 ReadHalf::Tcp(half) => half.cancelable_read(spare, handle).await,
@@ -171,31 +260,66 @@ impl Outlet {
         &self.deadline
     }
 
+    /// Passes what goes out through `tls` from now on.
+    pub(super) fn encrypt(&mut self, tls: &Rc<Tls>) {
+        self.tls = Some(Farewell { tls: tls.clone(), socket: self.deadline.socket() });
+    }
+
+    /// Sends no more: the peer sees an orderly end, and can still be heard.
+    pub fn finish(&mut self) {
+        if let Some(farewell) = &self.tls {
+            farewell.say();
+        }
+        self.deadline.socket().shutdown(Shutdown::Write);
+    }
+
     /// Sends `buffer[from..to]`, all of it, and gives the buffer back. Each partial send grants `patience` anew.
+    ///
+    /// On an encrypted connection a send also carries what the session has to say (tickets, key updates).
     pub async fn send(
         &mut self,
         mut buffer: Vec<u8>,
         mut from: usize,
-        to: usize,
+        mut to: usize,
         patience: Duration,
     ) -> (io::Result<()>, Vec<u8>) {
         // Whatever ends this, also being dropped: the deadline must not outlive the send.
         let _armed = Sending(self.deadline.clone());
-        while from < to {
-            self.deadline.arm_sending(patience);
-            let (result, part) = match &mut self.half {
-                WriteHalf::Tcp(half) => half.write(buffer.slice(from..to)).await,
-                WriteHalf::Unix(half) => half.write(buffer.slice(from..to)).await,
-            };
-            buffer = part.into_inner();
-            match result {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buffer),
-                Ok(sent) => from += sent,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (Err(error), buffer),
+        if let Some(Farewell { tls, .. }) = &self.tls {
+            tls.stage(std::mem::take(&mut buffer), from, to);
+            (from, to) = (0, 0);
+        }
+        loop {
+            while from < to {
+                self.deadline.arm_sending(patience);
+                let (result, part) = match &mut self.half {
+                    WriteHalf::Tcp(half) => half.write(buffer.slice(from..to)).await,
+                    WriteHalf::Unix(half) => half.write(buffer.slice(from..to)).await,
+                };
+                buffer = part.into_inner();
+                match result {
+                    Ok(0) => return self.sent(Err(io::ErrorKind::WriteZero.into()), buffer),
+                    Ok(sent) => from += sent,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return self.sent(Err(error), buffer),
+                }
+            }
+            let Some(Farewell { tls, .. }) = &self.tls else { return (Ok(()), buffer) };
+            match tls.seal(&mut buffer) {
+                Ok(()) if buffer.is_empty() => return self.sent(Ok(()), buffer),
+                Ok(()) => (from, to) = (0, buffer.len()),
+                Err(error) => return self.sent(Err(error), buffer),
             }
         }
-        (Ok(()), buffer)
+    }
+
+    /// The end of a send, with the caller's buffer.
+    fn sent(&self, result: io::Result<()>, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        let buffer = match &self.tls {
+            None => buffer,
+            Some(Farewell { tls, .. }) => tls.staged(result.is_ok(), buffer),
+        };
+        (result, buffer)
     }
 
     /// Sends all of `buffer`.

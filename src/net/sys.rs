@@ -59,6 +59,23 @@ impl Socket {
         }
     }
 
+    /// Appends what is there, up to the spare capacity, without waiting; `Ok(0)` is the peer's end.
+    pub(super) fn receive_now(self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let spare = buffer.spare_capacity_mut();
+        if spare.is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let count = self.with(|socket| socket.recv_with_flags(spare, libc::MSG_DONTWAIT))?;
+        // SAFETY: the kernel wrote `count` bytes at the beginning of the spare capacity.
+        unsafe { buffer.set_len(buffer.len() + count) };
+        Ok(count)
+    }
+
+    /// Sends what the kernel takes without waiting; the rest is lost.
+    pub(super) fn send_now(self, bytes: &[u8]) {
+        let _ = self.with(|socket| socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL));
+    }
+
     /// Whether the peer has reset, or closed, also behind bytes that nobody has read yet. With `half_close` a closed
     /// sending side alone does not count.
     pub fn hung_up(self, half_close: bool) -> bool {
