@@ -35,9 +35,6 @@ pub mod spares;
 pub mod stream;
 mod sys;
 pub mod tls;
-<<<<<<< HEAD
 pub mod tunnel;
-=======
->>>>>>> tls
 
 pub use sys::{Pulse, trim_memory};

@@ -133,14 +133,8 @@ struct Idle {
     seen: u32,
 }
 
-/// What idle connections are looked at for.
-fn pulse(inlet: &mut Inlet) -> Pulse {
-    inlet.deadline().socket().pulse()
-}
-
 impl Pool {
     /// An empty pool.
-<<<<<<< HEAD
     pub fn new(origin: Rc<Origin>, bounds: Bounds, means: Means) -> Self {
         Self {
             slots: Slots::new(bounds.max),
@@ -155,21 +149,6 @@ impl Pool {
             distrusted_until: Cell::new(0),
             draining: Cell::new(false),
             numbers: Cell::default(),
-=======
-    pub fn new(kept_max: usize, idle_ticks: u32) -> Self {
-        Self { idle: RefCell::default(), kept_max, idle_ticks, stale: Cell::new(0), distrusted_until: Cell::new(0) }
-    }
-
-    /// The most recently used connection that is still open and silent. Those that are not are closed and counted:
-    /// a FIN means the origin's keep-alive was shorter than ours, bytes that nobody asked for poison the next answer.
-    pub fn take(&self) -> Option<Upstream> {
-        while let Some(Idle { mut upstream, .. }) = self.pop() {
-            if upstream.inlet.pulse() == Pulse::Quiet {
-                upstream.reused = true;
-                return Some(upstream);
-            }
-            self.stale.set(self.stale.get() + 1);
->>>>>>> tls
         }
     }
 
@@ -357,7 +336,7 @@ impl Pool {
 
     /// Looks at an idle connection and learns from what is found.
     fn is_sound(&self, one: &mut Idle, now: u32) -> bool {
-        match pulse(&mut one.upstream.inlet) {
+        match one.upstream.inlet.pulse() {
             Pulse::Quiet => {
                 one.seen = now;
                 self.update(&self.idle_limit, |limit| limit.alive_after(now.saturating_sub(one.since), now));
@@ -422,7 +401,7 @@ impl Pool {
             .await
         };
         match turn {
-            Some(Turn::Kept(mut upstream)) => match pulse(&mut upstream.inlet) {
+            Some(Turn::Kept(upstream)) => match upstream.inlet.pulse() {
                 Pulse::Quiet => {
                     self.count(|numbers| numbers.reuses += 1);
                     Ok(Turn::Kept(upstream))

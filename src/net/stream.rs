@@ -121,21 +121,13 @@ impl Inlet {
         &self.deadline
     }
 
-<<<<<<< HEAD
-    /// Where its buffers come from.
-    pub fn buffers(&self) -> &Rc<Buffers> {
-        &self.buffers
-    }
-
-    /// Receives once and appends to `buffer`, whose spare capacity bounds what comes; `Ok(0)` is the peer's end.
-=======
     /// Passes what comes through `tls` from now on.
     pub(super) fn encrypt(&mut self, tls: &Rc<Tls>) {
         self.tls = Some(tls.clone());
     }
 
     /// The free list that reads take from.
-    pub(super) fn buffers(&self) -> &Rc<Buffers> {
+    pub fn buffers(&self) -> &Rc<Buffers> {
         &self.buffers
     }
 
@@ -165,7 +157,6 @@ impl Inlet {
     /// Receives once and appends to `buffer`; `Ok(0)` is the peer's end. The spare capacity bounds what comes, unless the
     /// connection is encrypted: then it is all that a read and the record begun before it decrypt to, and an end
     /// that the peer did not announce is `UnexpectedEof`.
->>>>>>> tls
     ///
     /// The read is posted when this is first polled. If it stays silent for [`limits::QUIET`], it is cancelled (a cancelled read yields its bytes or nothing, never half), an empty buffer
     /// goes back to the free list, and the wait goes on by readiness, which holds no memory.

@@ -1,7 +1,6 @@
 //! A client's connection: one request after the other, until either side ends it.
 
 use std::future::poll_fn;
-use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -160,7 +159,7 @@ impl Client<'_> {
     }
 
     async fn linger(&mut self) {
-        self.deadline.socket().shutdown(Shutdown::Write);
+        self.outlet.finish();
         self.deadline.arm(limits::LINGER_TIME_MAX);
         let mut read = 0;
         while read <= limits::LINGER_BYTES_MAX {
