@@ -152,6 +152,11 @@ impl Pool {
         }
     }
 
+    /// How many of which kind it may have.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// Where its connections lead.
     pub fn origin(&self) -> &Rc<Origin> {
         &self.origin

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::connection::{Client, Stop};
 use super::job::Work;
@@ -19,7 +19,7 @@ use crate::http::write;
 use crate::limits;
 use crate::net::deadlines::{Deadline, Expired, Side};
 use crate::net::origin::OpenError;
-use crate::net::pool::{Pool, PoolError, Upstream};
+use crate::net::pool::{Pool, PoolError, Taken, Upstream};
 use crate::net::stream::{Inlet, Outlet};
 
 /// An upstream that answered: its final head is in `work.response`, what came behind it in `work.inbound`.
@@ -73,37 +73,31 @@ pub async fn connect(
     if world.stopping.get() {
         return Err(ConnectError::Fault(Fault::draining()));
     }
-    if !fresh && let Some(upstream) = pool.take(world.deadlines.now()) {
-        return Ok(upstream);
-    }
-    let began = Instant::now();
-    // Boxed: its timers are large and rarely needed, and would make every connection's future larger.
-    let opening = Box::pin(pool.open(&world.way(), fresh));
-    let Some(opened) = world.unless_stopped(opening).await else {
-        return Err(ConnectError::Fault(Fault::draining()));
-    };
-    work.record.connect_micros += began.elapsed().as_micros() as u64;
-    opened.map_err(|error| connect_error(&destination.provider.name, pool, &error))
+    let acquired = world.unless_stopped(pin!(pool.acquire(fresh))).await;
+    destination.collect(pool);
+    let name = &destination.provider.name;
+    let taken = acquired.ok_or_else(Fault::draining).map_err(ConnectError::Fault)?;
+    let Taken { upstream, timings, .. } = taken.map_err(|error| connect_error(name, &error))?;
+    work.record.connect_micros += timings.total_micros();
+    Ok(upstream)
 }
 
 /// What a failure to connect is to the client.
-pub fn connect_error(name: &str, pool: &Pool, error: &PoolError) -> ConnectError {
-    let at = &pool.origin().host;
+pub fn connect_error(name: &str, error: &PoolError) -> ConnectError {
     let (status, reason) = match error {
         PoolError::Open(OpenError::NoDescriptors) => {
-            let message = "sidestream has no descriptor left for a connection; raise its limit of open files.".into();
+            let message = format!("{error}.").into();
             let fault = Fault { who: Who::Us, status: 503, reason: "out-of-descriptors", message, close: false };
             return ConnectError::Fault(fault);
         }
-        PoolError::Full => (503, "upstream-full"),
-        PoolError::Open(OpenError::TimedOut(_)) => (504, "upstream-connect-timeout"),
-        PoolError::Open(OpenError::Resolve(_)) => (502, "upstream-name"),
-        PoolError::Open(OpenError::Tls(_)) => (502, "upstream-tls"),
-        PoolError::Open(OpenError::Proxy(_)) => (502, "upstream-proxy"),
-        PoolError::Open(OpenError::Connect(_)) => (502, "upstream-connect"),
+        PoolError::Full { .. } => (503, "upstream-full"),
+        PoolError::Open(OpenError::TimedOut { .. }) => (504, "upstream-connect-timeout"),
+        PoolError::Open(OpenError::Resolve { .. }) => (502, "upstream-name"),
+        PoolError::Open(OpenError::Tls { .. }) => (502, "upstream-tls"),
+        PoolError::Open(OpenError::Proxy { .. }) => (502, "upstream-proxy"),
+        PoolError::Open(OpenError::Connect { .. }) => (502, "upstream-connect"),
     };
-    let message = format!("{name} at {at} cannot be reached: {error}.");
-    ConnectError::NotReached(Fault::upstream(status, reason, message))
+    ConnectError::NotReached(Fault::upstream(status, reason, format!("{name} cannot be reached: {error}.")))
 }
 
 /// Sends the request and hears the head of the final answer, which may come before the request is out (then the rest

@@ -202,11 +202,10 @@ async fn forward(
     let relayed = relay::relay(world, destination, client, answering, errand.request, work);
     let relayed = unless_gone(inbox, pin!(relayed)).await;
     let relayed = relayed.inspect_err(|_| destination.numbers.aborts.add(1))??;
-    let now = world.deadlines.now();
     match relayed.reusable {
-        Some(upstream) if !world.draining.get() => pool.keep(upstream, now),
-        _ if relayed.excess => pool.distrust(now),
-        _ => {}
+        Some(upstream) => pool.keep(upstream),
+        None if relayed.excess => pool.distrust(),
+        None => {}
     }
     Ok(if relayed.keep_client { After::Next } else { After::Linger })
 }
@@ -296,7 +295,7 @@ async fn try_one(
             Err(ConnectError::NotReached(fault)) => return Err(TryError::NotReached(fault)),
             Err(ConnectError::Fault(fault)) => return Err(fault.into()),
         };
-        let reused = upstream.reused;
+        let (reused, idle_ticks) = (upstream.reused, upstream.idle_ticks);
         work.record.reused = reused;
         world.buffers.give(std::mem::replace(&mut work.out, world.buffers.take()));
         outbound.write_head(&mut work.out, framing);
@@ -304,13 +303,16 @@ async fn try_one(
         let asked = unless_gone(inbox, pin!(asked)).await;
         match asked.inspect_err(|_| numbers.aborts.add(1))? {
             Ok(answering) => return Ok(answering),
-            Err(AskError::Closed) if reused && errand.may_replay && provider.replay && !again => {
+            Err(AskError::Closed) => {
+                if reused {
+                    pool.failed_reuse(idle_ticks);
+                }
+                if !(reused && errand.may_replay && provider.replay && !again) {
+                    let message = format!("{} closed the connection without an answer.", provider.name);
+                    return Err(Fault::upstream(502, "upstream-closed", message).into());
+                }
                 numbers.replays.add(1);
                 again = true;
-            }
-            Err(AskError::Closed) => {
-                let message = format!("{} closed the connection without an answer.", provider.name);
-                return Err(Fault::upstream(502, "upstream-closed", message).into());
             }
             Err(AskError::Stop(stop)) => return Err(stop.into()),
         }

@@ -1,5 +1,6 @@
 //! What runs by one configuration. A reload makes a new one; a request keeps the one it began with.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::config::provider::{Base, Pem, Provider};
 use crate::config::{Config, Problem};
 use crate::dialect::Face;
 use crate::net::origin::Origin;
-use crate::net::pool::Pool;
+use crate::net::pool::{Bounds, Means, Pool};
 use crate::net::tls;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::provider::ProviderNumbers;
@@ -94,23 +95,33 @@ pub struct Destination {
     openai: Option<Rc<Pool>>,
     /// The connections to its Anthropic face; the same pool if both faces are at one origin.
     anthropic: Option<Rc<Pool>>,
+    /// Counts the requests, for providers with several keys.
+    turn: Cell<usize>,
 }
 
 impl Site {
     /// Builds a worker's site. Pools are taken over from `before` where nothing that they stand for changed.
-    pub fn new(settings: Arc<Settings>, counters: &Counters, before: Option<&Self>) -> Self {
+    pub fn new(settings: Arc<Settings>, counters: &Counters, means: &Means, before: Option<&Self>) -> Self {
         let mut destinations: Vec<Destination> = Vec::with_capacity(settings.config.providers.len());
         for provider in &settings.config.providers {
             let old = before.and_then(|before| before.named(&provider.name));
-            let tls = settings.upstream_tls(provider);
-            let origin = |base: &Base| Origin::new(base, tls.clone().filter(|_| base.tls), provider.connect_timeout);
-            let kept = |base: &Base| old.and_then(|old| old.same_pool(provider, &origin(base)));
-            let pool = |base: &Base| kept(base).unwrap_or_else(|| Rc::new(Pool::new(origin(base), provider.into())));
-            let openai = provider.openai.as_ref().map(pool);
-            let shared_pool = |base: &Base| openai.clone().filter(|pool| pool.origin().is_same(&origin(base)));
-            let anthropic = provider.anthropic.as_ref().map(|base| shared_pool(base).unwrap_or_else(|| pool(base)));
-            let numbers = counters.providers.named(&provider.name);
-            destinations.push(Destination { provider: provider.clone(), numbers, openai, anthropic });
+            let mut pools: Vec<Rc<Pool>> = old.map(Destination::pools).into_iter().flatten().collect();
+            let mut pool = |base: &Base| {
+                let origin = origin(&settings, provider, base);
+                let bounds = bounds(provider);
+                // Faces at one origin share their connections.
+                let known = pools.iter().find(|known| is_same(known.origin(), &origin) && known.bounds() == bounds);
+                let pool = known.cloned().unwrap_or_else(|| Rc::new(Pool::new(Rc::new(origin), bounds, means.clone())));
+                pools.push(pool.clone());
+                pool
+            };
+            destinations.push(Destination {
+                provider: provider.clone(),
+                numbers: counters.providers.named(&provider.name),
+                openai: provider.openai.as_ref().map(&mut pool),
+                anthropic: provider.anthropic.as_ref().map(&mut pool),
+                turn: Cell::new(0),
+            });
         }
         Self { settings, destinations }
     }
@@ -125,9 +136,9 @@ impl Site {
         self.destinations.iter().position(|destination| destination.provider.name == name)
     }
 
-    /// Every pool, once or twice.
-    pub fn pools(&self) -> impl Iterator<Item = (&Destination, &Rc<Pool>)> {
-        self.destinations.iter().flat_map(|one| [&one.openai, &one.anthropic].into_iter().flatten().map(move |p| (one, p)))
+    /// Every pool, once, with whom it leads to.
+    pub fn pools(&self) -> impl Iterator<Item = (&Destination, Rc<Pool>)> {
+        self.destinations.iter().flat_map(|one| one.pools().map(move |pool| (one, pool)))
     }
 
     fn named(&self, name: &str) -> Option<&Destination> {
@@ -144,12 +155,53 @@ impl Destination {
         }
     }
 
-    fn same_pool(&self, provider: &Provider, origin: &Origin) -> Option<Rc<Pool>> {
-        let bounds = |provider: &Provider| {
-            (provider.max_connections, provider.keepalive_connections, provider.warm_connections)
-        };
-        let mut pools = [&self.openai, &self.anthropic].into_iter().flatten();
-        let same = pools.find(|pool| pool.origin().is_same(origin) && bounds(&self.provider) == bounds(provider));
-        same.cloned()
+    /// Its pools, each once.
+    pub fn pools(&self) -> impl Iterator<Item = Rc<Pool>> + use<> {
+        let second = self.anthropic.clone().filter(|second| {
+            self.openai.as_ref().is_none_or(|first| !Rc::ptr_eq(first, second))
+        });
+        self.openai.clone().into_iter().chain(second)
     }
+
+    /// Which of several keys is next: they are used in turn.
+    pub fn next_turn(&self) -> usize {
+        self.turn.replace(self.turn.get().wrapping_add(1))
+    }
+
+    /// Adds what happened in a pool of its since the last time to its numbers.
+    pub fn collect(&self, pool: &Pool) {
+        let new = pool.take_numbers();
+        let to = &self.numbers;
+        to.connects.add(new.connects);
+        to.connect_failures.add(new.connect_failures);
+        to.reuses.add(new.reuses);
+        to.stale.add(new.stale);
+        to.stale_reuses.add(new.stale_reuses);
+        to.spares.add(new.spares);
+        to.waits.add(new.waits);
+        to.wait_timeouts.add(new.wait_timeouts);
+    }
+}
+
+fn origin(settings: &Settings, provider: &Provider, base: &Base) -> Origin {
+    let tls = settings.upstream_tls(provider).filter(|_| base.tls);
+    Origin::new(&base.host, base.port, tls, base.proxy.clone(), provider.connect_timeout)
+}
+
+fn bounds(provider: &Provider) -> Bounds {
+    Bounds {
+        max: provider.max_connections,
+        kept_max: provider.keepalive_connections,
+        warm: provider.warm_connections,
+    }
+}
+
+/// Whether a connection to one may serve for the other: the same end, the same way, the same trust.
+fn is_same(one: &Origin, other: &Origin) -> bool {
+    let same_tls = match (&one.tls, &other.tls) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    };
+    let place = |origin: &Origin| (origin.host.clone(), origin.port, origin.proxy.clone(), origin.connect_timeout);
+    same_tls && place(one) == place(other)
 }

@@ -17,7 +17,7 @@ use crate::net::buffers::Buffers;
 use crate::net::deadlines::Deadlines;
 use crate::net::dns::Resolver;
 use crate::net::driver::Chosen;
-use crate::net::pool::Pool;
+use crate::net::pool::{Means, Pool};
 use crate::net::trim_memory;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
@@ -87,6 +87,8 @@ pub struct World {
     /// Numbers the requests.
     pub request_ids: RequestIds,
     site: RefCell<Rc<Site>>,
+    /// What opening a connection needs.
+    means: Means,
     /// No new work: answers say `Connection: close`, idle connections end.
     pub draining: Cell<bool>,
     /// The grace is over: upstream connections were ended, and what they carried is cut.
@@ -109,11 +111,13 @@ impl World {
     /// The world of worker number `index`.
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let counters = shared.counters.get(index).cloned().unwrap_or_default();
-        let site = Site::new(shared.settings(), &counters, None);
+        let means = Means { resolver: shared.resolver.clone(), deadlines: Rc::default(), buffers: Rc::default() };
+        let site = Site::new(shared.settings(), &counters, &means, None);
         Self {
             counters,
-            buffers: Rc::default(),
-            deadlines: Rc::default(),
+            buffers: means.buffers.clone(),
+            deadlines: means.deadlines.clone(),
+            means,
             request_ids: RequestIds::new(index),
             site: RefCell::new(Rc::new(site)),
             draining: Cell::new(false),
@@ -133,10 +137,20 @@ impl World {
     /// Takes the settings in force. Connections that nobody can use any more are closed.
     pub fn reload(&self) {
         let before = self.site();
-        let after = Rc::new(Site::new(self.shared.settings(), &self.counters, Some(&before)));
+        let after = Rc::new(Site::new(self.shared.settings(), &self.counters, &self.means, Some(&before)));
         *self.site.borrow_mut() = after.clone();
-        let kept = |pool: &Rc<Pool>| after.pools().any(|(_, other)| Rc::ptr_eq(pool, other));
-        before.pools().filter(|(_, pool)| !kept(pool)).for_each(|(_, pool)| pool.clear());
+        let kept = |pool: &Rc<Pool>| after.pools().any(|(_, other)| Rc::ptr_eq(pool, &other));
+        for (destination, pool) in before.pools().filter(|(_, pool)| !kept(pool)) {
+            pool.drain();
+            destination.collect(&pool);
+        }
+    }
+
+    /// No new work: answers say `Connection: close`, idle connections end.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.deadlines.end_idle_clients(limits::DRAIN_FIRST_REQUEST);
+        self.site().pools().for_each(|(_, pool)| pool.drain());
     }
 
     /// The grace is over: ends what it was for.
@@ -147,7 +161,7 @@ impl World {
     }
 
     /// Runs `work`, which no deadline's entry can end, unless [`World::stop`] comes first.
-    pub async fn unless_stopped<T>(&self, mut work: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    pub async fn unless_stopped<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| {
             if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
@@ -181,12 +195,15 @@ impl World {
 
     /// Once a tick: looks after kept upstream connections, notes log lines that were lost, and gives memory back. True
     /// while there is something left to do for later ticks.
-    pub fn tick(self: &Rc<Self>, now: u32) -> bool {
+    pub fn tick(&self, now: u32) -> bool {
         let site = self.site();
-        for (_, pool) in site.pools() {
-            pool.sweep(now);
-            if pool.wants_spare(now) && !self.draining.get() {
-                self.open_spare(pool.clone());
+        let mut warm = false;
+        for (destination, pool) in site.pools() {
+            let wants_spare = pool.sweep(now);
+            destination.collect(&pool);
+            warm |= pool.is_warm(now);
+            if wants_spare {
+                monoio::spawn(async move { pool.add_spare().await });
             }
         }
         self.counters.log_dropped.add(self.shared.log.take_dropped());
@@ -196,9 +213,9 @@ impl World {
         if now.is_multiple_of(limits::TRIM_TICKS) && served_since && self.counters.requests_open.get() == 0 {
             self.trimmed_at.set(requests);
             trim_memory();
-            return false;
+            return warm;
         }
-        served_since
+        served_since || warm
     }
 }
 

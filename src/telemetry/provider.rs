@@ -37,6 +37,7 @@ numbers! {
         connect_failures: Counter, "Connections that could not be opened";
         reuses: Counter, "Requests sent on a connection that was open already: connects that nobody waited for";
         stale: Counter, "Kept connections found closed, or talking, before they were reused";
+        stale_reuses: Counter, "Requests that failed on a kept connection before any byte of an answer";
         replays: Counter, "Requests sent once more because a kept connection failed before any byte of an answer";
         spares: Counter, "Connections opened before a request needed them";
         waits: Counter, "Requests that waited because every allowed connection was in use";
