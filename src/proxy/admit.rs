@@ -69,6 +69,7 @@ pub fn guess_dialect(head: &[u8]) -> Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Source;
 
     fn admitted(text: &str, transport: Transport) -> Result<Admitted, u16> {
         let environment = [
@@ -77,7 +78,8 @@ mod tests {
             ("SIDESTREAM_LISTEN", "127.0.0.1:7730,192.0.2.7:1"),
             ("SIDESTREAM_ALLOW_HOSTS", "sidestream.internal"),
         ];
-        let config = Config::read(environment.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
+        let config =
+            Config::read(&Source::of(environment.map(|(name, value)| (name.to_owned(), value.to_owned())))).unwrap();
         let mut head = RequestHead::default();
         head.parse(text.as_bytes()).unwrap();
         admit(&head, &config, transport, Door::Clients).map_err(|fault| fault.status)

@@ -65,7 +65,7 @@ pub async fn connect(world: &World, face: &Face, work: &mut Work, fresh: bool) -
         world.counters.upstream_reuses.add(1);
         return Ok(upstream);
     }
-    let provider = &world.config().provider;
+    let provider = &world.config().providers[0];
     let began = Instant::now();
     // Boxed: its timer is large and rarely needed, and would make every connection's future larger.
     let dialling = Box::pin(dial(&face.addresses, provider.connect_timeout));
@@ -105,7 +105,7 @@ pub async fn ask(
     work: &mut Work,
     upload: &mut Upload<'_>,
 ) -> Result<Answering, AskError> {
-    let provider = &world.config().provider;
+    let provider = &world.config().providers[0];
     let deadline = upstream.inlet.deadline().clone();
     let source = Source { inbox: client.inbox, deadline: &client.deadline };
     let head = std::mem::take(&mut work.out);
@@ -320,7 +320,9 @@ pub fn write_head(
         // A compressed stream cannot be split, pinged or searched for errors.
         write::field(out, b"accept-encoding", b"identity");
     }
-    if let Credential::Key(key) = &provider.credential {
+    if let Credential::Keys(keys) = &provider.credential
+        && let Some(key) = keys.first()
+    {
         if dialect == Dialect::Messages && face.anthropic {
             write::field(out, b"x-api-key", key.expose());
         } else {

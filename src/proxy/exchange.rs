@@ -144,7 +144,7 @@ fn face(world: &World, dialect: Dialect) -> Result<&Face, Fault> {
         Dialect::Chat | Dialect::Responses => (&world.openai, "_OPENAI_URL"),
     };
     face.as_ref().ok_or_else(|| {
-        let provider = &world.config().provider.name;
+        let provider = &world.config().providers[0].name;
         let prefix = crate::config::variables::prefix(provider);
         let name = dialect.name();
         let message = format!("{provider} has no address that speaks {name}; set {prefix}{variable}.");
@@ -241,7 +241,7 @@ async fn reach(
 ) -> Result<Answering, Stop> {
     let Outbound { face, request, endpoint, framing, may_replay } = outbound;
     let inbox = client.inbox;
-    let provider = &world.config().provider;
+    let provider = &world.config().providers[0];
     let mut again = false;
     loop {
         work.record.attempts += 1;
@@ -318,7 +318,7 @@ fn settle(world: &World, client: &Client<'_>, request: &RequestHead, work: &mut 
         line = line.text("model", &work.model);
     }
     if record.attempts > 0 {
-        line = line.text("provider", &world.config().provider.name).number("attempts", u64::from(record.attempts));
+        line = line.text("provider", &world.config().providers[0].name).number("attempts", u64::from(record.attempts));
         line = line.number("reused", u64::from(record.reused)).number("connect_us", record.connect_micros);
     }
     if let Some(first_byte) = record.first_byte {

@@ -41,7 +41,7 @@ pub async fn relay(
     work: &mut Work,
 ) -> Result<Relayed, Stop> {
     let Answering { upstream, head_bytes, sent_whole, read_whole } = answering;
-    let provider = &world.config().provider;
+    let provider = &world.config().providers[0];
     upstream.inlet.deadline().disarm();
     work.record.first_byte = Some(Instant::now());
     let framing = framing::of_response(&work.response, request.method()).map_err(|bad| {
@@ -124,7 +124,7 @@ impl Body {
         let passed = self.passage.pass(behind, &mut self.out, |payload| follow(&mut self.tail, self.stream, payload));
         let passed = passed.map_err(|error| {
             world.counters.upstream_invalid.add(1);
-            let provider = &world.config().provider.name;
+            let provider = &world.config().providers[0].name;
             let message = format!("{provider} answered with a broken chunked coding: {}.", error.name());
             Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
         })?;
@@ -158,7 +158,7 @@ impl Body {
                 }
                 Err(_) => {
                     world.counters.upstream_invalid.add(1);
-                    let message = format!("{} broke its own framing.", world.config().provider.name);
+                    let message = format!("{} broke its own framing.", world.config().providers[0].name);
                     let fault = Fault::upstream(502, "upstream-invalid", message);
                     return Err(self.cut(client, work, &fault).await);
                 }
@@ -172,7 +172,7 @@ impl Body {
     async fn receive(&mut self, world: &World, work: &mut Work) -> Received {
         work.inbound.clear();
         let inlet = &mut self.upstream.inlet;
-        inlet.deadline().arm(world.config().provider.idle_timeout);
+        inlet.deadline().arm(world.config().providers[0].idle_timeout);
         let (received, inbound) = inlet.receive(std::mem::take(&mut work.inbound)).await;
         work.inbound = inbound;
         // The time that the client takes is not the upstream's.
@@ -201,7 +201,7 @@ impl Body {
         work: &mut Work,
         orderly: bool,
     ) -> Result<Ended, Stop> {
-        let provider = &world.config().provider;
+        let provider = &world.config().providers[0];
         let expired = self.upstream.inlet.deadline().expired().is_some();
         let stopping = world.stopping.get();
         if orderly && !expired && !stopping && self.passage.finish(&mut self.out) {
@@ -274,7 +274,7 @@ fn write_head(
             write::field(out, name, value);
         }
     }
-    write::field(out, b"x-sidestream-provider", world.config().provider.name.as_bytes());
+    write::field(out, b"x-sidestream-provider", world.config().providers[0].name.as_bytes());
     if !work.model.is_empty() && work.model.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         write::field(out, b"x-sidestream-model", work.model.as_bytes());
     }

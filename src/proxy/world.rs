@@ -96,7 +96,7 @@ const SPARE_JOBS_MAX: usize = 64;
 impl World {
     /// The world of worker number `index`.
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
-        let provider = &shared.config.provider;
+        let provider = &shared.config.providers[0];
         let idle_ticks = (limits::UPSTREAM_IDLE_MAX.as_millis() / limits::TICK.as_millis()) as u32;
         let pool = || Rc::new(Pool::new(provider.keepalive_connections, idle_ticks));
         let face = |base: &Option<Base>, addresses: &[SocketAddr], anthropic, pool| {

@@ -5,6 +5,9 @@
 
 mod pattern;
 
+use std::sync::Arc;
+
+use crate::config::Provider;
 use pattern::Pattern;
 
 /// The rules, in the order written; the first that matches wins.
@@ -29,13 +32,17 @@ struct Rule {
 }
 
 impl Routes {
-    /// Reads the rules; `provider` is the active one.
+    /// Reads the rules; `providers` are the active ones.
     ///
     /// # Errors
-    /// The end of a sentence: which rule, what is wrong, what to write.
-    pub fn parse(text: &str, provider: &str) -> Result<Self, String> {
+    /// Ends of sentences: which rule, what is wrong, what to write.
+    pub fn parse(text: &str, providers: &[Arc<Provider>]) -> Result<Self, Vec<String>> {
         let rules = text.split([';', '\n']).map(str::trim).filter(|rule| !rule.is_empty());
-        rules.map(|rule| parse_rule(rule, provider)).collect::<Result<_, _>>().map(|rules| Self { rules })
+        rules
+            .map(|rule| parse_rule(rule, providers))
+            .collect::<Result<_, _>>()
+            .map(|rules| Self { rules })
+            .map_err(|wrong| vec![wrong])
     }
 
     /// The name under which the upstream knows `model`, if a rule gives it another one.
@@ -44,7 +51,7 @@ impl Routes {
     }
 }
 
-fn parse_rule(rule: &str, provider: &str) -> Result<Rule, String> {
+fn parse_rule(rule: &str, providers: &[Arc<Provider>]) -> Result<Rule, String> {
     let wrong = |what: &str| format!("has the rule `{rule}`, which {what}");
     let (pattern, rest) = Pattern::parse(rule).map_err(|what| wrong(&what))?;
     let rest = rest.trim_start();
@@ -62,8 +69,8 @@ fn parse_rule(rule: &str, provider: &str) -> Result<Rule, String> {
         Some((name, model)) => (name, Some(model)),
         None => (target, None),
     };
-    if name != provider {
-        return Err(wrong(&format!("names the provider {name:?}; the active one is {provider:?}")));
+    if !providers.iter().any(|provider| provider.name == name) {
+        return Err(wrong(&format!("names the provider {name:?}, which is not active")));
     }
     match model {
         Some("") => Err(wrong("ends in `/`; write the model's name after it, or leave the slash out")),
@@ -77,11 +84,17 @@ fn parse_rule(rule: &str, provider: &str) -> Result<Rule, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Source};
+
+    fn parse(text: &str) -> Result<Routes, Vec<String>> {
+        let pairs = [("SIDESTREAM_PROVIDERS", "mock"), ("MOCK_ENDPOINT_URL", "http://127.0.0.1:9/v1")];
+        let source = Source::of(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        Routes::parse(text, &Config::read(&source).unwrap().providers)
+    }
 
     #[test]
     fn the_first_matching_rule_names_the_model() {
-        let routes =
-            Routes::parse("gpt-*mini -> mock/small; \"claude-*[1m]\" -> mock/long\n* -> mock", "mock").unwrap();
+        let routes = parse("gpt-*mini -> mock/small; \"claude-*[1m]\" -> mock/long\n* -> mock").unwrap();
         for (model, alias) in [
             ("gpt-4o-mini", Some("small")),
             ("claude-sonnet[1m]", Some("long")),
@@ -103,7 +116,7 @@ mod tests {
             "@cf/meta/llama-3",
             "accounts/fireworks/models/x",
         ] {
-            let routes = Routes::parse(&format!("alias -> mock/{name}; {name} -> mock/other"), "mock").unwrap();
+            let routes = parse(&format!("alias -> mock/{name}; {name} -> mock/other")).unwrap();
             assert_eq!(routes.alias("alias"), Some(name));
             assert_eq!(routes.alias(name), Some("other"));
         }
@@ -122,7 +135,7 @@ mod tests {
             ("\"open -> mock", "quote"),
             ("-> mock", "no pattern"),
         ] {
-            let error = Routes::parse(text, "mock").unwrap_err();
+            let error = parse(text).unwrap_err().join("");
             assert!(error.contains(part) && error.contains(text), "{text}: {error}");
         }
     }
