@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, DriverChoice};
+use crate::config::{Config, DriverChoice, Source};
 use crate::limits;
 use crate::mock::{self, Options};
 use crate::net::driver::Driver;
@@ -58,7 +58,7 @@ fn tour() -> io::Result<()> {
         ("DEMO_API_KEY", "demo-key".to_owned()),
         ("SIDESTREAM_LOG", "warn".to_owned()),
     ];
-    let config = Config::read(environment.map(|(name, value)| (name.to_owned(), value)));
+    let config = Config::read(&Source::of(environment.map(|(name, value)| (name.to_owned(), value))));
     let config = config.map_err(|problems| io::Error::other(format!("{problems:?}")))?;
     let log = Log::start(Level::Warn);
     let running = run::start(config, &log).map_err(|problem| io::Error::other(problem.to_string()))?;

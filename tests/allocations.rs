@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use sidestream::config::Config;
+use sidestream::config::{Config, Source};
 use sidestream::run;
 use sidestream::telemetry::log::{Level, Log, LogFormat};
 
@@ -121,7 +121,8 @@ fn a_warm_worker_allocates_nothing() {
             ("MOCK_ENDPOINT_URL", &format!("http://{upstream}/v1")),
             ("MOCK_API_KEY", "key"),
         ];
-        let config = Config::read(environment.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
+        let config =
+            Config::read(&Source::of(environment.map(|(name, value)| (name.to_owned(), value.to_owned())))).unwrap();
         let running = run::start(config, &log).unwrap();
         let stream = TcpStream::connect(&running.addresses[0]).unwrap();
         let mut client = Client { stream, buffer: [0; 64 * 1024] };

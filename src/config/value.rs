@@ -1,15 +1,26 @@
-//! The forms that values take: durations, sizes, addresses, base URLs. Errors say what to write instead.
+//! The forms that values take: durations, sizes, addresses, lists. Errors say what to write instead.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::time::Duration;
 
 use fluent_uri::Uri;
 
-use super::{Base, DriverChoice, Listen, Workers};
+pub use super::url::is_loopback;
+use super::{DriverChoice, Listen, Secret, Workers};
 use crate::telemetry::log::Level;
 
 /// What was wrong with a value, and the remedy: the end of the sentence "NAME=value: …".
 pub type Wrong = String;
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `key=value`.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// `30s`, `2m`, `1h`, `250ms`, or plain seconds.
 pub fn duration(text: &str) -> Result<Duration, Wrong> {
@@ -111,31 +122,130 @@ pub fn hosts(text: &str) -> Result<Vec<String>, Wrong> {
     Ok(hosts.filter(|host| !host.is_empty()).collect())
 }
 
-/// The base URL of a provider's face: scheme, host, port and a path that every request path is appended to.
-pub fn base(text: &str) -> Result<Base, Wrong> {
-    let uri = Uri::parse(text).map_err(|_| "is no URL; write http://host:port/v1".to_owned())?;
-    match uri.scheme().as_str() {
-        "http" => {}
-        "https" => return Err("uses https, which this version cannot dial yet; use an http:// upstream".into()),
-        other => return Err(format!("has the scheme {other:?}; write http://host:port/v1")),
-    }
-    let authority = uri.authority().filter(|authority| !authority.host().is_empty());
-    let authority = authority.ok_or_else(|| "lacks a host; write http://host:port/v1".to_owned())?;
-    if authority.userinfo().is_some() {
-        return Err("holds a user or password; put the key into the provider's _API_KEY variable".into());
-    }
-    if uri.query().is_some() || uri.fragment().is_some() {
-        return Err("has a query or fragment; end it at the path, e.g. http://host:port/v1".into());
-    }
-    let port = authority.port_to_u16().map_err(|_| "has a port above 65535".to_owned())?.unwrap_or(80);
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-    let path = uri.path().as_str().trim_end_matches('/').to_owned();
-    Ok(Base { authority: authority.as_str().to_owned(), host, port, path })
+/// A browser's origin as it writes it: `https://app.example`, lower-cased, without a path.
+pub fn origins(text: &str) -> Result<Vec<String>, Wrong> {
+    let origins = text.split(',').map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase());
+    origins.filter(|origin| !origin.is_empty()).map(origin).collect()
 }
 
-/// True for the names and addresses that mean this machine.
-pub fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+fn origin(text: String) -> Result<String, Wrong> {
+    if text == "*" {
+        return Err("allows every web page to use the keys; name the origins, e.g. https://app.example".into());
+    }
+    // RFC 6454 §6.2: scheme, host and a port that is not the scheme's own. Extensions of browsers have own schemes.
+    let uri = Uri::parse(text.as_str()).ok();
+    let is_origin = uri.is_some_and(|uri| {
+        let authority = uri.authority().filter(|authority| !authority.host().is_empty());
+        authority.is_some_and(|authority| authority.userinfo().is_none())
+            && uri.path().is_empty()
+            && uri.query().is_none()
+            && uri.fragment().is_none()
+    });
+    if is_origin { Ok(text) } else { Err(format!("holds {text:?}, which is no origin; write https://app.example")) }
+}
+
+/// Tokens for clients, or `none`: an empty list.
+pub fn tokens(text: &str) -> Result<Vec<Secret>, Wrong> {
+    /// Shorter ones can be tried out.
+    const LEAST: usize = 8;
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let tokens = keys(text)?;
+    match tokens.iter().find(|token| token.expose().len() < LEAST) {
+        Some(_) => Err(format!("holds a token of less than {LEAST} characters; write longer ones, or none")),
+        None => Ok(tokens),
+    }
+}
+
+/// A key that fits into a header field.
+pub fn key(text: &str) -> Result<Secret, Wrong> {
+    match text.trim() {
+        "" => Err("is empty; unset it, or write the key".into()),
+        key if key.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Secret::new(key)),
+        _ => Err("holds spaces, line breaks or non-ASCII characters; write the bare key".into()),
+    }
+}
+
+/// A comma list of keys.
+pub fn keys(text: &str) -> Result<Vec<Secret>, Wrong> {
+    let keys: Vec<Secret> = text.split(',').map(key).collect::<Result<_, _>>()?;
+    let repeated = keys.iter().enumerate().any(|(index, key)| keys.iter().skip(index + 1).any(|other| other == key));
+    if repeated { Err("holds the same one twice; write each once".into()) } else { Ok(keys) }
+}
+
+/// A number, of connections or tries.
+pub fn count(text: &str) -> Result<usize, Wrong> {
+    text.parse().ok().filter(|count| *count <= 10_000).ok_or_else(|| "is no number from 0 to 10000".to_owned())
+}
+
+/// A [`count`] of at least one.
+pub fn at_least_one(text: &str) -> Result<usize, Wrong> {
+    count(text).ok().filter(|count| *count > 0).ok_or_else(|| "is no number from 1 to 10000".to_owned())
+}
+
+/// `on` or `off`.
+pub fn on_off(text: &str) -> Result<bool, Wrong> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".into()),
+    }
+}
+
+/// `text` or `json`.
+pub fn log_format(text: &str) -> Result<LogFormat, Wrong> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be text or json".into()),
+    }
+}
+
+/// Names of providers, `[a-z][a-z0-9-]*`, in order.
+pub fn providers(text: &str) -> Result<Vec<String>, Wrong> {
+    let mut names: Vec<String> = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        let valid = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !valid {
+            return Err(format!("holds {name:?}, which is no provider name; use lower-case letters, digits and -"));
+        }
+        // Their variables have another meaning: SIDESTREAM_…, HTTPS_PROXY, NO_PROXY.
+        if name.starts_with("sidestream") || matches!(name, "http" | "https" | "no" | "all") {
+            return Err(format!("holds {name:?}, which is reserved; take another name for the provider"));
+        }
+        if names.iter().any(|other| other == name) {
+            return Err(format!("names {name:?} twice; name it once"));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+/// The form of a [`duration`].
+pub fn is_duration(text: &str) -> Result<(), Wrong> {
+    duration(text).map(drop)
+}
+
+/// The form of a [`size`].
+pub fn is_size(text: &str) -> Result<(), Wrong> {
+    size(text).map(drop)
+}
+
+/// The form of a [`count`].
+pub fn is_count(text: &str) -> Result<(), Wrong> {
+    count(text).map(drop)
+}
+
+/// `0` or `1`.
+pub fn is_switch(text: &str) -> Result<(), Wrong> {
+    if matches!(text, "0" | "1") { Ok(()) } else { Err("must be 0 or 1".into()) }
+}
+
+/// A form that is not decided yet.
+pub fn is_anything(_: &str) -> Result<(), Wrong> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -191,36 +301,36 @@ mod tests {
     }
 
     #[test]
-    fn base_urls() {
-        let base_of = |text| base(text).map(|base| (base.authority, base.host, base.port, base.path)).ok();
-        let want = |authority: &str, host: &str, port, path: &str| {
-            Some((authority.to_owned(), host.to_owned(), port, path.to_owned()))
-        };
-        assert_eq!(base_of("http://127.0.0.1:8000/v1"), want("127.0.0.1:8000", "127.0.0.1", 8000, "/v1"));
-        assert_eq!(base_of("http://vllm/"), want("vllm", "vllm", 80, ""));
-        assert_eq!(base_of("http://[::1]:9/a/b/"), want("[::1]:9", "::1", 9, "/a/b"));
-        for wrong in [
-            "127.0.0.1:8000",
-            "ftp://a/",
-            "https://a/v1",
-            "http:///v1",
-            "http://u:p@a/",
-            "http://a/?q",
-            "http://a/#f",
-            "http://a:99999/",
-            "http://a b/",
-            "",
+    fn lists_that_hold_secrets_never_repeat_them() {
+        for (parse, text, good) in [
+            (tokens as fn(&str) -> _, "none", true),
+            (tokens, "canary-1,canary-2", true),
+            (tokens, "canary", false),
+            (tokens, "canary-1, canary-1", false),
+            (tokens, "canary-1,", false),
+            (keys, "canary one", false),
+            (keys, "canary\u{fc}", false),
+            (keys, "", false),
         ] {
-            assert!(base(wrong).is_err(), "{wrong}");
+            let parsed = parse(text);
+            assert_eq!(parsed.is_ok(), good, "{text}");
+            assert!(!format!("{parsed:?}").contains("canary"), "{parsed:?}");
         }
     }
 
     #[test]
-    fn loopback_names() {
-        for (host, want) in
-            [("localhost", true), ("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("10.0.0.1", false)]
-        {
-            assert_eq!(is_loopback(host), want, "{host}");
+    fn origins_and_names() {
+        assert_eq!(
+            origins("https://App.Example/, http://localhost:3000").unwrap(),
+            ["https://app.example", "http://localhost:3000"]
+        );
+        assert_eq!(origins("chrome-extension://abcdef").unwrap(), ["chrome-extension://abcdef"]);
+        for wrong in ["*", "app.example", "https://a/path", "https://u@a", "https://a?q", "https://"] {
+            assert!(origins(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(providers("zai, openai,my-llm2").unwrap(), ["zai", "openai", "my-llm2"]);
+        for wrong in ["", "a,,b", "A", "2a", "a_b", "a,a", "https", "no", "sidestream", "sidestream-b"] {
+            assert!(providers(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,176 +1,177 @@
-//! The table of variables, and the reader that turns an environment into values and problems.
+//! The table of variables: the one place where a variable's name, default and meaning stand.
 
-use std::collections::BTreeMap;
-
-use super::Problem;
-use super::value::Wrong;
+use super::value::{self, Wrong};
 
 /// One variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
-    /// Its name; those of a provider begin with `_`, its upper-case name goes before.
+    /// Its name; those of a provider begin with `_`, the provider's [`prefix`] goes before.
     pub name: &'static str,
-    /// The default, written as a value would be; empty for none.
+    /// The default, written as a value would be; empty for none, or where it depends on others.
     pub default: &'static str,
     /// What it means, for `check` and the documentation.
     pub meaning: &'static str,
+    /// What of its value may be shown.
+    pub shows: Shows,
+    /// For variables of later versions: the form that a value must have already now. They have no effect yet.
+    pub later: Option<Form>,
 }
 
-macro_rules! table {
-    ($($name:literal = $default:literal, $meaning:literal;)*) => {
-        &[$(Variable { name: $name, default: $default, meaning: $meaning },)*]
-    };
+/// Whether a value has a form; if not, what is wrong with it.
+pub type Form = fn(&str) -> Result<(), Wrong>;
+
+/// What of a variable's value may be shown to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// All of it.
+    Value,
+    /// A URL, unless it holds what may be a secret: a user, a query, a fragment.
+    Url,
+    /// A path; something else than a path may be a key that was put into the wrong variable.
+    Path,
+    /// Only that it is set.
+    Nothing,
+}
+
+impl Variable {
+    const fn new(name: &'static str, default: &'static str, meaning: &'static str) -> Self {
+        Self { name, default, meaning, shows: Shows::Value, later: None }
+    }
+
+    const fn shows(self, shows: Shows) -> Self {
+        Self { shows, ..self }
+    }
+
+    const fn later(self, form: Form) -> Self {
+        Self { later: Some(form), ..self }
+    }
+}
+
+impl Shows {
+    /// The value, if it may be shown.
+    pub fn of(self, value: &str) -> Option<&str> {
+        // Longer ones are pasted keys and certificates more often than anything worth reading in a message.
+        const LONGEST: usize = 512;
+        let may = match self {
+            Self::Value => true,
+            Self::Url => value == "off" || (value.contains("://") && !value.contains(['@', '?', '#', '\\'])),
+            Self::Path => value.starts_with(['/', '.']) && !value.contains('\n'),
+            Self::Nothing => false,
+        };
+        Some(value).filter(|value| may && value.len() <= LONGEST)
+    }
 }
 
 /// Variables of the proxy, in the order of the documentation.
-pub const VARIABLES: &[Variable] = table! {
-    "SIDESTREAM_LISTEN" = "127.0.0.1:7730", "client addresses, comma list; unix:/path allowed";
-    "SIDESTREAM_ADMIN" = "127.0.0.1:7731", "own endpoints: /healthz, /readyz, /metrics; or off";
-    "SIDESTREAM_WORKERS" = "1", "event loops; auto = one per available core";
-    "SIDESTREAM_DRIVER" = "auto", "io_uring, epoll, or auto";
-    "SIDESTREAM_ALLOW_HOSTS" = "", "Host names accepted beside localhost, loopback and listen addresses";
-    "SIDESTREAM_PROVIDERS" = "", "the active provider";
-    "SIDESTREAM_ROUTES" = "", "pattern -> provider[/model]; rules separated by ; or new lines";
-    "SIDESTREAM_BODY_MAX" = "64MiB", "one buffered request body";
-    "SIDESTREAM_BUFFER_MAX" = "256MiB", "all buffered bodies together";
-    "SIDESTREAM_DRAIN" = "30s", "grace for live requests after SIGTERM";
-    "SIDESTREAM_DRAIN_DELAY" = "0s", "time to go on accepting after SIGTERM";
-    "SIDESTREAM_HALF_CLOSE" = "abort", "allow: a client that shuts its sending side still gets its answer";
-    "SIDESTREAM_LOG" = "info", "error, warn, info or debug";
-};
+pub const VARIABLES: &[Variable] = &[
+    Variable::new("SIDESTREAM_LISTEN", "127.0.0.1:7730", "client addresses, comma list; unix:/path allowed"),
+    Variable::new("SIDESTREAM_ADMIN", "127.0.0.1:7731", "own endpoints: /healthz, /readyz, /metrics; or off"),
+    Variable::new("SIDESTREAM_WORKERS", "1", "event loops; auto = one per available core"),
+    Variable::new("SIDESTREAM_DRIVER", "auto", "io_uring, epoll, or auto"),
+    Variable::new("SIDESTREAM_TOKENS", "", "tokens clients must present, comma list; or none").shows(Shows::Nothing),
+    Variable::new("SIDESTREAM_ALLOW_HOSTS", "", "Host names accepted beside localhost, loopback and listen addresses"),
+    Variable::new("SIDESTREAM_ALLOW_ORIGINS", "", "browser origins accepted, comma list"),
+    Variable::new("SIDESTREAM_PROVIDERS", "", "the active providers, in order; unset: those with a key or URL"),
+    Variable::new("SIDESTREAM_ROUTES", "", "pattern -> provider[/model]; rules separated by ; or new lines"),
+    Variable::new("SIDESTREAM_BODY_MAX", "64MiB", "one buffered request body"),
+    Variable::new("SIDESTREAM_BUFFER_MAX", "256MiB", "all buffered bodies together"),
+    Variable::new("SIDESTREAM_HOLD", "3s", "longest time that a stream's head waits for its first event; 0 = never")
+        .later(value::is_duration),
+    Variable::new("SIDESTREAM_PING", "15s", "silence towards a streaming client after which a ping is sent")
+        .later(value::is_duration),
+    Variable::new("SIDESTREAM_DEADLINE", "", "whole request, over all tries").later(value::is_duration),
+    Variable::new("SIDESTREAM_MAX_TRIES", "4", "tries of one request, over all targets").later(value::is_count),
+    Variable::new("SIDESTREAM_DRAIN", "30s", "grace for live requests after SIGTERM"),
+    Variable::new("SIDESTREAM_DRAIN_DELAY", "0s", "time to go on accepting after SIGTERM"),
+    Variable::new("SIDESTREAM_STRICT", "0", "1: refuse a translation that would lose something")
+        .later(value::is_switch),
+    Variable::new("SIDESTREAM_USAGE", "0", "1: ask the upstream for usage also on same-dialect streams")
+        .later(value::is_switch),
+    Variable::new("SIDESTREAM_CONTEXT", "", "model:tokens list: real windows").later(value::is_anything),
+    Variable::new("SIDESTREAM_EXPECTED_CONTEXT", "", "what clients of a dialect believe the window to be")
+        .later(value::is_anything),
+    Variable::new("SIDESTREAM_PRICES", "", "price table file").shows(Shows::Path).later(value::is_anything),
+    Variable::new("SIDESTREAM_MEMORY_MAX", "", "resident ceiling: new work is shed before it is crossed")
+        .later(value::is_size),
+    Variable::new(
+        "SIDESTREAM_HALF_CLOSE",
+        "abort",
+        "allow: a client that shuts its sending side still gets its answer",
+    ),
+    Variable::new("SIDESTREAM_CA_FILE", "", "extra root certificates for all providers").shows(Shows::Path),
+    Variable::new("SIDESTREAM_TLS_CERT", "", "certificate chain of the client side").shows(Shows::Path),
+    Variable::new("SIDESTREAM_TLS_KEY", "", "its private key").shows(Shows::Path),
+    Variable::new("SIDESTREAM_TLS_CLIENT_CA", "", "roots that clients' certificates must lead to").shows(Shows::Path),
+    Variable::new("SIDESTREAM_LOG", "info", "error, warn, info or debug"),
+    Variable::new("SIDESTREAM_LOG_FORMAT", "text", "text or json"),
+    Variable::new("HTTPS_PROXY", "", "HTTP proxy for https upstreams: http://[user:password@]host:port")
+        .shows(Shows::Url),
+    Variable::new("NO_PROXY", "", "hosts, domains, addresses and networks not behind that proxy"),
+];
 
 /// Variables of each provider.
-pub const PROVIDER_VARIABLES: &[Variable] = table! {
-    "_ENDPOINT_URL" = "", "base URL of the provider's main face, version included";
-    "_OPENAI_URL" = "", "base URL of its OpenAI face";
-    "_ANTHROPIC_URL" = "", "base URL of its Anthropic face";
-    "_API_KEY" = "", "the key its requests carry; client = pass the client's own";
-    "_CONNECT_TIMEOUT" = "10s", "establishing a connection";
-    "_FIRST_BYTE_TIMEOUT" = "600s", "from the request sent to the first byte of the answer";
-    "_IDLE_TIMEOUT" = "300s", "between two pieces of an answer";
-    "_KEEPALIVE_CONNECTIONS" = "20", "kept connections per worker";
-    "_REPLAY" = "on", "off: never send a POST again after a stale connection";
-};
+pub const PROVIDER_VARIABLES: &[Variable] = &[
+    Variable::new("_API_KEY", "", "the key its requests carry; client = pass the client's own").shows(Shows::Nothing),
+    Variable::new("_API_KEYS", "", "several keys, comma list").shows(Shows::Nothing),
+    Variable::new("_API_KEY_FILE", "", "a file that holds the key").shows(Shows::Path),
+    Variable::new("_ENDPOINT_URL", "", "base URL of the provider's main face, version included").shows(Shows::Url),
+    Variable::new("_OPENAI_URL", "", "base URL of its OpenAI face; off = it has none").shows(Shows::Url),
+    Variable::new("_ANTHROPIC_URL", "", "base URL of its Anthropic face; off = it has none").shows(Shows::Url),
+    Variable::new("_TIMEOUT", "", "the whole answer"),
+    Variable::new("_CONNECT_TIMEOUT", "10s", "establishing a connection"),
+    Variable::new("_FIRST_BYTE_TIMEOUT", "600s", "from the request sent to the first byte of the answer"),
+    Variable::new("_IDLE_TIMEOUT", "300s", "between two pieces of an answer"),
+    Variable::new("_MAX_RETRIES", "2", "extra tries on this provider").later(value::is_count),
+    Variable::new("_REPLAY", "on", "off: never send a POST again after a stale connection"),
+    Variable::new("_MAX_CONNECTIONS", "100", "connections per worker"),
+    Variable::new("_KEEPALIVE_CONNECTIONS", "20", "kept connections per worker"),
+    Variable::new("_WARM_CONNECTIONS", "1", "spare connections per worker"),
+    Variable::new("_PROFILE", "", "vendor profile").later(value::is_anything),
+    Variable::new("_HEADERS", "", "extra static headers, name: value per line or ;").shows(Shows::Nothing),
+    Variable::new("_CA_FILE", "", "extra root certificates for this provider alone").shows(Shows::Path),
+    Variable::new("_PROXY", "", "HTTP proxy for this provider alone; off = none").shows(Shows::Url),
+];
+
+/// A variable's row, by the name that stands in the table.
+pub fn row(name: &str) -> Option<&'static Variable> {
+    VARIABLES.iter().chain(PROVIDER_VARIABLES).find(|variable| variable.name == name)
+}
 
 /// The prefix of a provider's variables: upper case, `-` as `_`.
 pub fn prefix(provider: &str) -> String {
     provider.to_ascii_uppercase().replace('-', "_")
 }
 
-/// `[a-z][a-z0-9-]*`, exactly one in this version.
-pub fn one_provider(text: &str) -> Result<String, Wrong> {
-    let valid = |name: &str| {
-        name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    match text.split(',').map(str::trim).collect::<Vec<_>>().as_slice() {
-        [""] => Err("is not set; name the provider, e.g. vllm".into()),
-        [name] if valid(name) => Ok((*name).to_owned()),
-        [_] => Err("is no provider name; use lower-case letters, digits and -".into()),
-        _ => Err("names several providers; this version carries one".into()),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A key that fits into a header field.
-pub fn key(text: &str) -> Result<String, Wrong> {
-    match text.trim() {
-        "" => Err("is empty; unset it, or write the key".into()),
-        key if key.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(key.to_owned()),
-        _ => Err("holds spaces, line breaks or non-ASCII characters; write the bare key".into()),
-    }
-}
-
-/// A number of connections.
-pub fn count(text: &str) -> Result<usize, Wrong> {
-    text.parse().ok().filter(|count| *count <= 10_000).ok_or_else(|| "is no number from 0 to 10000".to_owned())
-}
-
-/// `on` or `off`.
-pub fn on_off(text: &str) -> Result<bool, Wrong> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("must be on or off".into()),
-    }
-}
-
-/// Reads values by name and collects problems.
-pub struct Reader {
-    environment: BTreeMap<String, String>,
-    problems: Vec<Problem>,
-}
-
-impl Reader {
-    /// A reader of these variables.
-    pub fn new(environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { environment: environment.into_iter().collect(), problems: Vec::new() }
-    }
-
-    /// A variable of the proxy: what is set, else the table's default. After a problem the value is a stand-in, so that
-    /// reading goes on to the next problem; [`Reader::finish`] refuses the whole.
-    pub fn parse<T: Default>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> T {
-        self.parse_as(name, name, parse)
-    }
-
-    /// A variable whose default stands in the tables under `row`.
-    pub fn parse_as<T: Default>(&mut self, row: &str, name: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> T {
-        let rows = VARIABLES.iter().chain(PROVIDER_VARIABLES);
-        let default = rows.into_iter().find(|variable| variable.name == row).map_or("", |variable| variable.default);
-        let text = self.environment.get(name).map_or(default, String::as_str);
-        match parse(text) {
-            Ok(value) => value,
-            Err(what) => {
-                self.problem(name, &what);
-                parse(default).unwrap_or_else(|_| T::default())
+    #[test]
+    fn every_name_stands_once_and_every_later_default_has_its_form() {
+        for variable in VARIABLES.iter().chain(PROVIDER_VARIABLES) {
+            let same = VARIABLES.iter().chain(PROVIDER_VARIABLES).filter(|other| other.name == variable.name);
+            assert_eq!(same.count(), 1, "{}", variable.name);
+            if let Some(form) = variable.later.filter(|_| !variable.default.is_empty()) {
+                assert_eq!(form(variable.default), Ok(()), "{}", variable.name);
             }
         }
     }
 
-    /// A variable without a default.
-    pub fn optional<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
-        match parse(self.environment.get(name)?) {
-            Ok(value) => Some(value),
-            Err(what) => {
-                self.problem(name, &what);
-                None
-            }
-        }
-    }
-
-    /// Notes a problem.
-    pub fn problem(&mut self, name: &str, what: &str) {
-        // A URL with `@` holds a password.
-        let value = self.environment.get(name).filter(|value| !name.ends_with("_API_KEY") && !value.contains('@'));
-        let variable = value.map_or(name.to_owned(), |value| format!("{name}={value:?}"));
-        self.problems.push(Problem { variable, what: what.to_owned() });
-    }
-
-    /// Whether anything was wrong so far.
-    pub fn has_problems(&self) -> bool {
-        !self.problems.is_empty()
-    }
-
-    /// The configuration, unless there were problems.
-    pub fn finish<T>(self, value: T) -> Result<T, Vec<Problem>> {
-        if self.problems.is_empty() { Ok(value) } else { Err(self.problems) }
-    }
-
-    /// Names of the active provider's variables.
-    pub fn provider_variables(&self) -> Vec<String> {
-        let name = self.environment.get("SIDESTREAM_PROVIDERS").map_or("", String::as_str);
-        match one_provider(name) {
-            Ok(name) => PROVIDER_VARIABLES.iter().map(|row| format!("{}{}", prefix(&name), row.name)).collect(),
-            Err(_) => Vec::new(),
-        }
-    }
-
-    /// A value as `check` shows it.
-    pub fn shown(&self, name: &str) -> String {
-        let default = VARIABLES.iter().chain(PROVIDER_VARIABLES).find(|row| name.ends_with(row.name));
-        match self.environment.get(name) {
-            Some(_) if name.ends_with("_API_KEY") => "set".into(),
-            Some(value) => value.clone(),
-            None => default.filter(|row| !row.default.is_empty()).map_or("unset".into(), |row| row.default.into()),
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        for (shows, value, want) in [
+            (Shows::Value, "1", true),
+            (Shows::Value, &"x".repeat(513), false),
+            (Shows::Url, "http://a/v1", true),
+            (Shows::Url, "http://user:secret@a/", false),
+            (Shows::Url, "http://a/?key=secret", false),
+            (Shows::Url, "sk-secret", false),
+            (Shows::Path, "/run/secrets/key", true),
+            (Shows::Path, "sk-secret", false),
+            (Shows::Path, "-----BEGIN PRIVATE KEY-----\nsecret", false),
+            (Shows::Nothing, "secret", false),
+        ] {
+            assert_eq!(shows.of(value).is_some(), want, "{value}");
         }
     }
 }
