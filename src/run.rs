@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Base, Config, DriverChoice, Listen, Problem, Workers};
+use crate::config::{Base, Config, DriverChoice, Listen, Problem, Source, Workers};
 use crate::mock::{self, Options};
-use crate::net::dns::Resolver;
 use crate::net::driver::Driver;
 use crate::net::listener::{self, Bound};
 use crate::proxy::connection::Door;
-use crate::proxy::world::{Budget, Shared};
+use crate::proxy::world::{Addresses, Budget, Shared};
 use crate::telemetry::log::{Level, Log};
 use crate::worker::{self, Order, Worker};
 
@@ -27,7 +26,7 @@ pub const UNUSABLE: u8 = 2;
 
 /// Runs the proxy until a signal ends it.
 pub fn run(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
-    let config = match Config::read(environment) {
+    let config = match Config::read(&Source::of(environment)) {
         Ok(config) => config,
         Err(problems) => return refuse(&problems),
     };
@@ -95,10 +94,12 @@ pub fn start(config: Config, log: &Log) -> Result<Running, Problem> {
             first.push((one, Door::Admin));
         }
     }
-    resolve(&config, "_OPENAI_URL", config.provider.openai.as_ref())?;
-    resolve(&config, "_ANTHROPIC_URL", config.provider.anthropic.as_ref())?;
+    let resolved = Addresses {
+        openai: resolve(&config, "_OPENAI_URL", config.providers[0].openai.as_ref())?,
+        anthropic: resolve(&config, "_ANTHROPIC_URL", config.providers[0].anthropic.as_ref())?,
+    };
     let shared = Arc::new(Shared {
-        resolver: Resolver::default(),
+        addresses: resolved,
         counters: (0..count).map(|_| Arc::default()).collect(),
         budget: Budget::new(config.buffer_max),
         driver,
@@ -122,7 +123,7 @@ pub fn start(config: Config, log: &Log) -> Result<Running, Problem> {
             ("workers", &count.to_string()),
             ("driver", shared.driver.name),
             ("why", &shared.driver.why),
-            ("providers", &shared.config.provider.name),
+            ("providers", &shared.config.providers[0].name),
         ],
     );
     Ok(Running { addresses, admin, workers, shared, sockets })
@@ -136,12 +137,12 @@ fn bind(variable: &str, listen: &Listen, workers: usize) -> Result<Vec<Bound>, P
     })
 }
 
-/// A name that has no address at the start is a mistake in the configuration.
-fn resolve(config: &Config, suffix: &str, base: Option<&Base>) -> Result<(), Problem> {
-    let Some(base) = base else { return Ok(()) };
-    let found = (base.host.as_str(), base.port).to_socket_addrs();
-    found.map(drop).map_err(|error| {
-        let variable = format!("{}{suffix}", crate::config::variables::prefix(&config.provider.name));
+/// Names are resolved once, at the start.
+fn resolve(config: &Config, suffix: &str, base: Option<&Base>) -> Result<Vec<SocketAddr>, Problem> {
+    let Some(base) = base else { return Ok(Vec::new()) };
+    let found = (base.host.as_str(), base.port).to_socket_addrs().map(Iterator::collect);
+    found.map_err(|error| {
+        let variable = format!("{}{suffix}", crate::config::variables::prefix(&config.providers[0].name));
         problem(&variable, format!("names the host {:?}, which has no address: {error}", base.host))
     })
 }
@@ -196,12 +197,12 @@ fn wait(patience: Duration, signals: &mut Signals, done: impl Fn() -> bool) -> b
 
 /// Prints the effective configuration and all problems.
 pub fn check(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
-    let environment: Vec<_> = environment.collect();
+    let source = Source::of(environment);
     let mut out = std::io::stdout().lock();
-    for (name, value) in Config::table(environment.clone()) {
+    for (name, value) in Config::table(&source) {
         let _ = writeln!(out, "{name:<28} {value}");
     }
-    match Config::read(environment) {
+    match Config::read(&source) {
         Ok(_) => ExitCode::SUCCESS,
         Err(problems) => refuse(&problems),
     }
@@ -231,7 +232,7 @@ pub fn mock(options: Options, choice: DriverChoice) -> ExitCode {
 
 /// Asks the running instance's `/readyz`, for containers without a shell.
 pub fn health(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
-    let admin = match Config::admin(environment) {
+    let admin = match Config::admin(&Source::of(environment)) {
         Ok(Some(Listen::Tcp(address))) => address,
         Ok(_) => return refuse(&[problem("SIDESTREAM_ADMIN", "is no TCP address; `health` asks there".into())]),
         Err(problems) => return refuse(&problems),

@@ -3,8 +3,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod env_file;
+pub mod known;
 pub mod provider;
+mod reader;
 mod secret;
+mod upstream;
+mod url;
 pub mod value;
 pub mod variables;
 
@@ -14,11 +19,33 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use provider::{Auth, Base, ClientSideTls, Credential, Pem, Provider, Proxy};
 pub use secret::Secret;
+pub use value::LogFormat;
 
 use crate::route::Routes;
 use crate::telemetry::log::Level;
-use variables::{Reader, VARIABLES};
+use reader::Reader;
+use value::Wrong;
+use variables::{PROVIDER_VARIABLES, VARIABLES};
+
+/// Everything that a configuration is made of.
+pub struct Source<'a> {
+    /// The process environment.
+    pub environment: Vec<(String, String)>,
+    /// Path and text of the env file. The process environment wins over it.
+    pub env_file: Option<(String, String)>,
+    /// Reads the files that variables name. Its error is the end of a sentence, without anything of the content.
+    pub read_file: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+}
+
+impl Source<'static> {
+    /// Variables alone: no env file, and no file can be read.
+    pub fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        let read_file = &|_: &str| Err("no files are read here".to_owned());
+        Self { environment: environment.into_iter().collect(), env_file: None, read_file }
+    }
+}
 
 /// What one sidestream runs with.
 #[derive(Clone, Debug)]
@@ -31,10 +58,14 @@ pub struct Config {
     pub workers: Workers,
     /// Which driver is wanted.
     pub driver: DriverChoice,
+    /// What clients must present; empty if nothing.
+    pub tokens: Vec<Secret>,
     /// Host names accepted beside the loopback ones and the listen addresses, lower-cased.
     pub allow_hosts: Vec<String>,
-    /// The upstream.
-    pub provider: Provider,
+    /// Browser origins accepted, lower-cased.
+    pub allow_origins: Vec<String>,
+    /// The active providers, at least one, in order of preference.
+    pub providers: Vec<Arc<Provider>>,
     /// Which model name goes where.
     pub routes: Routes,
     /// Bytes of one buffered request body.
@@ -47,8 +78,16 @@ pub struct Config {
     pub drain_delay: Duration,
     /// A client that only shuts its sending side still gets its answer.
     pub half_close: bool,
+    /// Extra root certificates for all providers.
+    pub roots: Option<Pem>,
+    /// TLS on the client addresses.
+    pub tls: Option<ClientSideTls>,
     /// Which log lines are written.
     pub level: Level,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// What need not be mended, but should be known: whole sentences, without secrets.
+    pub warnings: Vec<String>,
 }
 
 /// Where to listen.
@@ -91,53 +130,6 @@ pub enum DriverChoice {
     Epoll,
 }
 
-/// An upstream.
-#[derive(Clone, Debug)]
-pub struct Provider {
-    /// Its name, `[a-z][a-z0-9-]*`.
-    pub name: String,
-    /// Base of its OpenAI face.
-    pub openai: Option<Base>,
-    /// Base of its Anthropic face.
-    pub anthropic: Option<Base>,
-    /// Whose credential its requests carry.
-    pub credential: Credential,
-    /// Establishing a connection.
-    pub connect_timeout: Duration,
-    /// From the request sent to the first byte of the answer.
-    pub first_byte_timeout: Duration,
-    /// Between two pieces of an answer.
-    pub idle_timeout: Duration,
-    /// Kept connections per worker and origin.
-    pub keepalive_connections: usize,
-    /// A POST that failed on a stale connection may be sent once more.
-    pub replay: bool,
-}
-
-/// Whose credential goes upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// The provider's own key; nothing of the client's.
-    Key(Secret),
-    /// What the client sent.
-    Client,
-    /// None.
-    Nobody,
-}
-
-/// The base URL of a face, taken apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
-    /// `host:port` as written, for the `Host` field.
-    pub authority: String,
-    /// The host alone, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// The path that request paths are appended to, without a final slash.
-    pub path: String,
-}
-
 /// One thing to mend. Its text names the variable, what is wrong, and the remedy; never a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -154,181 +146,84 @@ impl fmt::Display for Problem {
 }
 
 impl Config {
-    /// Reads a configuration from environment variables.
+    /// Reads a configuration.
     ///
     /// # Errors
     /// Every problem found, in the order of the table of variables.
-    pub fn read(environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<Problem>> {
-        let mut from = Reader::new(environment);
-        let provider = provider(&mut from);
-        let routes = from.parse("SIDESTREAM_ROUTES", |text| {
-            Routes::parse(text, &[routable(&provider)]).map_err(|problems| problems.join("; it "))
-        });
+    pub fn read(source: &Source<'_>) -> Result<Self, Vec<Problem>> {
+        let mut from = Reader::new(source);
+        let names = upstream::active(&mut from);
+        let providers: Vec<_> = names.iter().map(|name| Arc::new(upstream::read(&mut from, name))).collect();
+        let routes = Routes::parse(from.get("SIDESTREAM_ROUTES").unwrap_or_default(), &providers);
         let config = Self {
             listen: from.parse("SIDESTREAM_LISTEN", value::listen),
             admin: from.parse("SIDESTREAM_ADMIN", value::admin),
             workers: from.parse("SIDESTREAM_WORKERS", value::workers),
             driver: from.parse("SIDESTREAM_DRIVER", value::driver),
+            tokens: from.optional("SIDESTREAM_TOKENS", value::tokens).unwrap_or_default(),
             allow_hosts: from.parse("SIDESTREAM_ALLOW_HOSTS", value::hosts),
-            provider,
-            routes,
+            allow_origins: from.parse("SIDESTREAM_ALLOW_ORIGINS", value::origins),
+            routes: routes.unwrap_or_else(|wrong| {
+                // Each names its rule; the whole text would only repeat them.
+                wrong.into_iter().for_each(|what| from.problem_with("SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
+                Routes::default()
+            }),
             body_max: from.parse("SIDESTREAM_BODY_MAX", value::size),
             buffer_max: from.parse("SIDESTREAM_BUFFER_MAX", value::size),
             drain: from.parse("SIDESTREAM_DRAIN", value::duration),
             drain_delay: from.parse("SIDESTREAM_DRAIN_DELAY", value::duration),
             half_close: from.parse("SIDESTREAM_HALF_CLOSE", value::half_close),
+            roots: upstream::roots(&mut from, "", "SIDESTREAM_CA_FILE"),
+            tls: client_side_tls(&mut from),
             level: from.parse("SIDESTREAM_LOG", value::level),
+            log_format: from.parse("SIDESTREAM_LOG_FORMAT", value::log_format),
+            warnings: Vec::new(),
+            providers,
         };
-        from.finish(config)
+        from.finish().map(|warnings| Self { warnings, ..config })
     }
 
     /// The admin address alone, for `health`.
     ///
     /// # Errors
     /// Its variable is wrong.
-    pub fn admin(environment: impl IntoIterator<Item = (String, String)>) -> Result<Option<Listen>, Vec<Problem>> {
-        let mut from = Reader::new(environment);
+    pub fn admin(source: &Source<'_>) -> Result<Option<Listen>, Vec<Problem>> {
+        let mut from = Reader::new(source);
         let admin = from.parse("SIDESTREAM_ADMIN", value::admin);
-        from.finish(admin)
+        from.finish().map(|_| admin)
     }
 
     /// Every variable with its effective value, for `check`; secrets as `set`.
-    pub fn table(environment: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
-        let from = Reader::new(environment);
-        let own = VARIABLES.iter().map(|variable| variable.name.to_owned());
-        own.chain(from.provider_variables()).map(|name| (from.shown(&name), name)).map(|(v, n)| (n, v)).collect()
+    pub fn table(source: &Source<'_>) -> Vec<(String, String)> {
+        let mut from = Reader::new(source);
+        let names = upstream::active(&mut from);
+        let own = VARIABLES.iter().map(|row| (row.name.to_owned(), from.shown(row.name, row)));
+        let providers = names.iter().flat_map(|name| {
+            let prefix = variables::prefix(name);
+            PROVIDER_VARIABLES.iter().map(move |row| (format!("{prefix}{}", row.name), row))
+        });
+        own.chain(providers.map(|(name, row)| (name.clone(), from.shown(&name, row)))).collect()
     }
 }
 
-/// The provider as the routes see it: its name and its faces.
-fn routable(provider: &Provider) -> Arc<provider::Provider> {
-    let base = |base: &Base| provider::Base {
-        tls: false,
-        authority: base.authority.clone(),
-        host: base.host.clone(),
-        port: base.port,
-        path: base.path.clone(),
-        proxy: None,
-    };
-    Arc::new(provider::Provider {
-        name: provider.name.clone(),
-        openai: provider.openai.as_ref().map(base),
-        anthropic: provider.anthropic.as_ref().map(base),
-        credential: provider::Credential::Nobody,
-        openai_auth: provider::Auth::default(),
-        anthropic_auth: provider::Auth::default(),
-        headers: Vec::new(),
-        roots: None,
-        timeout: None,
-        connect_timeout: provider.connect_timeout,
-        first_byte_timeout: provider.first_byte_timeout,
-        idle_timeout: provider.idle_timeout,
-        max_connections: 1,
-        keepalive_connections: provider.keepalive_connections,
-        warm_connections: 0,
-        replay: provider.replay,
-    })
+fn client_side_tls(from: &mut Reader<'_>) -> Option<ClientSideTls> {
+    let certificates = from.file_of("", "SIDESTREAM_TLS_CERT", |bytes| pem(bytes, "CERTIFICATE"));
+    let key = from.file_of("", "SIDESTREAM_TLS_KEY", |bytes| pem(bytes, "PRIVATE KEY"));
+    let client_roots = upstream::roots(from, "", "SIDESTREAM_TLS_CLIENT_CA");
+    let is_set = |name: &str| from.get(name).is_some();
+    let (cert_set, key_set) = (is_set("SIDESTREAM_TLS_CERT"), is_set("SIDESTREAM_TLS_KEY"));
+    let missing = if cert_set { "SIDESTREAM_TLS_KEY" } else { "SIDESTREAM_TLS_CERT" };
+    if cert_set != key_set || (is_set("SIDESTREAM_TLS_CLIENT_CA") && !cert_set) {
+        from.problem(missing, "is not set; TLS for clients needs a certificate and its key");
+    }
+    let key = Secret::new(&String::from_utf8(key?.0).unwrap_or_default());
+    Some(ClientSideTls { certificates: certificates?, key, client_roots })
 }
 
-/// The one upstream of this version: the first name of `SIDESTREAM_PROVIDERS`.
-fn provider(from: &mut Reader) -> Provider {
-    let name = from.parse("SIDESTREAM_PROVIDERS", variables::one_provider);
-    let prefix = variables::prefix(&name);
-    let variable = |suffix: &str| format!("{prefix}_{suffix}");
-    let endpoint = from.optional(&variable("ENDPOINT_URL"), value::base);
-    let openai = from.optional(&variable("OPENAI_URL"), value::base);
-    let anthropic = from.optional(&variable("ANTHROPIC_URL"), value::base);
-    // `_ENDPOINT_URL` is the provider's main face: Anthropic's for `anthropic`, OpenAI's for all others.
-    let (openai, anthropic) = match name == "anthropic" {
-        true => (openai, anthropic.or(endpoint)),
-        false => (openai.or(endpoint), anthropic),
-    };
-    if openai.is_none() && anthropic.is_none() && !name.is_empty() && !from.has_problems() {
-        let remedy = "is not set: the provider has no address; write e.g. http://127.0.0.1:8000/v1";
-        from.problem(&variable("ENDPOINT_URL"), remedy);
-    }
-    let credential = match from.optional(&variable("API_KEY"), variables::key) {
-        Some(key) if key == "client" => Credential::Client,
-        Some(key) => Credential::Key(Secret::new(&key)),
-        None => Credential::Nobody,
-    };
-    Provider {
-        openai,
-        anthropic,
-        credential,
-        connect_timeout: from.parse_as("_CONNECT_TIMEOUT", &variable("CONNECT_TIMEOUT"), value::duration),
-        first_byte_timeout: from.parse_as("_FIRST_BYTE_TIMEOUT", &variable("FIRST_BYTE_TIMEOUT"), value::duration),
-        idle_timeout: from.parse_as("_IDLE_TIMEOUT", &variable("IDLE_TIMEOUT"), value::duration),
-        keepalive_connections: from.parse_as(
-            "_KEEPALIVE_CONNECTIONS",
-            &variable("KEEPALIVE_CONNECTIONS"),
-            variables::count,
-        ),
-        replay: from.parse_as("_REPLAY", &variable("REPLAY"), variables::on_off),
-        name,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(pairs: &[(&str, &str)]) -> Result<Config, Vec<String>> {
-        let pairs = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-        Config::read(pairs).map_err(|problems| problems.iter().map(ToString::to_string).collect())
-    }
-
-    const MINIMAL: [(&str, &str); 2] =
-        [("SIDESTREAM_PROVIDERS", "mock"), ("MOCK_ENDPOINT_URL", "http://127.0.0.1:9/v1")];
-
-    #[test]
-    fn one_provider_is_enough() {
-        let config = read(&MINIMAL).unwrap();
-        assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:7730".parse().unwrap())]);
-        assert_eq!(config.provider.name, "mock");
-        assert_eq!(config.provider.credential, Credential::Nobody);
-        assert_eq!(config.provider.first_byte_timeout, Duration::from_secs(600));
-        assert_eq!(config.body_max, 64 << 20);
-        assert!(config.provider.anthropic.is_none());
-    }
-
-    #[test]
-    fn the_main_face_is_anthropic_for_anthropic() {
-        let config = read(&[("SIDESTREAM_PROVIDERS", "anthropic"), ("ANTHROPIC_ENDPOINT_URL", "http://a")]).unwrap();
-        assert!(config.provider.openai.is_none());
-        assert_eq!(config.provider.anthropic.unwrap().authority, "a");
-    }
-
-    #[test]
-    fn all_problems_at_once_each_naming_its_variable() {
-        let problems = read(&[
-            ("SIDESTREAM_PROVIDERS", "mock"),
-            ("MOCK_ENDPOINT_URL", "http://user:canary@a/"),
-            ("SIDESTREAM_LISTEN", "nowhere"),
-            ("SIDESTREAM_BODY_MAX", "huge"),
-            ("SIDESTREAM_DRAIN", "soon"),
-            ("MOCK_CONNECT_TIMEOUT", "1y"),
-            ("MOCK_API_KEY", "sk\ncanary"),
-        ])
-        .unwrap_err();
-        for name in [
-            "SIDESTREAM_LISTEN=\"nowhere\"",
-            "SIDESTREAM_BODY_MAX",
-            "SIDESTREAM_DRAIN",
-            "MOCK_CONNECT_TIMEOUT",
-            "MOCK_ENDPOINT_URL",
-            "MOCK_API_KEY",
-        ] {
-            assert!(problems.iter().any(|problem| problem.starts_with(name)), "{name} in {problems:?}");
-        }
-        assert!(!problems.join(" ").contains("canary"));
-    }
-
-    #[test]
-    fn a_key_shows_only_that_it_is_set() {
-        let pairs = [("MOCK_API_KEY".to_owned(), "sk-canary".to_owned())];
-        let table = Config::table(pairs.into_iter().chain(MINIMAL.map(|(n, v)| (n.to_owned(), v.to_owned()))));
-        assert!(table.contains(&("MOCK_API_KEY".to_owned(), "set".to_owned())));
-        assert!(!format!("{table:?}").contains("canary"));
-    }
+/// The content of a PEM file that holds an item of this kind.
+fn pem(bytes: Vec<u8>, kind: &str) -> Result<Pem, Wrong> {
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let found =
+        text.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&format!("{kind}-----")));
+    if found { Ok(Pem(bytes)) } else { Err(format!("names a file without a PEM item \"-----BEGIN {kind}-----\"")) }
 }
