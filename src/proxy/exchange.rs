@@ -212,6 +212,7 @@ async fn forward(
         Some(splice) => Upload::Buffered(&mut body, splice),
         None => Upload::Streamed(Passage::new(outbound.framing, Form::Verbatim)),
     };
+    work.record.turned = Some(Instant::now());
     let reached = reach(world, client, &outbound, work, &mut upload).await;
     // An answer has begun, or there is none: the request is not needed any more.
     drop(lease);
@@ -300,9 +301,9 @@ fn settle(world: &World, client: &Client<'_>, request: &RequestHead, work: &mut 
     counters.response(record.status);
     counters.client_received_bytes.add(record.bytes_in);
     counters.client_sent_bytes.add(record.bytes_out);
-    if record.attempts > 0 {
-        let first_byte = record.first_byte.map(|at| at.duration_since(record.began));
-        world.numbers.settle(record.dialect, record.status, first_byte, record.began.elapsed());
+    if let Some(turned) = record.turned {
+        let first_byte = record.first_byte.map(|at| at.duration_since(turned));
+        world.numbers.settle(record.dialect, record.status, first_byte, turned.elapsed());
     }
     if client.door == Door::Admin || !world.shared.log.enabled(Level::Info) {
         return;

@@ -48,6 +48,8 @@ pub struct Work {
 pub struct Record {
     /// When its head began.
     pub began: Instant,
+    /// When it turned to the upstream.
+    pub turned: Option<Instant>,
     /// When the first byte of the upstream's final answer came.
     pub first_byte: Option<Instant>,
     /// Time spent on dialling.
@@ -92,6 +94,7 @@ impl Record {
     fn new() -> Self {
         Self {
             began: Instant::now(),
+            turned: None,
             first_byte: None,
             connect_micros: 0,
             dialect: Dialect::Chat,
