@@ -108,7 +108,8 @@ fn counted(work: impl FnOnce()) -> u64 {
 fn a_warm_worker_allocates_nothing() {
     let (_mock, upstream) = Mock::start();
     let log = Log::start(Level::Info, LogFormat::default());
-    for driver in ["io_uring", "epoll"] {
+    for (driver, format) in [("io_uring", LogFormat::Text), ("epoll", LogFormat::Json)] {
+        log.set_format(format);
         if driver == "io_uring" && std::env::var_os("SIDESTREAM_TEST_NO_URING").is_some() {
             continue;
         }

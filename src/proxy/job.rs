@@ -57,6 +57,8 @@ pub struct Record {
     pub id: RequestId,
     /// When its head began.
     pub began: Instant,
+    /// When it turned to the upstream.
+    pub turned: Option<Instant>,
     /// When the first byte of the upstream's final answer came.
     pub first_byte: Option<Instant>,
     /// Time spent on dialling.
@@ -108,6 +110,7 @@ impl Record {
         Self {
             id,
             began: Instant::now(),
+            turned: None,
             first_byte: None,
             connect_micros: 0,
             dialect: Dialect::Chat,

@@ -96,15 +96,15 @@ impl Upstreams {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         self.requests(encoder)?;
         self.plain(encoder)?;
-        let help = "From the first byte of a request to the first byte of its answer";
+        let help = "From turning to the upstream to the first byte of its answer, waits and connects included";
         self.times(encoder, "upstream_time_to_first_byte", help, |numbers| &numbers.first_byte)?;
-        let help = "From the first byte of a request to the end of its answer";
+        let help = "From turning to the upstream to the end of its answer";
         self.times(encoder, "upstream_duration", help, |numbers| &numbers.duration)?;
         self.tokens(encoder)
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Requests by the dialect of the client and the class of the status that it got; none: it had gone";
+        let help = "Requests by dialect and by the class of the status they came to; none: the client left first";
         let mut family = encoder.encode_descriptor("upstream_requests", help, None, MetricType::Counter)?;
         for (provider, workers) in &self.0 {
             let rows: Vec<Vec<_>> = workers.iter().map(|numbers| numbers.requests.rows().collect()).collect();
@@ -152,8 +152,7 @@ impl Upstreams {
     }
 
     fn tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help =
-            "Tokens as upstreams report them; input is what no cache was read or written for, output has reasoning";
+        let help = "Tokens as reported; input is without cache reads and writes, output is with reasoning";
         let mut family = encoder.encode_descriptor("upstream_tokens", help, None, MetricType::Counter)?;
         for (provider, workers) in &self.0 {
             let rows: Vec<Vec<_>> = workers.iter().map(|numbers| numbers.tokens.rows().collect()).collect();

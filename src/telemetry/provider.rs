@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::cell::{Cell, Histogram, numbers};
 use crate::dialect::Dialect;
 
-/// The numbers of every provider that a worker ever knew, by name. They outlive a reload of the configuration: a name that
-/// comes back goes on where it was, and one that is gone keeps its totals.
+/// The numbers of every provider that a worker ever knew, by name. They outlive a reload of the configuration: a name
+/// that comes back goes on where it was, and one that is gone keeps its totals.
 #[derive(Debug, Default)]
 pub struct Providers(Mutex<Vec<Arc<ProviderNumbers>>>);
 
@@ -31,11 +31,11 @@ impl Providers {
 }
 
 numbers! {
-    /// What one worker counts of one provider; exposed as `sidestream_upstream_…{provider="…"}`. Only that worker writes.
+    /// What one worker counts of one provider; exposed as `sidestream_upstream_…{provider="…"}`.
     ProviderNumbers {
         connects: Counter, "Connections opened, spares included";
         connect_failures: Counter, "Connections that could not be opened";
-        reuses: Counter, "Requests sent on a connection that was open already: connects that nobody waited for";
+        reuses: Counter, "Tries on a connection that was open already: connects that nobody waited for";
         stale: Counter, "Kept connections found closed, or talking, before they were reused";
         stale_reuses: Counter, "Requests that failed on a kept connection before any byte of an answer";
         replays: Counter, "Requests sent once more because a kept connection failed before any byte of an answer";
@@ -52,9 +52,9 @@ numbers! {
     beside {
         /// Its name, the value of the label `provider`.
         name: String,
-        /// From the request's first byte to the first byte of the final answer.
+        /// From turning to this provider to the first byte of its final answer, waits and connects included.
         first_byte: Histogram,
-        /// From the request's first byte to the end of the answer.
+        /// From turning to this provider to the end of its answer.
         duration: Histogram,
         /// Requests by dialect and class of status.
         requests: Requests,
@@ -64,8 +64,9 @@ numbers! {
 }
 
 impl ProviderNumbers {
-    /// Counts a request that was sent here, when it is over: in the dialect the client speaks, with the status that the
-    /// client got (0 if none), and the time it took.
+    /// Counts a request that turned to this provider, when it is over here: in the dialect the client speaks, with the
+    /// status it came to (the upstream's, or ours where the upstream failed; 0 if the client left first), and the time
+    /// since it turned here.
     pub fn settle(&self, dialect: Dialect, status: u16, first_byte: Option<Duration>, total: Duration) {
         self.requests.cell(dialect, StatusClass::of(status)).add(1);
         if let Some(time) = first_byte {
@@ -113,7 +114,7 @@ pub enum StatusClass {
     ClientError,
     /// 500–599, and beyond: an unknown class is to be treated so (RFC 9110 §15).
     ServerError,
-    /// No answer went out: the client had gone.
+    /// No status: the client left before there was one.
     Nothing,
 }
 

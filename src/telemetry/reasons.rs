@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::fault::Who;
 
-/// How often a worker refused something, and why. A refusal is rare and writes a whole answer: a lock that only a scrape
-/// ever contends for is nothing beside that.
+/// How often a worker refused something, and why. A refusal is rare and writes a whole answer: a lock that only a
+/// scrape ever contends for is nothing beside that.
 #[derive(Debug, Default)]
 pub struct Reasons(Mutex<Vec<Reason>>);
 

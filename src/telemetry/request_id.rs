@@ -75,7 +75,7 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// One worker's source of names: `ss-3f9a1c0b5d7e2a44-0-000042`, that is the process, the worker, and the request in it.
+/// One worker's source of names: `ss-3f9a1c0b5d7e2a44-0-000042`, that is process, worker, and the request in it.
 #[derive(Debug)]
 pub struct RequestIds {
     process: u64,

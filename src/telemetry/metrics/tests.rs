@@ -29,7 +29,11 @@ fn busy() -> String {
 fn workers_are_summed() {
     let text = busy();
     for line in [
-        r#"sidestream_build_info{version="0.1.0",driver="epoll",reason="a \"why\"\nwith \\ in it"} 1"#,
+        concat!(
+            "sidestream_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            r#"",driver="epoll",reason="a \"why\"\nwith \\ in it"} 1"#
+        ),
         "sidestream_requests_total 7",
         "sidestream_streams_open 2",
         r#"sidestream_refusals_total{reason="not-found",who="client"} 2"#,
