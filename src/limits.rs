@@ -106,6 +106,8 @@ pub const DIAL_NEXT: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried. Providers publish two to eight.
 pub const DIAL_ADDRESSES_MAX: usize = 16;
 
+/// An answer to a request of our own (a list of models): OpenRouter's, the longest known, has half a megabyte.
+pub const FETCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Sidestreams that one request may pass; two or three in a chain are a design, more are a loop.
 pub const SIDESTREAMS_MAX: usize = 5;
 
@@ -130,6 +132,8 @@ pub const QUIET: Duration = Duration::from_secs(1);
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// A TLS handshake, in all; 100 ms is usual, three round trips around the world with a slow server are 2 s.
 pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// The answer to a request of our own.
+pub const FETCH_TIME_MAX: Duration = Duration::from_secs(10);
 /// Between two pieces of a request's body.
 pub const BODY_IDLE_MAX: Duration = Duration::from_secs(30);
 /// A client that takes nothing of what we write.

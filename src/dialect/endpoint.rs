@@ -17,6 +17,8 @@ pub enum Endpoint<'a> {
     Models {
         /// The model's name as sent: it may hold slashes, and percent-encoding ([`is_model`] compares it).
         id: Option<&'a str>,
+        /// The path below the version, as sent: `models/gpt-4o`.
+        path: &'a str,
         /// Judged by the headers.
         dialect: Dialect,
     },
@@ -133,11 +135,11 @@ fn below_root<'a>(head: &'a RequestHead, path: &'a str) -> Endpoint<'a> {
 
 /// Names of models hold slashes (`meta-llama/llama-3.1-8b`), which clients encode or not; all else that an upstream
 /// might normalise is refused here too, behind an encoded slash as well.
-fn models<'a>(head: &RequestHead, path: &str, id: &'a str) -> Endpoint<'a> {
+fn models<'a>(head: &RequestHead, path: &'a str, id: &'a str) -> Endpoint<'a> {
     if !is_forwardable(&path.to_ascii_lowercase().replace("%2f", "/")) {
         return Endpoint::Unknown;
     }
-    Endpoint::Models { id: Some(id).filter(|id| !id.is_empty()), dialect: implied(head, path) }
+    Endpoint::Models { id: Some(id).filter(|id| !id.is_empty()), path, dialect: implied(head, path) }
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -184,7 +186,7 @@ mod tests {
         let (provider, endpoint) = of(&head, |name| names.iter().position(|known| *known == name));
         let endpoint = match endpoint {
             Endpoint::Json { dialect, path } => format!("json {} {path}", dialect.name()),
-            Endpoint::Models { dialect, id } => format!("models {} {}", dialect.name(), id.unwrap_or("-")),
+            Endpoint::Models { dialect, id, .. } => format!("models {} {}", dialect.name(), id.unwrap_or("-")),
             Endpoint::Other { dialect, path } => format!("other {} {path}", dialect.name()),
             Endpoint::Root => "root".into(),
             Endpoint::Unknown => "unknown".into(),
@@ -321,7 +323,7 @@ mod tests {
             (Method::Post, json(Dialect::Responses), true, false),
             (Method::Post, json(Dialect::Responses), false, true),
             (Method::Post, other, false, false),
-            (Method::Get, Endpoint::Models { id: None, dialect: Dialect::Chat }, false, true),
+            (Method::Get, Endpoint::Models { id: None, path: "models", dialect: Dialect::Chat }, false, true),
             (Method::Get, other, false, true),
             (Method::Head, other, false, true),
             (Method::Delete, other, false, false),

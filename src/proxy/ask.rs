@@ -121,7 +121,7 @@ pub async fn ask(
     let buffered = matches!(upload, Upload::Buffered(..));
     let Work { response, response_scanner, inbound, .. } = work;
     let Upstream { inlet, outlet, .. } = &mut upstream;
-    let mut hearing = Hearing { inlet, client: &mut client.outlet, version, response, response_scanner, inbound };
+    let mut hearing = Hearing { inlet, client: Some(&mut client.outlet), version, response, response_scanner, inbound };
     let say = say(head, upload, source, outlet, provider);
     let (heard, said) = converse(pin!(hearing.final_head()), pin!(say), buffered.then_some(&deadline)).await;
     // The wait for more of the body may have been given up: its time limit must not outlive it.
@@ -218,7 +218,8 @@ async fn say(
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why no head was heard.
-enum HeadError {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadError {
     /// The connection ended before any byte.
     Closed,
     /// What came is no answer; the reason.
@@ -227,19 +228,21 @@ enum HeadError {
     Client,
 }
 
-struct Hearing<'a> {
-    inlet: &'a mut Inlet,
-    client: &'a mut Outlet,
-    version: Version,
-    response: &'a mut ResponseHead,
-    response_scanner: &'a mut HeadScanner,
-    inbound: &'a mut Vec<u8>,
+/// Hears the head of an answer.
+pub(super) struct Hearing<'a> {
+    pub inlet: &'a mut Inlet,
+    /// Who gets interim answers; nobody if the request is our own.
+    pub client: Option<&'a mut Outlet>,
+    pub version: Version,
+    pub response: &'a mut ResponseHead,
+    pub response_scanner: &'a mut HeadScanner,
+    pub inbound: &'a mut Vec<u8>,
 }
 
 impl Hearing<'_> {
     /// Receives until the final head is complete and parsed; gives its length. Interim answers are passed on to
     /// HTTP/1.1 clients as they come (RFC 9110 §15.2), except for `100 Continue`, which the client got from us.
-    async fn final_head(&mut self) -> Result<usize, HeadError> {
+    pub async fn final_head(&mut self) -> Result<usize, HeadError> {
         self.inbound.clear();
         self.response_scanner.reset();
         let mut interim = 0;
@@ -266,10 +269,13 @@ impl Hearing<'_> {
             if interim > limits::INTERIM_RESPONSES_MAX {
                 return Err(HeadError::Invalid("too many interim responses"));
             }
-            if self.response.status() != 100 && self.version == Version::Http11 {
+            if self.response.status() != 100
+                && self.version == Version::Http11
+                && let Some(client) = &mut self.client
+            {
                 let mut out = Vec::new();
                 write_interim(&mut out, self.response);
-                let (sent, _) = self.client.send_all(out, limits::WRITE_IDLE_MAX).await;
+                let (sent, _) = client.send_all(out, limits::WRITE_IDLE_MAX).await;
                 sent.map_err(|_| HeadError::Client)?;
             }
             self.inbound.drain(..end);

@@ -97,7 +97,7 @@ pub async fn serve(world: &World, stream: Stream, door: Door) {
         Stream::Unix(_) => Transport::Unix,
     };
     let (mut inlet, outlet) = split(stream, Side::Client, &world.deadlines, &world.buffers);
-    let inbox = Inbox::new(world.buffers.clone(), world.config().half_close);
+    let inbox = Inbox::new(world.buffers.clone(), world.site().config().half_close);
     let deadline = outlet.deadline().clone();
     let mut client = Client { inbox: &inbox, deadline, outlet, transport, door, reset: false };
     inbox::drive(&inbox, &mut inlet, pin!(requests(world, &mut client))).await;

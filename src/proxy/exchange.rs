@@ -87,10 +87,10 @@ async fn answer(
         {
             Err(Reject::BodyNotAllowed.into())
         }
-        Endpoint::Models { dialect, .. } if chosen.is_none() && models::are_merged(site) => {
-            let list = models::merged(world, site, request, dialect);
-            let list = unless_gone(client.inbox, pin!(list)).await?;
-            local::models(world, client, &list, endpoint, *asked, work).await
+        Endpoint::Models { id, dialect, .. } if chosen.is_none() && models::are_merged(site) => {
+            let list = Box::pin(models::merged(world, site, request, dialect));
+            let list = unless_gone(client.inbox, pin!(list)).await??;
+            local::models(world, client, request, &list, id, *asked, work).await
         }
         Endpoint::Json { dialect, path } => {
             check_before_body(site, request, framing)?;

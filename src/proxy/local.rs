@@ -3,10 +3,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::connection::{After, Client, Stop};
+use super::cors;
 use super::job::Work;
 use super::relay::write_connection;
+use super::site::Site;
 use super::world::World;
-use crate::dialect::error;
+use crate::dialect::models::Models;
+use crate::dialect::{endpoint, error};
 use crate::fault::Fault;
 use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead, Version};
@@ -51,18 +54,19 @@ impl Asked {
 pub async fn refuse(
     world: &World,
     client: &mut Client<'_>,
+    request: &RequestHead,
     asked: Asked,
     work: &mut Work,
     fault: &Fault,
 ) -> Result<After, Stop> {
-    world.counters.refusals.add(1);
+    world.counters.refusals.add(fault.reason, fault.who);
     work.record.ended = Some((fault.who, fault.reason));
     let mut body = Vec::new();
     error::write_body(work.record.dialect, fault, &mut body);
     let asked = Asked { unread: asked.unread || fault.close, ..asked };
     let answer =
         Answer { status: fault.status, content_type: "application/json", body: &body, error: Some(fault.reason) };
-    finish(world, client, asked, work, answer).await
+    finish(world, client, request, asked, work, answer).await
 }
 
 /// Answers `/`, which clients probe before they send anything.
@@ -81,7 +85,50 @@ pub async fn root(
         Method::Options => text(204, b""),
         _ => return Err(Reject::MethodNotAllowed.into()),
     };
-    finish(world, client, asked, work, answer).await
+    finish(world, client, request, asked, work, answer).await
+}
+
+/// Answers a browser that asks whether its page may send what it wants to send.
+///
+/// # Errors
+/// The client takes no answer.
+pub async fn preflight(
+    world: &World,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    asked: Asked,
+    work: &mut Work,
+) -> Result<After, Stop> {
+    finish(world, client, request, asked, work, text(204, b"")).await
+}
+
+/// Answers with the merged list of models, or with the one that was asked for.
+///
+/// # Errors
+/// 404: there is no such model. The client takes no answer.
+pub async fn models(
+    world: &World,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    models: &Models,
+    id: Option<&str>,
+    asked: Asked,
+    work: &mut Work,
+) -> Result<After, Stop> {
+    let mut body = Vec::new();
+    let dialect = work.record.dialect;
+    match id {
+        None => models.write(dialect, &mut body),
+        Some(id) => match models.find(|name| endpoint::is_model(id, name)) {
+            Some(model) => model.write(dialect, &mut body),
+            None => {
+                let message = format!("There is no model {id:?} here; GET /v1/models lists those that there are.");
+                return Err(Fault::client(404, "unknown-model", message).into());
+            }
+        },
+    }
+    let answer = Answer { status: 200, content_type: "application/json", body: &body, error: None };
+    finish(world, client, request, asked, work, answer).await
 }
 
 /// Answers on the admin address: `/healthz` (the process answers), `/readyz` (it takes new work), `/metrics`.
@@ -90,6 +137,7 @@ pub async fn root(
 /// The client takes no answer.
 pub async fn admin(
     world: &World,
+    site: &Site,
     client: &mut Client<'_>,
     request: &RequestHead,
     asked: Asked,
@@ -98,18 +146,32 @@ pub async fn admin(
     if !matches!(request.method(), Method::Get | Method::Head) {
         return Err(Reject::MethodNotAllowed.into());
     }
-    let metrics;
+    let made;
     let answer = match request.path() {
         b"/healthz" => text(200, b"ok\n"),
         b"/readyz" if world.shared.leaving.load(Relaxed) => text(503, b"draining\n"),
-        b"/readyz" => text(200, b"ready\n"),
+        b"/readyz" => {
+            made = readiness(site);
+            text(200, made.as_bytes())
+        }
         b"/metrics" => {
-            metrics = metrics::render(&world.shared.counters, &world.shared.driver);
-            Answer { content_type: metrics::CONTENT_TYPE, ..text(200, metrics.as_bytes()) }
+            made = metrics::render(&world.shared.counters, &world.shared.driver);
+            Answer { content_type: metrics::CONTENT_TYPE, ..text(200, made.as_bytes()) }
         }
         _ => return Err(Reject::NotFound.into()),
     };
-    finish(world, client, asked, work, answer).await
+    finish(world, client, request, asked, work, answer).await
+}
+
+/// That we are ready, and how the ways to the providers look from this worker: they change nothing about being ready.
+fn readiness(site: &Site) -> String {
+    let mut text = "ready\n".to_owned();
+    for (destination, pool) in site.pools() {
+        let (name, to) = (&destination.provider.name, pool.origin().authority());
+        let (open, idle, waiting) = (pool.open_now(), pool.idle_now(), pool.waiting_now());
+        text += &format!("provider={name} origin={to} open={open} idle={idle} waiting={waiting}\n");
+    }
+    text
 }
 
 fn text(status: u16, body: &[u8]) -> Answer<'_> {
@@ -120,12 +182,13 @@ fn text(status: u16, body: &[u8]) -> Answer<'_> {
 async fn finish(
     world: &World,
     client: &mut Client<'_>,
+    request: &RequestHead,
     asked: Asked,
     work: &mut Work,
     answer: Answer<'_>,
 ) -> Result<After, Stop> {
     let keep_alive = asked.keep_alive && !asked.unread && !world.draining.get();
-    send(world, client, Asked { keep_alive, ..asked }, work, answer).await?;
+    send(world, client, request, Asked { keep_alive, ..asked }, work, answer).await?;
     Ok(match (keep_alive, asked.unread) {
         (true, _) => After::Next,
         (false, true) => After::Linger,
@@ -136,6 +199,7 @@ async fn finish(
 async fn send(
     world: &World,
     client: &mut Client<'_>,
+    request: &RequestHead,
     asked: Asked,
     work: &mut Work,
     answer: Answer<'_>,
@@ -152,6 +216,16 @@ async fn send(
     if answer.status == 503 {
         write::field(&mut out, b"retry-after", b"1");
     }
+    if answer.status == 401 {
+        write::field(&mut out, b"www-authenticate", b"Bearer");
+    }
+    if let Some(origin) = request.get("origin").filter(|_| work.record.page) {
+        cors::write(&mut out, origin);
+        if answer.status == 204 {
+            cors::write_preflight(&mut out, request);
+        }
+    }
+    write::field(&mut out, b"x-sidestream-request-id", work.record.id.as_bytes());
     if let Some(reason) = answer.error {
         write::field(&mut out, b"x-sidestream-error", reason.as_bytes());
     }

@@ -70,21 +70,22 @@ impl Outbound<'_> {
     /// Whether a field of the client's stays behind.
     fn replaces(&self, name: &[u8], value: &[u8]) -> bool {
         is_ours(name)
-            || (fields::is_credential(name) && !self.passes_credential(value))
+            || (fields::is_credential(name)
+                && !passes_credential(self.provider, self.dialect, value, self.tokens))
             || (self.is_json && name.eq_ignore_ascii_case(b"accept-encoding"))
             || self.provider.headers.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()))
     }
+}
 
-    /// Whether the client's own credential goes along: only to a provider that has none of ours and is marked for it, and
-    /// never if it is a token of ours.
-    fn passes_credential(&self, value: &[u8]) -> bool {
-        let wanted = match self.provider.credential {
-            Credential::Client => true,
-            Credential::ClientOf(face) => self.dialect.face() == face,
-            Credential::Keys(_) | Credential::Nobody => false,
-        };
-        wanted && !admit::is_token(value, self.tokens)
-    }
+/// Whether a client's own credential goes along: only to a provider that has no key and is marked for it, and never if
+/// it is one of our tokens.
+pub fn passes_credential(provider: &Provider, dialect: Dialect, value: &[u8], tokens: &[Secret]) -> bool {
+    let wanted = match provider.credential {
+        Credential::Client => true,
+        Credential::ClientOf(face) => dialect.face() == face,
+        Credential::Keys(_) | Credential::Nobody => false,
+    };
+    wanted && !admit::is_token(value, tokens)
 }
 
 /// The request target: the face's base, the version where the base ends before it, the path.

@@ -342,7 +342,7 @@ fn write_head(
     if let Some(origin) = request.get("origin").filter(|_| work.record.page) {
         cors::write(out, origin);
     }
-    write::field(out, b"x-sidestream-request-id", work.record.id.as_str().as_bytes());
+    write::field(out, b"x-sidestream-request-id", work.record.id.as_bytes());
     write::field(out, b"x-sidestream-provider", provider.name.as_bytes());
     if !work.model.is_empty() && work.model.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         write::field(out, b"x-sidestream-model", work.model.as_bytes());

@@ -2,10 +2,12 @@
 
 use super::connection::{Client, Door};
 use super::job::Work;
-use super::site::Site;
+use super::site::{Destination, Site};
 use super::world::World;
+use crate::dialect::usage::Usage;
 use crate::http::head::RequestHead;
 use crate::telemetry::log::Level;
+use crate::telemetry::provider::TokenKind;
 
 /// Counters and the log line.
 pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &RequestHead, work: &mut Work) {
@@ -57,4 +59,22 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
         Some(count) => line.number(name, count),
         None => line,
     }));
+}
+
+/// What the answer said of its tokens; that it said nothing counts too.
+fn count_tokens(destination: &Destination, usage: &Usage, work: &Work) {
+    let numbers = &destination.numbers;
+    let kinds = [
+        (TokenKind::Input, usage.input),
+        (TokenKind::CacheRead, usage.cache_read),
+        (TokenKind::CacheWrite, usage.cache_write),
+        (TokenKind::Output, usage.output),
+        (TokenKind::Reasoning, usage.reasoning),
+    ];
+    for (kind, count) in kinds {
+        numbers.tokens.add(kind, count.unwrap_or(0));
+    }
+    let silent = kinds.iter().all(|(_, count)| count.is_none());
+    let generation = !work.model.is_empty() && work.record.status == 200 && work.record.ended.is_none();
+    numbers.answers_without_usage.add(u64::from(silent && generation));
 }

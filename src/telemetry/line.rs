@@ -152,7 +152,7 @@ fn write_time(out: &mut Vec<u8>, time: SystemTime) {
 }
 
 /// The Gregorian date of a day since 1970-01-01. Years are counted from March, so that the leap day comes last.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_PER_ERA: u64 = 146_097; // 400 years
     let day = days + 719_468; // since 0000-03-01
     let (era, day) = (day / DAYS_PER_ERA, day % DAYS_PER_ERA);
