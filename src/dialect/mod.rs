@@ -1,11 +1,12 @@
-//! The wire languages. In this version: which one a request speaks ([`endpoint`]), and how each says an error
-//! ([`error`]).
+//! The wire languages. In this version: which one a request speaks ([`endpoint`]), how each says an error ([`error`]),
+//! and what an answer used ([`usage`]).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod endpoint;
 pub mod error;
+pub mod usage;
 
 /// A wire language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
