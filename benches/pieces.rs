@@ -6,6 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use sidestream::dialect::usage::UsageReader;
 use sidestream::http::chunked::ChunkDecoder;
 use sidestream::http::fields;
 use sidestream::http::framing;
@@ -72,6 +73,39 @@ fn main() {
     measure("event: is it whole", event.len(), || {
         tail.push(black_box(&event));
         black_box(tail.is_between_events());
+    });
+    usage();
+}
+
+/// What reading the usage in passing costs: on most events nothing but the search for a word.
+fn usage() {
+    let pad = |event: &str| {
+        let text = "w".repeat(300 - event.len() - 2);
+        format!("{}\n\n", event.replace("TEXT", &(text + "TEXT"))).into_bytes()
+    };
+    let without = pad(r#"data: {"id":"c","choices":[{"index":0,"delta":{"content":"TEXT"},"finish_reason":null}]}"#);
+    let null = pad(r#"data: {"id":"c","choices":[{"index":0,"delta":{"content":"TEXT"}}],"usage":null}"#);
+    let with = pad(
+        r#"data: {"id":"c","choices":[],"model":"TEXT","usage":{"prompt_tokens":12,"completion_tokens":5,"total_tokens":17,"prompt_tokens_details":{"cached_tokens":4}}}"#,
+    );
+    let mut reader = UsageReader::new();
+    for (name, event) in [("no usage", &without), ("usage is null", &null), ("a report", &with)] {
+        measure(&format!("event: usage in passing, {name}"), event.len(), || reader.push_stream(black_box(event)));
+    }
+    measure("event: usage in passing, in two pieces", without.len(), || {
+        let (first, second) = without.split_at(100);
+        reader.push_stream(black_box(first));
+        reader.push_stream(black_box(second));
+    });
+    black_box(reader.usage());
+    let body = format!(
+        r#"{{"id":"c","choices":[{{"message":{{"content":"{}"}}}}],"usage":{{"prompt_tokens":12}}}}"#,
+        "w".repeat(4_000)
+    );
+    measure("JSON answer: usage in passing", body.len(), || {
+        reader.reset();
+        reader.push_json(black_box(body.as_bytes()));
+        black_box(reader.usage());
     });
 }
 

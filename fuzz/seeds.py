@@ -45,6 +45,28 @@ STREAMS = [
     b"data: " + b"x" * 70 + b"\n\n",
 ]
 
+# Reports of usage in the places where a stream or a body has them, and where it only seems to.
+USAGES = [
+    b'data: {"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":5,"total_tokens":17,'
+    b'"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2}}}\n\ndata: [DONE]\n\n',
+    b'data: {"usage":null,"x_groq":{"usage":{"prompt_tokens":9}}}\r\n\r\n',
+    b'event: message_start\ndata: {"message":{"usage":{"input_tokens":9,"cache_read_input_tokens":3}}}\n\n'
+    b'event: message_delta\ndata: {"usage":{"output_tokens":7,"cache_read_input_tokens":null}}\n\n',
+    b'data: {"response":{"usage":{"input_tokens":9,"input_tokens_details":{"cached_tokens":1},"output_tokens":2}}}\n\n',
+    b'data: {\ndata: "usage":\ndata:{"prompt_tokens":9.0}}\r\r',
+    b'data: {"content":"{\\"usage\\":{\\"prompt_tokens\\":9}}","input":{"usage":{"input_tokens":9}}}\n\n',
+    b'{"id":"x","usage":{"prompt_tokens":12,"cached_tokens":4,"completion_tokens":5}}',
+    b'{"us\\u0061ge":{"prompt_tokens":1,"prompt_tokens":2},"usage":1}',
+]
+
+# A model's name, then rules.
+ROUTES = [
+    b"glm-4.6-openai\nglm-*[stream, api=messages] -> zai/glm-4.6 face=openai weight=3, anthropic/*; * -> groq",
+    b'claude-x[1m]\n"claude-*[1m]" -> zai/"a, b;c"\n"a->b" -> groq/openai/gpt-oss-120b:free\n',
+    b"groq/groq/compound\n",
+    b"@cf/meta/llama-3\na[image,tokens>100000] -> zai; b -> nobody/x face=soap; c ->",
+]
+
 BODIES = [
     b'{"model":"gpt-5","stream":true,"n":1}',
     b'\xef\xbb\xbf {"mod\\u0065l":"a\\"b\\\\","n":-0.5e+10,"x":[null,false,{"model":[]}]}\r\n',
@@ -102,6 +124,8 @@ def main():
     for target, seeds in {
         "sse": STREAMS,
         "json_scan": BODIES + [path.read_bytes() for path in sorted((DATA / "captures").glob("*.body"))],
+        "usage": USAGES + STREAMS + BODIES,
+        "routes": ROUTES,
         "chunked": CHUNKED,
         "request_head": REQUEST_HEADS,
         "response_head": RESPONSE_HEADS,

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
+use sidestream::dialect::usage::{Usage, UsageReader};
 use sidestream::json::{JsonError, Member, Scanner, What};
 use sidestream::sse::{Splitter, Tail, frame};
 
@@ -132,6 +133,19 @@ fn sse_tail(input: &[u8], cuts: &[usize]) {
     );
 }
 
+/// Of a stream and of a body: the reader takes either.
+fn usage_reader(input: &[u8], cuts: &[usize]) {
+    for push in [UsageReader::push_stream, UsageReader::push_json] {
+        every_split_agrees(
+            input,
+            cuts,
+            UsageReader::new,
+            |reader, _, piece, _: &mut Usage| push(reader, piece),
+            |reader, out| *out = reader.usage(),
+        );
+    }
+}
+
 const KEYS: &[&str] = &["model", "stream", "n"];
 
 fn json_scanner(input: &[u8], cuts: &[usize]) {
@@ -242,6 +256,51 @@ proptest! {
         let joined = data.replace("\r\n", "\n").replace('\r', "\n");
         prop_assert_eq!(read, [(name.into_bytes(), joined.into_bytes(), stream.len())]);
         prop_assert!(splitter.is_between_events());
+    }
+}
+
+// ── Usage ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Streams and bodies that nearly report something.
+fn reports() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop::sample::select(vec![
+        "\n",
+        "\n\n",
+        "\r",
+        "\r\n",
+        "\r\n\r\n",
+        "data: ",
+        "data:",
+        "event: x\n",
+        ": c\n",
+        "{",
+        "}",
+        "\"usage\"",
+        "\"usage\":",
+        "null",
+        ":",
+        ",",
+        "\"a\":1,",
+        "\"message\":{",
+        "\"response\":{",
+        "\\\"usage\\\"",
+        "\"prompt_tokens\":9",
+        "\"x\"",
+        "data: {\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3}}",
+        "data: {\"usage\":{\"output_tokens\":4}}\n\n",
+        "{\"usage\":{\"input_tokens\":5}}",
+        "\u{feff}",
+        "é",
+        "data: {\n",
+    ]);
+    prop::collection::vec(token, 0..16).prop_map(|tokens| tokens.concat().into_bytes())
+}
+
+proptest! {
+    #[test]
+    fn usage((input, cuts) in with_cuts(reports())) {
+        usage_reader(&input, &cuts);
+        usage_reader(&input, &Vec::from_iter(0..input.len()));
     }
 }
 
@@ -413,12 +472,14 @@ proptest! {
     #[test]
     fn objects((input, cuts) in with_cuts(object().prop_map(String::into_bytes))) {
         json_scanner(&input, &cuts);
+        usage_reader(&input, &cuts);
         scanner_agrees_with_serde(&input);
     }
 
     #[test]
     fn broken_objects((input, cuts) in with_cuts(broken_object())) {
         json_scanner(&input, &cuts);
+        usage_reader(&input, &cuts);
         scanner_agrees_with_serde(&input);
     }
 }

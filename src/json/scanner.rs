@@ -88,6 +88,11 @@ impl Scanner {
         self.watch.get(key)
     }
 
+    /// Where the value begins that is being read, if it is that of a member that we look for.
+    pub fn value_start(&self) -> Option<usize> {
+        self.watch.value_start()
+    }
+
     /// Reads on from `at`, a valid index, to a change of state; gives the index reached.
     fn step(&mut self, input: &[u8], at: usize) -> usize {
         match self.state {

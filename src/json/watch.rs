@@ -65,6 +65,11 @@ impl Watch {
         *self.members.get(slot)?
     }
 
+    /// Where the current member's value begins, once it has begun: never at 0, where the text's object does.
+    pub(super) fn value_start(&self) -> Option<usize> {
+        self.current.map(|(_, member)| member.start).filter(|start| *start > 0)
+    }
+
     pub(super) fn key_start(&self) -> usize {
         self.key_start
     }
