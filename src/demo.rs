@@ -12,9 +12,10 @@ use crate::config::{Config, DriverChoice, Source};
 use crate::limits;
 use crate::mock::{self, Options};
 use crate::net::driver::Driver;
+use crate::proxy::site::Settings;
 use crate::run;
 use crate::sse::Splitter;
-use crate::telemetry::log::{Level, Log};
+use crate::telemetry::log::{Level, Log, LogFormat};
 
 /// What the tour asks, a dialect each.
 const QUESTIONS: [(&str, &str, &str); 3] = [
@@ -59,9 +60,10 @@ fn tour() -> io::Result<()> {
         ("SIDESTREAM_LOG", "warn".to_owned()),
     ];
     let config = Config::read(&Source::of(environment.map(|(name, value)| (name.to_owned(), value))));
-    let config = config.map_err(|problems| io::Error::other(format!("{problems:?}")))?;
-    let log = Log::start(Level::Warn);
-    let running = run::start(config, &log).map_err(|problem| io::Error::other(problem.to_string()))?;
+    let settings = config.and_then(|config| Settings::new(config, None));
+    let settings = settings.map_err(|problems| io::Error::other(format!("{problems:?}")))?;
+    let log = Log::start(Level::Warn, LogFormat::Text);
+    let running = run::start(settings, &log).map_err(|problem| io::Error::other(problem.to_string()))?;
     let proxy = running.addresses.first().cloned().unwrap_or_default();
     writeln!(out, "An application → sidestream on {proxy} ({}) → a provider on {provider}.\n", running.driver())?;
 

@@ -26,6 +26,7 @@
 //! [`config`]. The runtime is named under [`net`], [`proxy`], [`mock`] and in [`worker`] only. [`limits`] holds every
 //! bound.
 
+pub mod check;
 pub mod config;
 pub mod demo;
 pub mod dialect;

@@ -10,11 +10,14 @@ use clap::{Args, Parser, Subcommand};
 use sidestream::config::DriverChoice;
 use sidestream::config::value;
 use sidestream::mock::Options;
-use sidestream::{demo, run};
+use sidestream::{check, demo, run};
 
 #[derive(Parser)]
 #[command(name = "sidestream", version, about = "A small sidecar that carries an application's LLM traffic")]
 struct Line {
+    /// Read KEY=VALUE lines (the grammar of systemd's EnvironmentFile); the process environment wins over them
+    #[arg(long, global = true, value_name = "PATH")]
+    env_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -24,7 +27,11 @@ enum Command {
     /// Run the proxy, configured by the environment (the default)
     Run,
     /// Show the effective configuration and every problem in it
-    Check,
+    Check {
+        /// Also connect to each provider: names a missing /v1, a refused key, a bad certificate
+        #[arg(long)]
+        live: bool,
+    },
     /// Ask the running instance whether it is ready
     Health,
     /// Stream answers through an embedded provider: no key, no network
@@ -59,10 +66,12 @@ struct Mock {
 }
 
 fn main() -> ExitCode {
-    match Line::parse().command.unwrap_or(Command::Run) {
-        Command::Run => run::run(std::env::vars()),
-        Command::Check => run::check(std::env::vars()),
-        Command::Health => run::health(std::env::vars()),
+    let line = Line::parse();
+    let environment = run::Environment { file: line.env_file };
+    match line.command.unwrap_or(Command::Run) {
+        Command::Run => run::run(&environment),
+        Command::Check { live } => check::check(&environment, live),
+        Command::Health => run::health(&environment),
         Command::Demo => demo::run(),
         Command::Mock(mock) => start_mock(mock),
     }

@@ -1,36 +1,76 @@
-//! What the commands `run`, `check`, `health` and `mock` do, from an environment to an exit code.
+//! What the commands `run`, `health` and `mock` do, from an environment to an exit code; `check` is in [`crate::check`].
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Base, Config, DriverChoice, Listen, Problem, Source, Workers};
+use crate::config::{Config, DriverChoice, Listen, Problem, Source, Workers};
 use crate::mock::{self, Options};
 use crate::net::driver::Driver;
 use crate::net::listener::{self, Bound};
 use crate::proxy::connection::Door;
-use crate::proxy::world::{Addresses, Budget, Shared};
-use crate::telemetry::log::{Level, Log};
+use crate::proxy::site::Settings;
+use crate::proxy::world::Shared;
+use crate::telemetry::log::{Level, Log, LogFormat};
 use crate::worker::{self, Order, Worker};
 
 /// A configuration or command line that must be mended.
 pub const UNUSABLE: u8 = 2;
 
+/// Where a command's configuration comes from: the process environment, and the file of `--env-file`.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// The path of the env file.
+    pub file: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Reads it, anew each time.
+    ///
+    /// # Errors
+    /// The env file cannot be read.
+    pub fn source(&self) -> Result<Source<'static>, Vec<Problem>> {
+        // What is no UTF-8 is none of ours.
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment = environment.collect();
+        let env_file = match &self.file {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path);
+                let text = text.map_err(|error| {
+                    vec![problem("--env-file", format!("{} cannot be read: {error}", path.display()))]
+                })?;
+                Some((path.display().to_string(), text))
+            }
+        };
+        Ok(Source { environment, env_file, read_file: &read_file })
+    }
+
+    fn settings(&self, before: Option<&Settings>) -> Result<Settings, Vec<Problem>> {
+        Settings::new(Config::read(&self.source()?)?, before)
+    }
+}
+
+fn read_file(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| error.to_string())
+}
+
 /// Runs the proxy until a signal ends it.
-pub fn run(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
-    let config = match Config::read(&Source::of(environment)) {
-        Ok(config) => config,
+pub fn run(environment: &Environment) -> ExitCode {
+    let settings = match environment.settings(None) {
+        Ok(settings) => settings,
         Err(problems) => return refuse(&problems),
     };
-    let log = Log::start(config.level);
+    let log = Log::start(settings.config.level, settings.config.log_format);
     // Before the start line is out, somebody may already act on it.
     let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
@@ -39,8 +79,8 @@ pub fn run(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = match start(config, &log) {
-        Ok(running) => until_signalled(running, signals, &log),
+    let code = match start(settings, &log) {
+        Ok(running) => until_signalled(running, environment, signals, &log),
         Err(problem) => refuse(&[problem]),
     };
     log.flush(Duration::from_secs(1));
@@ -65,11 +105,12 @@ impl Running {
     }
 }
 
-/// Binds, resolves, starts the workers and says so in one line.
+/// Binds, starts the workers and says so in one line.
 ///
 /// # Errors
 /// The one thing that this machine refuses, by the variable that asks for it.
-pub fn start(config: Config, log: &Log) -> Result<Running, Problem> {
+pub fn start(settings: Settings, log: &Log) -> Result<Running, Problem> {
+    let config = &settings.config;
     let count = match config.workers {
         Workers::Count(count) => count,
         Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
@@ -94,20 +135,9 @@ pub fn start(config: Config, log: &Log) -> Result<Running, Problem> {
             first.push((one, Door::Admin));
         }
     }
-    let resolved = Addresses {
-        openai: resolve(&config, "_OPENAI_URL", config.providers[0].openai.as_ref())?,
-        anthropic: resolve(&config, "_ANTHROPIC_URL", config.providers[0].anthropic.as_ref())?,
-    };
-    let shared = Arc::new(Shared {
-        addresses: resolved,
-        counters: (0..count).map(|_| Arc::default()).collect(),
-        budget: Budget::new(config.buffer_max),
-        driver,
-        log: log.clone(),
-        leaving: AtomicBool::new(false),
-        failed: AtomicBool::new(false),
-        config,
-    });
+    warn(config, log);
+    let providers = names(config);
+    let shared = Arc::new(Shared::new(Arc::new(settings), count, driver, log.clone()));
     let mut workers = Vec::with_capacity(count);
     for (index, listeners) in listeners.into_iter().enumerate() {
         let worker = Worker::start(shared.clone(), index, listeners);
@@ -123,10 +153,20 @@ pub fn start(config: Config, log: &Log) -> Result<Running, Problem> {
             ("workers", &count.to_string()),
             ("driver", shared.driver.name),
             ("why", &shared.driver.why),
-            ("providers", &shared.config.providers[0].name),
+            ("providers", &providers),
         ],
     );
     Ok(Running { addresses, admin, workers, shared, sockets })
+}
+
+fn warn(config: &Config, log: &Log) {
+    for warning in &config.warnings {
+        log.say(Level::Warn, "configuration", &[("warning", warning)]);
+    }
+}
+
+fn names(config: &Config) -> String {
+    config.providers.iter().map(|provider| provider.name.as_str()).collect::<Vec<_>>().join(",")
 }
 
 fn bind(variable: &str, listen: &Listen, workers: usize) -> Result<Vec<Bound>, Problem> {
@@ -137,21 +177,12 @@ fn bind(variable: &str, listen: &Listen, workers: usize) -> Result<Vec<Bound>, P
     })
 }
 
-/// Names are resolved once, at the start.
-fn resolve(config: &Config, suffix: &str, base: Option<&Base>) -> Result<Vec<SocketAddr>, Problem> {
-    let Some(base) = base else { return Ok(Vec::new()) };
-    let found = (base.host.as_str(), base.port).to_socket_addrs().map(Iterator::collect);
-    found.map_err(|error| {
-        let variable = format!("{}{suffix}", crate::config::variables::prefix(&config.providers[0].name));
-        problem(&variable, format!("names the host {:?}, which has no address: {error}", base.host))
-    })
-}
-
 fn problem(variable: &str, what: String) -> Problem {
     Problem { variable: variable.to_owned(), what }
 }
 
-fn refuse(problems: &[Problem]) -> ExitCode {
+/// Says what must be mended.
+pub fn refuse(problems: &[Problem]) -> ExitCode {
     let mut out = std::io::stderr().lock();
     for problem in problems {
         let _ = writeln!(out, "sidestream: {problem}");
@@ -159,12 +190,17 @@ fn refuse(problems: &[Problem]) -> ExitCode {
     ExitCode::from(UNUSABLE)
 }
 
-/// Waits for a signal, then drains: a second signal ends the grace at once.
-fn until_signalled(running: Running, mut signals: Signals, log: &Log) -> ExitCode {
+/// Waits for the signal that ends it, reloading at each SIGHUP before, then drains: a second signal ends the grace at once.
+fn until_signalled(running: Running, environment: &Environment, mut signals: Signals, log: &Log) -> ExitCode {
     let Running { mut workers, shared, sockets, .. } = running;
-    signals.forever().next();
+    // Without an env file a reload could bring nothing new: a process cannot see its environment change.
+    let is_reload = |signal| signal == SIGHUP && environment.file.is_some();
+    for _ in signals.forever().take_while(|signal| is_reload(*signal)) {
+        reload(&shared, environment, &mut workers, log);
+    }
     shared.leaving.store(true, Relaxed);
-    let (delay, grace) = (shared.config.drain_delay, shared.config.drain);
+    let config = &shared.settings().config;
+    let (delay, grace) = (config.drain_delay, config.drain);
     log.say(Level::Info, "draining", &[("grace_s", &grace.as_secs().to_string())]);
     wait(delay, &mut signals, || false);
     workers.iter_mut().for_each(|worker| worker.order(Order::Drain));
@@ -195,22 +231,34 @@ fn wait(patience: Duration, signals: &mut Signals, done: impl Fn() -> bool) -> b
     done()
 }
 
-/// Prints the effective configuration and all problems.
-pub fn check(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
-    let source = Source::of(environment);
-    let mut out = std::io::stdout().lock();
-    for (name, value) in Config::table(&source) {
-        let _ = writeln!(out, "{name:<28} {value}");
+/// Reads the configuration again. A bad one is refused whole; what only a restart can change is said, and stays.
+fn reload(shared: &Shared, environment: &Environment, workers: &mut [Worker], log: &Log) {
+    let before = shared.settings();
+    let mut settings = match environment.settings(Some(&before)) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            for problem in &problems {
+                log.say(Level::Error, "reload refused", &[("problem", &problem.to_string())]);
+            }
+            return;
+        }
+    };
+    let fixed = settings.config.keep_fixed(&before.config);
+    warn(&settings.config, log);
+    if !fixed.is_empty() {
+        log.say(Level::Warn, "a restart is needed", &[("for", &fixed.join(","))]);
     }
-    match Config::read(&source) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(problems) => refuse(&problems),
-    }
+    log.set_level(settings.config.level);
+    log.set_format(settings.config.log_format);
+    let providers = names(&settings.config);
+    shared.replace_settings(Arc::new(settings));
+    workers.iter_mut().for_each(|worker| worker.order(Order::Reload));
+    log.say(Level::Info, "reloaded", &[("providers", &providers)]);
 }
 
 /// Runs the mock provider until a signal ends it.
 pub fn mock(options: Options, choice: DriverChoice) -> ExitCode {
-    let log = Log::start(Level::Info);
+    let log = Log::start(Level::Info, LogFormat::Text);
     let begun = TcpListener::bind(&options.listen).and_then(|listener| {
         let listening = listener.local_addr()?.to_string();
         let (mut driver, chosen) = Driver::build(choice)?;
@@ -231,8 +279,8 @@ pub fn mock(options: Options, choice: DriverChoice) -> ExitCode {
 }
 
 /// Asks the running instance's `/readyz`, for containers without a shell.
-pub fn health(environment: impl Iterator<Item = (String, String)>) -> ExitCode {
-    let admin = match Config::admin(&Source::of(environment)) {
+pub fn health(environment: &Environment) -> ExitCode {
+    let admin = match environment.source().and_then(|source| Config::admin(&source)) {
         Ok(Some(Listen::Tcp(address))) => address,
         Ok(_) => return refuse(&[problem("SIDESTREAM_ADMIN", "is no TCP address; `health` asks there".into())]),
         Err(problems) => return refuse(&problems),

@@ -39,6 +39,8 @@ pub enum Order {
     Drain = 1,
     /// The grace is over: end what still runs.
     Stop = 2,
+    /// Other settings are in force.
+    Reload = 3,
 }
 
 impl Worker {
@@ -88,7 +90,7 @@ pub fn choose_driver(choice: DriverChoice) -> io::Result<Chosen> {
 }
 
 fn run(shared: &Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
-    let (mut driver, _) = Driver::build(shared.config.driver)?;
+    let (mut driver, _) = Driver::build(shared.settings().config.driver)?;
     let world = Rc::new(World::new(shared.clone(), index));
     let lived = driver.block_on(live(world, listeners, orders));
     // The kernel may still hold operations with buffers of this runtime: it must outlive them, that is, the process.
@@ -126,19 +128,16 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
         let (read, buffer) = orders.read(vec![0_u8; 1]).await;
         match (read, buffer.first()) {
             (Ok(1), Some(&byte)) if byte == Order::Drain as u8 => break,
+            (Ok(1), Some(&byte)) if byte == Order::Reload as u8 => world.reload(),
             // The main thread is gone: there is nobody left to serve for.
             (Ok(0) | Err(_), _) => return Ok(()),
             _ => {}
         }
     }
-    world.draining.set(true);
-    world.deadlines.end_idle_clients(limits::DRAIN_FIRST_REQUEST);
+    world.drain();
     clients.drain();
     for accepted in accepting {
         accepted.await;
-    }
-    for face in [&world.openai, &world.anthropic].into_iter().flatten() {
-        face.pool.clear();
     }
     let mut stop = std::pin::pin!(orders.read(vec![0_u8; 1]));
     let mut told = false;

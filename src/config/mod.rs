@@ -21,10 +21,9 @@ use std::time::Duration;
 
 pub use provider::{Auth, Base, ClientSideTls, Credential, Pem, Provider, Proxy};
 pub use secret::Secret;
-pub use value::LogFormat;
 
 use crate::route::Routes;
-use crate::telemetry::log::Level;
+use crate::telemetry::log::{Level, LogFormat};
 use reader::Reader;
 use value::Wrong;
 use variables::{PROVIDER_VARIABLES, VARIABLES};
@@ -181,6 +180,20 @@ impl Config {
             providers,
         };
         from.finish().map(|warnings| Self { warnings, ..config })
+    }
+
+    /// Keeps what a running instance cannot change; gives the variables that asked for it.
+    pub fn keep_fixed(&mut self, running: &Self) -> Vec<&'static str> {
+        let changed = [
+            ("SIDESTREAM_LISTEN", self.listen != running.listen),
+            ("SIDESTREAM_ADMIN", self.admin != running.admin),
+            ("SIDESTREAM_WORKERS", self.workers != running.workers),
+            ("SIDESTREAM_DRIVER", self.driver != running.driver),
+        ];
+        self.listen.clone_from(&running.listen);
+        self.admin.clone_from(&running.admin);
+        (self.workers, self.driver) = (running.workers, running.driver);
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
     }
 
     /// The admin address alone, for `health`.

@@ -52,6 +52,11 @@ impl Provider {
         }
     }
 
+    /// Whether any of its faces speaks TLS.
+    pub fn speaks_tls(&self) -> bool {
+        [&self.openai, &self.anthropic].into_iter().flatten().any(|base| base.tls)
+    }
+
     /// How a face wants the key.
     pub fn auth(&self, face: Face) -> Auth {
         match face {

@@ -7,20 +7,10 @@ use fluent_uri::Uri;
 
 pub use super::url::is_loopback;
 use super::{DriverChoice, Listen, Secret, Workers};
-use crate::telemetry::log::Level;
+use crate::telemetry::log::{Level, LogFormat};
 
 /// What was wrong with a value, and the remedy: the end of the sentence "NAME=value: …".
 pub type Wrong = String;
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// `key=value`.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// `30s`, `2m`, `1h`, `250ms`, or plain seconds.
 pub fn duration(text: &str) -> Result<Duration, Wrong> {
@@ -195,11 +185,8 @@ pub fn on_off(text: &str) -> Result<bool, Wrong> {
 
 /// `text` or `json`.
 pub fn log_format(text: &str) -> Result<LogFormat, Wrong> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("must be text or json".into()),
-    }
+    let known = LogFormat::NAMES.iter().find(|(name, _)| *name == text);
+    known.map(|(_, format)| *format).ok_or_else(|| "must be text or json".to_owned())
 }
 
 /// Names of providers, `[a-z][a-z0-9-]*`, in order.

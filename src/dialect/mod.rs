@@ -1,21 +1,13 @@
-<<<<<<< HEAD
-//! The wire languages. In this version: which one a request speaks ([`endpoint`]), and how each says an error
-//! ([`error`]), and how each lists models ([`models`]).
-=======
-//! The wire languages. In this version: which one a request speaks ([`endpoint`]), how each says an error ([`error`]),
-//! and what an answer used ([`usage`]).
->>>>>>> routes
+//! The wire languages. In this version: which one a request speaks ([`endpoint`]), how each says an error ([`error`]) and
+//! lists models ([`models`]), and what each reports as used ([`usage`]).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod endpoint;
 pub mod error;
-<<<<<<< HEAD
 pub mod models;
-=======
 pub mod usage;
->>>>>>> routes
 
 /// A wire language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

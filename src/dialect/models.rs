@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use simd_json::OwnedValue;
 use simd_json::prelude::{
-    ValueAsContainer, ValueAsMutContainer, ValueAsScalar, ValueObjectAccess, ValueTryAsScalar, Writable,
+    ValueAsArray, ValueAsMutObject, ValueAsScalar, ValueObjectAccess, ValueTryAsScalar, Writable,
 };
 
 use super::{Dialect, Face};
@@ -39,13 +39,23 @@ impl Models {
     /// False if `body` is no list of models.
     pub fn add_list(&mut self, face: Face, body: &mut [u8], owner: &str, name: impl Fn(&str) -> String) -> bool {
         let Ok(list) = simd_json::to_owned_value(body) else { return false };
-        let Some(entries) = list.get("data").and_then(ValueAsContainer::as_array) else { return false };
+        let Some(entries) = list.get("data").and_then(ValueAsArray::as_array) else { return false };
         for entry in entries {
             if let Some(id) = entry.get("id").and_then(ValueAsScalar::as_str) {
                 self.add(Model { id: name(id), owner: owner.to_owned(), entry: Some((face, entry.clone())) });
             }
         }
         true
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn add(&mut self, model: Model) {
@@ -62,7 +72,11 @@ impl Models {
     /// Appends the list in the shape of `dialect`'s vendor.
     pub fn write(&self, dialect: Dialect, out: &mut Vec<u8>) {
         let face = dialect.face();
-        out.extend_from_slice(if face == Face::Anthropic { b"{\"data\":[" } else { b"{\"object\":\"list\",\"data\":[" });
+        out.extend_from_slice(if face == Face::Anthropic {
+            b"{\"data\":["
+        } else {
+            b"{\"object\":\"list\",\"data\":["
+        });
         for (place, model) in self.0.iter().enumerate() {
             if place > 0 {
                 out.push(b',');
@@ -126,7 +140,8 @@ impl Model {
 /// Days from 1970-01-01 to a Gregorian date; years are counted from March, so that the leap day comes last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day - 1
+    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day
+        - 1
         - 719_468
 }
 

@@ -105,7 +105,8 @@ fn guest(head: &RequestHead, config: &Config) -> Result<Guest, Fault> {
     let allowed = config.allow_origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin));
     if !allowed {
         let origin = String::from_utf8_lossy(origin);
-        let message = format!("Origin {origin:?} is not accepted here; add it to SIDESTREAM_ALLOW_ORIGINS to allow it.");
+        let message =
+            format!("Origin {origin:?} is not accepted here; add it to SIDESTREAM_ALLOW_ORIGINS to allow it.");
         return Err(Fault::client(403, "origin-not-allowed", message).closing());
     }
     let asks = head.method() == Method::Options && head.get("access-control-request-method").is_some();
@@ -176,7 +177,7 @@ mod tests {
             ("SIDESTREAM_ALLOW_ORIGINS", "https://app.example"),
         ];
         let environment = environment.iter().chain(extra).map(|(name, value)| (name.to_string(), value.to_string()));
-        Config::read(&Source::of_environment(environment)).unwrap()
+        Config::read(&Source::of(environment)).unwrap()
     }
 
     fn judged(text: &str, config: &Config, transport: Transport) -> Result<Admitted, Fault> {

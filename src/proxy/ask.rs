@@ -17,7 +17,7 @@ use crate::http::fields;
 use crate::http::head::{HeadKind, HeadScanner, ResponseHead, Version};
 use crate::http::write;
 use crate::limits;
-use crate::net::deadlines::{Deadline, Expired, Side};
+use crate::net::deadlines::{Deadline, Expired};
 use crate::net::origin::OpenError;
 use crate::net::pool::{Pool, PoolError, Taken, Upstream};
 use crate::net::stream::{Inlet, Outlet};

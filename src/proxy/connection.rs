@@ -13,6 +13,8 @@ use crate::limits;
 use crate::net::deadlines::{Deadline, Expired, Idle, Side};
 use crate::net::inbox::{self, Gone, Inbox};
 use crate::net::stream::{Outlet, Stream, abort, split};
+use crate::net::tls;
+use crate::telemetry::log::Level;
 
 /// How a client reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +98,19 @@ pub async fn serve(world: &World, stream: Stream, door: Door) {
         Stream::Tcp(_) => Transport::Tcp,
         Stream::Unix(_) => Transport::Unix,
     };
-    let (mut inlet, outlet) = split(stream, Side::Client, &world.deadlines, &world.buffers);
-    let inbox = Inbox::new(world.buffers.clone(), world.site().config().half_close);
+    let (mut inlet, mut outlet) = split(stream, Side::Client, &world.deadlines, &world.buffers);
+    let site = world.site();
+    if let Some(config) = site.settings.listener_tls.as_ref().filter(|_| door == Door::Clients)
+        && transport == Transport::Tcp
+    {
+        // Boxed: it is large, and over before the first request.
+        match Box::pin(tls::accept(inlet, outlet, config)).await {
+            Ok(shaken) => (inlet, outlet) = shaken,
+            Err(error) => return refused_handshake(world, &error),
+        }
+    }
+    let inbox = Inbox::new(world.buffers.clone(), site.config().half_close);
+    drop(site);
     let deadline = outlet.deadline().clone();
     let mut client = Client { inbox: &inbox, deadline, outlet, transport, door, reset: false };
     inbox::drive(&inbox, &mut inlet, pin!(requests(world, &mut client))).await;
@@ -105,6 +118,12 @@ pub async fn serve(world: &World, stream: Stream, door: Door) {
     if reset {
         abort(inlet, outlet);
     }
+}
+
+/// A client that speaks no TLS, or has no certificate, gets no HTTP answer.
+fn refused_handshake(world: &World, error: &tls::TlsError) {
+    world.counters.client_handshake_failures.add(1);
+    world.shared.log.say(Level::Debug, "no TLS session with a client", &[("error", &error.to_string())]);
 }
 
 async fn requests(world: &World, client: &mut Client<'_>) {

@@ -46,8 +46,12 @@ pub async fn merged(world: &World, site: &Site, request: &RequestHead, dialect: 
             failures.push(format!("{name}: {why}"));
         }
     }
-    if failures.len() == site.destinations.len() && models == Models::default() {
-        return Err(Fault::upstream(502, "no-models", format!("No provider listed its models. {}.", failures.join("; "))));
+    if failures.len() == site.destinations.len() && models.is_empty() {
+        return Err(Fault::upstream(
+            502,
+            "no-models",
+            format!("No provider listed its models. {}.", failures.join("; ")),
+        ));
     }
     Ok(models)
 }

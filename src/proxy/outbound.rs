@@ -70,8 +70,7 @@ impl Outbound<'_> {
     /// Whether a field of the client's stays behind.
     fn replaces(&self, name: &[u8], value: &[u8]) -> bool {
         is_ours(name)
-            || (fields::is_credential(name)
-                && !passes_credential(self.provider, self.dialect, value, self.tokens))
+            || (fields::is_credential(name) && !passes_credential(self.provider, self.dialect, value, self.tokens))
             || (self.is_json && name.eq_ignore_ascii_case(b"accept-encoding"))
             || self.provider.headers.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()))
     }

@@ -243,7 +243,10 @@ impl Body<'_> {
     /// one can stand (between two events and two chunks), and no body gets the end that its framing promised.
     async fn cut(&mut self, client: &mut Client<'_>, work: &mut Work, fault: &Fault) -> Stop {
         self.out.clear();
-        if self.follow.tail.is_between_events() && self.follow.kind == BodyKind::Events && self.passage.is_between_chunks() {
+        if self.follow.tail.is_between_events()
+            && self.follow.kind == BodyKind::Events
+            && self.passage.is_between_chunks()
+        {
             let mut event = Vec::new();
             error::write_event(work.record.dialect, fault, &mut event);
             match self.framing_out {
@@ -284,9 +287,9 @@ struct Follow {
 impl Follow {
     fn kind(response: &ResponseHead, stream: bool) -> BodyKind {
         let coded = response.get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"));
-        let json = response.get("content-type").is_some_and(|kind| {
-            kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/json"))
-        });
+        let json = response
+            .get("content-type")
+            .is_some_and(|kind| kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/json")));
         match response.status() {
             _ if stream => BodyKind::Events,
             200 if json && !coded => BodyKind::Json,

@@ -157,9 +157,8 @@ impl Destination {
 
     /// Its pools, each once.
     pub fn pools(&self) -> impl Iterator<Item = Rc<Pool>> + use<> {
-        let second = self.anthropic.clone().filter(|second| {
-            self.openai.as_ref().is_none_or(|first| !Rc::ptr_eq(first, second))
-        });
+        let second =
+            self.anthropic.clone().filter(|second| self.openai.as_ref().is_none_or(|first| !Rc::ptr_eq(first, second)));
         self.openai.clone().into_iter().chain(second)
     }
 
@@ -189,11 +188,7 @@ fn origin(settings: &Settings, provider: &Provider, base: &Base) -> Origin {
 }
 
 fn bounds(provider: &Provider) -> Bounds {
-    Bounds {
-        max: provider.max_connections,
-        kept_max: provider.keepalive_connections,
-        warm: provider.warm_connections,
-    }
+    Bounds { max: provider.max_connections, kept_max: provider.keepalive_connections, warm: provider.warm_connections }
 }
 
 /// Whether a connection to one may serve for the other: the same end, the same way, the same trust.

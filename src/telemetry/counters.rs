@@ -10,6 +10,7 @@ numbers! {
         client_connections: Counter, "Client connections accepted, those to the own endpoints included";
         client_connections_open: Gauge, "Client connections open now";
         client_connections_refused: Counter, "Client connections closed at once because too many were open";
+        client_handshake_failures: Counter, "Client connections that ended in their TLS handshake";
         client_aborts: Counter, "Requests whose client went away before its answer ended";
         client_received_bytes: Counter, "Body bytes received from clients";
         client_sent_bytes: Counter, "Bytes sent to clients";

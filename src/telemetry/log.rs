@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-pub use super::line::Line;
+pub use super::line::{Line, civil};
 use crate::limits;
 
 /// How serious a line is.

@@ -1,0 +1,166 @@
+//! `check`: the effective configuration, every problem in it, and with `--live` how each provider is reached.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::provider::{Base, Credential, Provider};
+use crate::config::{Config, DriverChoice, variables};
+use crate::dialect::Face;
+use crate::dialect::models::Models;
+use crate::net::deadlines::Deadlines;
+use crate::net::driver::Driver;
+use crate::net::pool::Means;
+use crate::proxy::fetch::{self, Unanswered};
+use crate::proxy::site::{Destination, Settings, Site};
+use crate::run::{Environment, refuse};
+use crate::telemetry::counters::Counters;
+
+/// Prints the effective configuration and all problems. Exit code 0, 2 for a configuration that must be mended, 1 if
+/// `live` found a provider that cannot be used.
+pub fn check(environment: &Environment, live: bool) -> ExitCode {
+    let source = match environment.source() {
+        Ok(source) => source,
+        Err(problems) => return refuse(&problems),
+    };
+    let mut out = std::io::stdout().lock();
+    for (name, value) in Config::table(&source) {
+        let _ = writeln!(out, "{name:<28} {value}");
+    }
+    let settings = match Config::read(&source).and_then(|config| Settings::new(config, None)) {
+        Ok(settings) => settings,
+        Err(problems) => return refuse(&problems),
+    };
+    for warning in &settings.config.warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+    if !live {
+        return ExitCode::SUCCESS;
+    }
+    let _ = writeln!(out);
+    let findings = match Driver::build(DriverChoice::Auto) {
+        Ok((mut driver, _)) => driver.block_on(ask_everyone(Arc::new(settings))),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "sidestream: no driver: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for finding in &findings {
+        let _ =
+            writeln!(out, "{:<6} {:<28} {}", if finding.usable { "ok" } else { "FAILED" }, finding.who, finding.text);
+    }
+    if findings.iter().all(|finding| finding.usable) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How one face of a provider is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finding {
+    /// The provider, and its face's address.
+    who: String,
+    usable: bool,
+    /// For a person: what is there, or what to mend.
+    text: String,
+}
+
+/// Asks each face for its models, one after the other: nothing is generated, nothing is billed.
+async fn ask_everyone(settings: Arc<Settings>) -> Vec<Finding> {
+    let deadlines: Rc<Deadlines> = Rc::default();
+    let sweeping = deadlines.clone();
+    monoio::spawn(async move { sweeping.sweep(|_| false).await });
+    let means = Means { deadlines, resolver: Default::default(), buffers: Rc::default() };
+    let site = Site::new(settings, &Counters::default(), &means, None);
+    let mut findings = Vec::new();
+    for destination in &site.destinations {
+        let provider = &destination.provider;
+        for face in [Face::OpenAi, Face::Anthropic] {
+            let Some(base) = provider.face(face) else { continue };
+            let answer = fetch::get(destination, face, "models", &[]).await;
+            let versioned = lacks_version(&answer, face, destination).await;
+            let (usable, text) = verdict(provider, face, base, &answer, versioned);
+            findings.push(Finding { who: format!("{} {}{}", provider.name, base.authority, base.path), usable, text });
+        }
+    }
+    findings
+}
+
+/// Whether an OpenAI face that knows no models has them one level deeper: its URL was written without the version.
+async fn lacks_version(answer: &Answer, face: Face, destination: &Destination) -> bool {
+    let lost =
+        matches!(answer, Ok((status, body)) if *status == 404 || (*status == 200 && count(face, body).is_none()));
+    let deeper = if face == Face::OpenAi { "v1/models" } else { return false };
+    lost && matches!(fetch::get(destination, face, deeper, &[]).await, Ok((status, _)) if status != 404)
+}
+
+type Answer = Result<(u16, Vec<u8>), Unanswered>;
+
+/// What an answer means for whoever wants to use the provider.
+fn verdict(provider: &Provider, face: Face, base: &Base, answer: &Answer, versioned: bool) -> (bool, String) {
+    let prefix = variables::prefix(&provider.name);
+    let own_key = matches!(provider.credential, Credential::Keys(_));
+    match answer {
+        Err(Unanswered(why)) => (false, why.clone()),
+        _ if versioned => {
+            let url = format!("{}://{}{}/v1", if base.tls { "https" } else { "http" }, base.authority, base.path);
+            (false, format!("the URL lacks its version: write {prefix}_ENDPOINT_URL={url}"))
+        }
+        Ok((401 | 403, _)) if own_key => (false, format!("refuses the key in {prefix}_API_KEY")),
+        Ok((401 | 403, _)) if provider.credential == Credential::Nobody => {
+            (false, format!("wants a key: set {prefix}_API_KEY"))
+        }
+        Ok((401 | 403, _)) => (true, "reached; clients bring their own credential".into()),
+        Ok((200, body)) => match count(face, body) {
+            Some(1) => (true, "reached; lists 1 model".into()),
+            Some(count) => (true, format!("reached; lists {count} models")),
+            None => (false, "answers, but not with a list of models: is this the right URL?".into()),
+        },
+        // Some servers list no models and are fine otherwise.
+        Ok((404 | 405 | 501, _)) => (true, "reached; lists no models".into()),
+        Ok((status, _)) => (false, format!("answers with status {status}")),
+    }
+}
+
+/// The number of models in a list; `None` if it is none.
+fn count(face: Face, body: &[u8]) -> Option<usize> {
+    let mut models = Models::default();
+    models.add_list(face, &mut body.to_vec(), "", str::to_owned).then(|| models.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+
+    fn found(extra: &[(&str, &str)], answer: Answer, versioned: bool) -> (bool, String) {
+        let environment = [("SIDESTREAM_PROVIDERS", "mock"), ("MOCK_ENDPOINT_URL", "https://mock.example")];
+        let environment = environment.iter().chain(extra).map(|(name, value)| (name.to_string(), value.to_string()));
+        let config = Config::read(&Source::of(environment)).unwrap();
+        let provider = &config.providers[0];
+        verdict(provider, Face::OpenAi, provider.openai.as_ref().unwrap(), &answer, versioned)
+    }
+
+    #[test]
+    fn what_is_found_is_named() {
+        let answer = |status, body: &str| Ok((status, body.as_bytes().to_vec()));
+        let key = [("MOCK_API_KEY", "sk-canary")];
+        let client = [("MOCK_API_KEY", "client")];
+        let lists = r#"{"data":[{"id":"a"},{"id":"b"}]}"#;
+        for (extra, answer, versioned, usable, part) in [
+            (&key[..], answer(200, lists), false, true, "2 models"),
+            (&key[..], answer(401, ""), false, false, "MOCK_API_KEY"),
+            (&key[..], answer(403, ""), false, false, "refuses the key"),
+            (&[][..], answer(401, ""), false, false, "wants a key"),
+            (&client[..], answer(401, ""), false, true, "their own credential"),
+            (&key[..], answer(404, ""), true, false, "MOCK_ENDPOINT_URL=https://mock.example/v1"),
+            (&key[..], answer(404, ""), false, true, "lists no models"),
+            (&key[..], answer(200, "<html>"), false, false, "right URL"),
+            (&key[..], answer(500, ""), false, false, "status 500"),
+            (&key[..], Err(Unanswered("no TLS session".into())), false, false, "no TLS session"),
+        ] {
+            let (is_usable, text) = found(extra, answer, versioned);
+            assert!(text.contains(part), "{part} in {text}");
+            assert_eq!(is_usable, usable, "{text}");
+            assert!(!text.contains("canary"));
+        }
+    }
+}
