@@ -452,6 +452,21 @@ fn a_silent_peer_runs_into_the_callers_deadline() {
 }
 
 #[test]
+fn a_handshake_that_is_given_up_closes_the_connection() {
+    on_both(async |net| {
+        let (_, _, config) = world();
+        let (address, thread) = peer(1, |mut stream| {
+            let mut hello = Vec::new();
+            stream.read_to_end(&mut hello).unwrap();
+            assert_eq!(hello[..2], [22, 3]);
+        });
+        let connecting = net.connect(address, &config, "upstream.test");
+        assert!(monoio::time::timeout(limits::TICK, connecting).await.is_err());
+        over(thread).await;
+    });
+}
+
+#[test]
 fn clients_of_a_listener_prove_who_they_are() {
     let (root, identity, _) = world();
     let clients = Authority::new("clients");
