@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use sidestream::config::DriverChoice;
 use sidestream::config::value;
 use sidestream::mock::Options;
+use sidestream::net::tls;
 use sidestream::{check, demo, run};
 
 #[derive(Parser)]
@@ -60,6 +61,9 @@ struct Mock {
     /// Answer every request with the literal bytes of this file, head included
     #[arg(long)]
     replay: Option<PathBuf>,
+    /// Speak HTTPS, with the certificates and the private key of this PEM file
+    #[arg(long)]
+    tls: Option<PathBuf>,
     /// auto, io_uring or epoll
     #[arg(long, default_value = "auto", value_parser = value::driver)]
     driver: DriverChoice,
@@ -78,12 +82,22 @@ fn main() -> ExitCode {
 }
 
 fn start_mock(mock: Mock) -> ExitCode {
-    let replay = match mock.replay.as_ref().map(std::fs::read).transpose() {
+    let read = |file: &Option<PathBuf>| file.as_ref().map(std::fs::read).transpose();
+    let unusable = |option: &str, error: &dyn std::fmt::Display| {
+        eprintln!("sidestream: {option}: {error}");
+        ExitCode::from(run::UNUSABLE)
+    };
+    let replay = match read(&mock.replay) {
         Ok(replay) => replay,
-        Err(error) => {
-            eprintln!("sidestream: --replay: {error}");
-            return ExitCode::from(run::UNUSABLE);
-        }
+        Err(error) => return unusable("--replay", &error),
+    };
+    let tls = match read(&mock.tls) {
+        Ok(pem) => pem.map(|pem| tls::listener_config(&pem, &pem, None)).transpose(),
+        Err(error) => Err(error.to_string()),
+    };
+    let tls = match tls {
+        Ok(tls) => tls,
+        Err(error) => return unusable("--tls", &error),
     };
     let options = Options {
         listen: mock.listen,
@@ -92,6 +106,7 @@ fn start_mock(mock: Mock) -> ExitCode {
         chunks: mock.chunks,
         bytes: mock.bytes,
         replay,
+        tls,
     };
     run::mock(options, mock.driver)
 }

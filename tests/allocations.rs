@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use sidestream::config::{Config, Source};
+use sidestream::proxy::site::Settings;
 use sidestream::run;
 use sidestream::telemetry::log::{Level, Log, LogFormat};
 
@@ -124,7 +125,8 @@ fn a_warm_worker_allocates_nothing() {
         ];
         let config =
             Config::read(&Source::of(environment.map(|(name, value)| (name.to_owned(), value.to_owned())))).unwrap();
-        let running = run::start(config, &log).unwrap();
+        let settings = Settings::new(config, None).unwrap();
+        let running = run::start(settings, &log).unwrap();
         let stream = TcpStream::connect(&running.addresses[0]).unwrap();
         let mut client = Client { stream, buffer: [0; 64 * 1024] };
         let message = "x".repeat(800);

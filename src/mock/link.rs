@@ -9,12 +9,62 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use monoio::io::AsyncReadRent;
+use std::io;
+
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt as _};
+use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
+
+use crate::net::stream::{Inlet, Outlet};
 
 /// Bytes asked for by one read.
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes read ahead of whoever answers. At the bound the pump rests, and an end of the peer goes unnoticed.
 const AHEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// How long a peer may take nothing of an encrypted write.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where bytes come from.
+pub enum Reader {
+    Plain(TcpOwnedReadHalf),
+    Tls(Inlet),
+}
+
+/// Where bytes go.
+pub enum Writer {
+    Plain(TcpOwnedWriteHalf),
+    Tls(Outlet),
+}
+
+impl Reader {
+    /// Reads once, behind what `buffer` holds.
+    async fn read(&mut self, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        match self {
+            Self::Plain(half) => half.read(buffer).await,
+            Self::Tls(inlet) => inlet.receive(buffer).await,
+        }
+    }
+}
+
+impl Writer {
+    /// Writes all of `buffer` and gives it back.
+    pub async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        match self {
+            Self::Plain(half) => {
+                let (written, buffer) = half.write_all(buffer).await;
+                (written.map(drop), buffer)
+            }
+            Self::Tls(outlet) => outlet.send_all(buffer, WRITE_PATIENCE).await,
+        }
+    }
+
+    /// Says that nothing more comes, where the bytes themselves have a word for it.
+    pub fn finish(&mut self) {
+        if let Self::Tls(outlet) = self {
+            outlet.finish();
+        }
+    }
+}
 
 /// What has arrived and was not taken yet.
 #[derive(Debug, Default)]
@@ -25,7 +75,7 @@ pub struct Inbox {
 
 impl Inbox {
     /// Reads until the peer ends. To be polled by [`both`], which needs no wakers between the halves.
-    pub async fn pump(&self, from: &mut impl AsyncReadRent) {
+    pub async fn pump(&self, from: &mut Reader) {
         let mut buffer = Vec::with_capacity(READ_BYTES);
         loop {
             poll_fn(|_| if self.is_full() { Poll::Pending } else { Poll::Ready(()) }).await;

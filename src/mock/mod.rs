@@ -1,7 +1,8 @@
 //! A provider to test and measure against: it speaks Chat Completions, Responses and Messages (and the small endpoints
 //! beside them), answers at once and always the same, and fails in every way it is asked to.
 //!
-//! It shares no code with the proxy: what both got wrong, no test would see.
+//! It shares no code with the proxy: what both got wrong, no test would see. The exception is `--tls`: encrypted
+//! connections are carried by [`crate::net`], whose own tests talk to peers that know only rustls.
 //!
 //! # Rooms
 //!
@@ -73,12 +74,13 @@ mod serve;
 mod talk;
 pub mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use serve::serve;
 
 /// How the mock answers where a request does not say otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The address to listen on, for whoever makes the listener.
     pub listen: String,
@@ -93,6 +95,8 @@ pub struct Options {
     /// The literal answer, head included, to every request. The connection is closed after it if it says so, or if
     /// nothing else would end it.
     pub replay: Option<Vec<u8>>,
+    /// HTTPS, with this certificate. A cut then lacks the end that TLS announces, as a reset does.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Default for Options {
@@ -105,6 +109,7 @@ impl Default for Options {
             chunks: 50,
             bytes: 20,
             replay: None,
+            tls: None,
         }
     }
 }

@@ -7,9 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::encode::{decimal, put};
-use super::link::{Inbox, both};
+use super::link::{Inbox, Reader, Writer, both};
 use super::talk::{End, Talk};
 use super::{Options, wire};
+use crate::net::buffers::Buffers;
+use crate::net::deadlines::{Deadlines, Side};
+use crate::net::stream::{Stream, abort, split};
+use crate::net::tls;
 
 /// Pause after an accept that failed for want of something, usually descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -23,6 +27,10 @@ pub async fn serve(listener: TcpListener, options: Rc<Options>) -> io::Result<()
     listener.set_nonblocking(true)?;
     let ready = monoio::net::TcpListener::from_std(listener.try_clone()?)?;
     let shared = Rc::new(Shared::new(options));
+    if shared.options.tls.is_some() {
+        let deadlines = shared.deadlines.clone();
+        monoio::spawn(async move { deadlines.sweep(|_| false).await });
+    }
     loop {
         // Waiting is by readiness: an accept that is dropped with its runtime would lose a connection.
         ready.readable(false).await?;
@@ -43,7 +51,6 @@ pub async fn serve(listener: TcpListener, options: Rc<Options>) -> io::Result<()
 }
 
 /// What the connections of one mock share.
-#[derive(Debug)]
 pub struct Shared {
     /// The defaults.
     pub options: Rc<Options>,
@@ -51,12 +58,16 @@ pub struct Shared {
     pub replay_closes: bool,
     /// The counters.
     pub stats: Stats,
+    /// For encrypted connections.
+    deadlines: Rc<Deadlines>,
+    buffers: Rc<Buffers>,
 }
 
 impl Shared {
     fn new(options: Rc<Options>) -> Self {
         let replay_closes = options.replay.as_deref().is_some_and(wire::replay_closes);
-        Self { options, replay_closes, stats: Stats::default() }
+        let (stats, deadlines, buffers) = Default::default();
+        Self { options, replay_closes, stats, deadlines, buffers }
     }
 }
 
@@ -121,13 +132,28 @@ async fn talk(stream: TcpStream, shared: Rc<Shared>) -> io::Result<()> {
     // On io_uring a non-blocking socket fails where it should wait.
     stream.set_nonblocking(monoio::utils::is_legacy())?;
     let handle = stream.try_clone()?;
-    let (mut reader, mut writer) = monoio::net::TcpStream::from_std(stream)?.into_split();
+    let stream = monoio::net::TcpStream::from_std(stream)?;
+    let (mut reader, mut writer) = match &shared.options.tls {
+        None => {
+            let (reader, writer) = stream.into_split();
+            (Reader::Plain(reader), Writer::Plain(writer))
+        }
+        Some(config) => {
+            let (inlet, outlet) = split(Stream::Tcp(stream), Side::Client, &shared.deadlines, &shared.buffers);
+            let (inlet, outlet) = tls::accept(inlet, outlet, config).await.map_err(io::Error::from)?;
+            (Reader::Tls(inlet), Writer::Tls(outlet))
+        }
+    };
     let inbox = Inbox::default();
     let talk = Talk::new(&inbox, &mut writer, &handle, shared).run();
     if both(&inbox, inbox.pump(&mut reader), talk).await == End::Reset {
         socket2::SockRef::from(&handle).set_linger(Some(Duration::ZERO))?;
         // A writing half that is dropped alone sends a FIN, and the peer would see that before the reset.
-        drop(reader.reunite(writer));
+        match (reader, writer) {
+            (Reader::Plain(reader), Writer::Plain(writer)) => drop(reader.reunite(writer)),
+            (Reader::Tls(inlet), Writer::Tls(outlet)) => abort(inlet, outlet),
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -6,14 +6,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use monoio::io::AsyncWriteRentExt;
-use monoio::net::tcp::TcpOwnedWriteHalf;
 use monoio::time::Instant;
 
 use super::answer;
 use super::desk::{self, Answer, Desk, Refusal};
 use super::fault::{After, Controls, Fault, Framing, Reply};
-use super::link::{Inbox, at_most, until_or_gone, yield_now};
+use super::link::{Inbox, Writer, at_most, until_or_gone, yield_now};
 use super::request::{self, BodyLength, Chunked, Head};
 use super::route::{Dialect, Route, route};
 use super::serve::{Shared, count};
@@ -31,7 +29,7 @@ const ERROR_STATUS: u16 = 529;
 /// One connection and its buffers, all of which are used again for the next request.
 pub struct Talk<'a> {
     inbox: &'a Inbox,
-    writer: &'a mut TcpOwnedWriteHalf,
+    writer: &'a mut Writer,
     handle: &'a TcpStream,
     shared: Rc<Shared>,
     desk: Desk,
@@ -59,7 +57,7 @@ pub enum End {
 }
 
 impl<'a> Talk<'a> {
-    pub fn new(inbox: &'a Inbox, writer: &'a mut TcpOwnedWriteHalf, handle: &'a TcpStream, shared: Rc<Shared>) -> Self {
+    pub fn new(inbox: &'a Inbox, writer: &'a mut Writer, handle: &'a TcpStream, shared: Rc<Shared>) -> Self {
         let (pending, head, piece, out) = Default::default();
         Self { inbox, writer, handle, shared, desk: Desk::new(), pending, head, piece, out }
     }
@@ -83,6 +81,7 @@ impl<'a> Talk<'a> {
                 let _ = self.handle.shutdown(Shutdown::Write);
             }
             End::Finished => {
+                self.writer.finish();
                 let _ = self.handle.shutdown(Shutdown::Write);
                 // What still comes is read, else the kernel resets the connection and our last words may be lost.
                 at_most(LINGER, async {
@@ -367,7 +366,7 @@ impl<'a> Talk<'a> {
         let (written, buffer) = self.writer.write_all(std::mem::take(&mut self.out)).await;
         self.out = buffer;
         self.out.clear();
-        written.map(drop).map_err(|_| End::Aborted)
+        written.map_err(|_| End::Aborted)
     }
 
     /// Waits, unless the peer goes away.

@@ -35,6 +35,8 @@ pub struct Inbox {
     deliveries: Cell<u64>,
     /// A closed sending side does not mean that the client is gone.
     half_close: bool,
+    /// How often the connection's task had its turn.
+    turns: Cell<u64>,
     buffers: Rc<Buffers>,
 }
 
@@ -48,6 +50,7 @@ impl Inbox {
             wanted: Cell::new(None),
             deliveries: Cell::new(0),
             half_close,
+            turns: Cell::new(0),
             buffers,
         }
     }
@@ -135,7 +138,7 @@ impl Inbox {
                 if delivered { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            turn.taken().await;
+            turn.taken(self).await;
             while !self.has_room() {
                 // Back-pressure. The client's end may now stand behind bytes that we do not take: a look from time to
                 // time finds it (unless it stands behind what even the kernel does not take).
@@ -229,6 +232,7 @@ pub async fn drive<T>(inbox: &Inbox, inlet: &mut Inlet, mut requests: Pin<&mut i
     let mut pump = pin!(inbox.pump(inlet));
     let mut pumping = true;
     poll_fn(|cx| {
+        inbox.turns.set(inbox.turns.get() + 1);
         loop {
             if let Poll::Ready(output) = requests.as_mut().poll(cx) {
                 return Poll::Ready(output);
@@ -261,20 +265,29 @@ pub fn unless_gone<T>(
     })
 }
 
-/// Lets the other connections have their turn after [`limits::TURN_READS`] reads: for loops over sockets that may always
-/// be ready.
+/// Lets the other connections have their turn after [`limits::TURN_READS`] reads in a row that nothing had to be waited
+/// for: for loops over sockets that may always be ready.
 ///
 /// Only epoll needs it: there an operation on a ready socket completes at once, so that such a loop never leaves its task.
 /// Waking itself would not help, because monoio runs a task that wakes itself before all others; a moment's sleep lets
 /// everything else happen, timers included. Under io_uring each operation passes through the ring.
 #[derive(Default)]
-pub struct Turn(u32);
+pub struct Turn {
+    /// The turn of the connection's task in which the reads are counted.
+    of: u64,
+    reads: u32,
+}
 
 impl Turn {
-    /// To be awaited once per read.
-    pub async fn taken(&mut self) {
-        self.0 += 1;
-        if self.0.is_multiple_of(limits::TURN_READS) && monoio::utils::is_legacy() {
+    /// To be awaited once per read of `inbox`'s connection, or of one that serves it.
+    pub async fn taken(&mut self, inbox: &Inbox) {
+        let now = inbox.turns.get();
+        if std::mem::replace(&mut self.of, now) != now {
+            // The task had to wait in between: the others had their turn.
+            self.reads = 0;
+        }
+        self.reads += 1;
+        if self.reads.is_multiple_of(limits::TURN_READS) && monoio::utils::is_legacy() {
             monoio::time::sleep(limits::TURN_PAUSE).await;
         }
     }

@@ -58,20 +58,11 @@ pub struct Outlet {
 
 /// The sending half's share of an encrypted connection. Dropping it says good-bye, best-effort (`close_notify`, RFC 8446
 /// §6.1), unless a send was given up in the middle.
-struct Farewell {
-    tls: Rc<Tls>,
-    socket: Socket,
-}
-
-impl Farewell {
-    fn say(&self) {
-        self.tls.farewell(|bytes| self.socket.send_now(bytes));
-    }
-}
+struct Farewell(Rc<Tls>);
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        self.say();
+        self.0.farewell();
     }
 }
 
@@ -147,11 +138,7 @@ impl Inlet {
     /// and key updates leave it quiet, plaintext does not, and an alert, an end or an error is its death. A record whose end
     /// has not come yet counts as talk: what it holds cannot be known, and a dial costs less than a poisoned answer.
     pub fn pulse(&self) -> Pulse {
-        let socket = self.deadline.socket();
-        match &self.tls {
-            None => socket.pulse(),
-            Some(tls) => tls.pulse(|buffer| socket.receive_now(buffer)),
-        }
+        self.tls.as_ref().map_or_else(|| self.deadline.socket().pulse(), |tls| tls.pulse())
     }
 
     /// Receives once and appends to `buffer`; `Ok(0)` is the peer's end. The spare capacity bounds what comes, unless the
@@ -253,13 +240,13 @@ impl Outlet {
 
     /// Passes what goes out through `tls` from now on.
     pub(super) fn encrypt(&mut self, tls: &Rc<Tls>) {
-        self.tls = Some(Farewell { tls: tls.clone(), socket: self.deadline.socket() });
+        self.tls = Some(Farewell(tls.clone()));
     }
 
     /// Sends no more: the peer sees an orderly end, and can still be heard.
     pub fn finish(&mut self) {
-        if let Some(farewell) = &self.tls {
-            farewell.say();
+        if let Some(Farewell(tls)) = &self.tls {
+            tls.farewell();
         }
         self.deadline.socket().shutdown(Shutdown::Write);
     }
@@ -276,8 +263,8 @@ impl Outlet {
     ) -> (io::Result<()>, Vec<u8>) {
         // Whatever ends this, also being dropped: the deadline must not outlive the send.
         let _armed = Sending(self.deadline.clone());
-        if let Some(Farewell { tls, .. }) = &self.tls {
-            tls.stage(std::mem::take(&mut buffer), from, to);
+        if let Some(Farewell(tls)) = &self.tls {
+            buffer = tls.stage(buffer, from, to);
             (from, to) = (0, 0);
         }
         loop {
@@ -295,12 +282,13 @@ impl Outlet {
                     Err(error) => return self.sent(Err(error), buffer),
                 }
             }
-            let Some(Farewell { tls, .. }) = &self.tls else { return (Ok(()), buffer) };
-            match tls.seal(&mut buffer) {
-                Ok(()) if buffer.is_empty() => return self.sent(Ok(()), buffer),
-                Ok(()) => (from, to) = (0, buffer.len()),
-                Err(error) => return self.sent(Err(error), buffer),
+            let Some(Farewell(tls)) = &self.tls else { return (Ok(()), buffer) };
+            let (sealed, cipher) = tls.seal(buffer);
+            (from, to) = (0, cipher.len());
+            if sealed.is_err() || to == 0 {
+                return self.sent(sealed, cipher);
             }
+            buffer = cipher;
         }
     }
 
@@ -308,7 +296,7 @@ impl Outlet {
     fn sent(&self, result: io::Result<()>, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         let buffer = match &self.tls {
             None => buffer,
-            Some(Farewell { tls, .. }) => tls.staged(result.is_ok(), buffer),
+            Some(Farewell(tls)) => tls.staged(result.is_ok(), buffer),
         };
         (result, buffer)
     }

@@ -147,7 +147,7 @@ impl Body<'_> {
 
         let mut turn = Turn::default();
         while !self.passage.is_done() {
-            turn.taken().await;
+            turn.taken(client.inbox).await;
             match self.receive(work).await {
                 Received::Bytes => {}
                 Received::End => return self.end(world, client, work, true).await,

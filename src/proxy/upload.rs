@@ -254,7 +254,7 @@ async fn send_streamed(
         if passage.is_done() {
             return (Ok(total), out);
         }
-        turn.taken().await;
+        turn.taken(inbox).await;
         // What came while we were sending counts as news.
         if !inbox.is_empty() {
             continue;

@@ -67,12 +67,6 @@ impl Routes {
             rule.pattern.literal().filter(|_| !seen)
         })
     }
-
-    /// The name under which the upstream knows `model`, if the first rule for it gives it another one: for the exchange
-    /// as long as it knows one provider and no plan.
-    pub fn alias(&self, model: &str) -> Option<&str> {
-        self.rules.iter().find(|rule| rule.pattern.matches(model))?.targets.first()?.model.as_deref()
-    }
 }
 
 impl fmt::Display for Routes {

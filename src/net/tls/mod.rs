@@ -3,7 +3,7 @@
 //! | part | what |
 //! |---|---|
 //! | `config` | trust, certificates and keys from PEM texts; whatever is wrong with them is said at the start |
-//! | `session` | one connection's state: bytes in, bytes out, no socket |
+//! | `session` | one connection's state: bytes in, bytes out, no waiting |
 //! | `error` | why a handshake failed, for a person |
 //!
 //! The sockets stay with [`super::stream`]: a half of an encrypted connection reads and writes as before, and passes what
@@ -58,7 +58,7 @@ pub async fn accept(inlet: Inlet, outlet: Outlet, config: &Arc<ServerConfig>) ->
 }
 
 async fn shake(mut inlet: Inlet, mut outlet: Outlet, connection: Connection) -> Result<(Inlet, Outlet), TlsError> {
-    let tls = Rc::new(Tls::new(connection, inlet.buffers()));
+    let tls = Rc::new(Tls::new(connection, inlet.deadline().socket(), inlet.buffers()));
     inlet.encrypt(&tls);
     outlet.encrypt(&tls);
     inlet.deadline().arm(limits::TLS_HANDSHAKE_MAX);

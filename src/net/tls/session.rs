@@ -1,5 +1,5 @@
-//! One connection's TLS, shared by its two halves: bytes in, bytes out. Sockets and waiting are not its business, and
-//! nothing here is borrowed across an await.
+//! One connection's TLS, shared by its two halves: bytes in, bytes out. Nothing here waits, and nothing is borrowed across
+//! an await; the socket is used for a look and a good-bye only.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead as _, Write as _};
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rustls::{Connection, HandshakeKind};
 
 use super::super::buffers::Buffers;
-use super::super::sys::Pulse;
+use super::super::sys::{Pulse, Socket};
 use super::TlsError;
 use crate::limits;
 
@@ -19,6 +19,7 @@ pub type Received = (io::Result<usize>, Vec<u8>);
 /// The state of an encrypted connection.
 pub struct Tls {
     connection: RefCell<Connection>,
+    socket: Socket,
     buffers: Rc<Buffers>,
     /// The handshake is not over: whatever comes is news for whoever drives it.
     shaking: Cell<bool>,
@@ -62,9 +63,11 @@ struct Outgoing {
 }
 
 impl Tls {
-    pub fn new(connection: Connection, buffers: &Rc<Buffers>) -> Self {
+    /// `socket` carries the connection, and is open for as long as one of the halves that share this lives.
+    pub fn new(connection: Connection, socket: Socket, buffers: &Rc<Buffers>) -> Self {
         Self {
             connection: RefCell::new(connection),
+            socket,
             buffers: buffers.clone(),
             shaking: Cell::new(true),
             inward: RefCell::new(Inward::Open),
@@ -209,19 +212,18 @@ impl Tls {
         Ok(())
     }
 
-    /// A look at an idle connection, see [`super::super::stream::Inlet::pulse`]. `receive` appends what is there.
-    pub fn pulse(&self, mut receive: impl FnMut(&mut Vec<u8>) -> io::Result<usize>) -> Pulse {
+    /// A look at an idle connection, see [`super::super::stream::Inlet::pulse`].
+    pub fn pulse(&self) -> Pulse {
         let mut cipher = self.buffers.take();
         let pulse = loop {
-            match *self.inward.borrow() {
-                Inward::Open => {}
-                Inward::Closed | Inward::Failed(_) => break Pulse::Dead,
-            }
             if !self.early.borrow().is_empty() {
                 break Pulse::Talks;
             }
+            if !matches!(*self.inward.borrow(), Inward::Open) {
+                break Pulse::Dead;
+            }
             cipher.clear();
-            match receive(&mut cipher) {
+            match self.socket.receive_now(&mut cipher) {
                 Ok(0) => break Pulse::Dead,
                 Ok(_) => {
                     let mut early = self.early.borrow_mut();
@@ -243,21 +245,24 @@ impl Tls {
     // ── Sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Begins a send. Behind one that was given up nothing can be sent: its last record may be torn.
-    pub fn stage(&self, plain: Vec<u8>, from: usize, to: usize) {
+    /// Gives the buffer for [`Tls::seal`].
+    pub fn stage(&self, plain: Vec<u8>, from: usize, to: usize) -> Vec<u8> {
         self.outgoing.replace(Outgoing { plain, from, to });
         self.outward.set(if self.outward.get() == Outward::Open { Outward::Busy } else { Outward::Ended });
+        self.buffers.take()
     }
 
-    /// The next piece of ciphertext, into `cipher`: what the session itself has to say, then records of the staged
-    /// bytes. Empty when everything is out.
-    pub fn seal(&self, cipher: &mut Vec<u8>) -> io::Result<()> {
+    /// The next piece of ciphertext, in `cipher`: what the session itself has to say, then records of the staged bytes.
+    /// Empty when everything is out.
+    pub fn seal(&self, mut cipher: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        cipher.clear();
+        (self.seal_into(&mut cipher), cipher)
+    }
+
+    fn seal_into(&self, cipher: &mut Vec<u8>) -> io::Result<()> {
         if self.outward.get() == Outward::Ended {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if cipher.capacity() == 0 {
-            *cipher = self.buffers.take();
-        }
-        cipher.clear();
         let mut connection = self.connection.borrow_mut();
         let mut outgoing = self.outgoing.borrow_mut();
         loop {
@@ -284,9 +289,9 @@ impl Tls {
         self.outgoing.take().plain
     }
 
-    /// Says good-bye, if that is possible: after a failure the alert that tells why, else `close_notify`. `send` does not
-    /// wait; a peer that takes nothing gets nothing.
-    pub fn farewell(&self, send: impl FnOnce(&[u8])) {
+    /// Says good-bye, if that is possible: after a failure the alert that tells why, else `close_notify`. It
+    /// does not wait: a peer that takes nothing gets nothing.
+    pub fn farewell(&self) {
         if self.outward.replace(Outward::Ended) != Outward::Open {
             return;
         }
@@ -301,7 +306,7 @@ impl Tls {
             }
         }
         if !cipher.is_empty() {
-            send(&cipher);
+            self.socket.send_now(&cipher);
         }
         self.buffers.give(cipher);
     }
