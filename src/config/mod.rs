@@ -4,10 +4,15 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod env_file;
+mod exposure;
+mod headers;
 pub mod known;
+mod names;
+mod outbound;
 pub mod provider;
 mod reader;
 mod secret;
+mod table;
 mod upstream;
 mod url;
 pub mod value;
@@ -27,7 +32,7 @@ use crate::route::Routes;
 use crate::telemetry::log::Level;
 use reader::Reader;
 use value::Wrong;
-use variables::{PROVIDER_VARIABLES, VARIABLES};
+use variables::VARIABLES;
 
 /// Everything that a configuration is made of.
 pub struct Source<'a> {
@@ -153,7 +158,8 @@ impl Config {
     pub fn read(source: &Source<'_>) -> Result<Self, Vec<Problem>> {
         let mut from = Reader::new(source);
         let names = upstream::active(&mut from);
-        let providers: Vec<_> = names.iter().map(|name| Arc::new(upstream::read(&mut from, name))).collect();
+        names::check(&mut from, &names);
+        let providers = upstream::read_all(&mut from, &names);
         let routes = Routes::parse(from.get("SIDESTREAM_ROUTES").unwrap_or_default(), &providers);
         let config = Self {
             listen: from.parse("SIDESTREAM_LISTEN", value::listen),
@@ -165,7 +171,7 @@ impl Config {
             allow_origins: from.parse("SIDESTREAM_ALLOW_ORIGINS", value::origins),
             routes: routes.unwrap_or_else(|wrong| {
                 // Each names its rule; the whole text would only repeat them.
-                wrong.into_iter().for_each(|what| from.problem_with("SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
+                wrong.into_iter().for_each(|what| from.problem_as("", "SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
                 Routes::default()
             }),
             body_max: from.parse("SIDESTREAM_BODY_MAX", value::size),
@@ -180,6 +186,8 @@ impl Config {
             warnings: Vec::new(),
             providers,
         };
+        VARIABLES.iter().for_each(|row| from.later("", row));
+        exposure::check(&mut from, &config);
         from.finish().map(|warnings| Self { warnings, ..config })
     }
 
@@ -193,16 +201,9 @@ impl Config {
         from.finish().map(|_| admin)
     }
 
-    /// Every variable with its effective value, for `check`; secrets as `set`.
+    /// Every variable with its effective value, for `check`; of secrets only that they are set.
     pub fn table(source: &Source<'_>) -> Vec<(String, String)> {
-        let mut from = Reader::new(source);
-        let names = upstream::active(&mut from);
-        let own = VARIABLES.iter().map(|row| (row.name.to_owned(), from.shown(row.name, row)));
-        let providers = names.iter().flat_map(|name| {
-            let prefix = variables::prefix(name);
-            PROVIDER_VARIABLES.iter().map(move |row| (format!("{prefix}{}", row.name), row))
-        });
-        own.chain(providers.map(|(name, row)| (name.clone(), from.shown(&name, row)))).collect()
+        table::of(source)
     }
 }
 

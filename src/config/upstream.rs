@@ -1,12 +1,16 @@
 //! The providers: which are active, where they answer, whose credential they get.
 
+use std::sync::Arc;
+
 use super::known::{self, KNOWN, Known};
+use super::outbound::{self, Outbound};
 use super::provider::{Base, Credential, Pem, Provider};
 use super::reader::Reader;
 use super::value::{self, Wrong};
-use super::variables::prefix;
-use super::{pem, url};
+use super::variables::{PROVIDER_VARIABLES, prefix};
+use super::{Secret, headers, pem, url};
 use crate::dialect::Face;
+use crate::http::fields;
 
 /// Names of the active providers: those of `SIDESTREAM_PROVIDERS`, else the known ones with a key or URL set, else the
 /// two whose own clients bring a key.
@@ -29,14 +33,24 @@ const KEYS: [&str; 3] = ["_API_KEY", "_API_KEYS", "_API_KEY_FILE"];
 /// What says where it answers.
 const URLS: [&str; 3] = ["_ENDPOINT_URL", "_OPENAI_URL", "_ANTHROPIC_URL"];
 
-/// Reads a provider's variables, in the order of their table.
-pub fn read(from: &mut Reader<'_>, name: &str) -> Provider {
+/// Reads the providers of these names.
+pub fn read_all(from: &mut Reader<'_>, names: &[String]) -> Vec<Arc<Provider>> {
+    let mut outbound = Outbound::read(from);
+    names.iter().map(|name| Arc::new(read(from, name, &mut outbound))).collect()
+}
+
+fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider {
     let (known, prefix) = (known::find(name), prefix(name));
     let p = prefix.as_str();
     let keys = keys(from, p, known);
     let (openai, anthropic) = faces(from, p, known);
     let bases = [openai.as_ref(), anthropic.as_ref()];
     let credential = keys.unwrap_or_else(|| implied_credential(name, known, bases));
+    let own_proxy = from.optional_of(p, "_PROXY", outbound::own);
+    let mut way = |base: Option<Base>| base.map(|base| outbound.way_to(from, base, own_proxy.as_ref()));
+    let (openai, anthropic) = (way(openai), way(anthropic));
+    PROVIDER_VARIABLES.iter().for_each(|row| from.later(p, row));
+    let is_keyed = matches!(credential, Credential::Keys(_));
     let max_connections = from.parse_of(p, "_MAX_CONNECTIONS", value::at_least_one);
     Provider {
         name: name.to_owned(),
@@ -53,9 +67,19 @@ pub fn read(from: &mut Reader<'_>, name: &str) -> Provider {
         max_connections,
         keepalive_connections: from.parse_of(p, "_KEEPALIVE_CONNECTIONS", value::count).min(max_connections),
         warm_connections: from.parse_of(p, "_WARM_CONNECTIONS", value::count).min(max_connections),
-        headers: Vec::new(),
+        headers: headers(from, p, is_keyed),
         roots: roots(from, p, "_CA_FILE"),
     }
+}
+
+/// Extra fields; a second credential beside the key would make the request ambiguous.
+fn headers(from: &mut Reader<'_>, p: &str, is_keyed: bool) -> Vec<(String, Secret)> {
+    let headers = from.optional_of(p, "_HEADERS", headers::parse).unwrap_or_default();
+    let credential = headers.iter().find(|(name, _)| fields::is_credential(name.as_bytes()));
+    if let Some((name, _)) = credential.filter(|_| is_keyed) {
+        from.problem_of(p, "_HEADERS", format!("holds the credential {name} beside a key; keep one of them"));
+    }
+    headers
 }
 
 /// Root certificates from the file that a variable names.
@@ -109,7 +133,7 @@ fn key_of_other_spelling(from: &mut Reader<'_>, known: &Known) -> Option<Credent
     match value::key(text) {
         Ok(key) => Some(Credential::Keys(vec![key])),
         Err(what) => {
-            from.problem_with(name, *name, what);
+            from.problem_as(&prefix(known.name), "_API_KEY", *name, what);
             None
         }
     }
@@ -173,7 +197,7 @@ fn faces(from: &mut Reader<'_>, p: &str, known: Option<&Known>) -> (Option<Base>
     let any_set = URLS.iter().any(|row| from.get(&format!("{p}{row}")).is_some_and(|text| text.trim() != "off"));
     if faces == (None, None) && !any_set {
         let remedy = "is not set: the provider has no address; write e.g. http://127.0.0.1:8000/v1";
-        from.problem_with("_ENDPOINT_URL", format!("{p}_ENDPOINT_URL"), remedy);
+        from.problem_of(p, "_ENDPOINT_URL", remedy);
     }
     faces
 }

@@ -12,7 +12,7 @@ use super::value::Wrong;
 /// The base URL of a provider's face: scheme, host, port and a path that every request path is appended to.
 pub fn base(text: &str) -> Result<Base, Wrong> {
     let uri = parse(text, "http://host:port/v1")?;
-    let (tls, port) = match uri.scheme().as_str() {
+    let (tls, port) = match uri.scheme().as_str().to_ascii_lowercase().as_str() {
         "http" => (false, 80),
         "https" => (true, 443),
         other => return Err(format!("has the scheme {other:?}; write http:// or https://")),
@@ -40,7 +40,7 @@ pub fn proxy(text: &str) -> Result<Proxy, Wrong> {
     const FORM: &str = "http://host:port";
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri = parse(&with_scheme, FORM)?;
-    match uri.scheme().as_str() {
+    match uri.scheme().as_str().to_ascii_lowercase().as_str() {
         "http" => {}
         "https" => return Err(format!("is a proxy reached by TLS, which is not supported; write {FORM}")),
         other if other.starts_with("socks") => return Err(format!("is a SOCKS proxy, not supported; write {FORM}")),
