@@ -63,3 +63,55 @@ fn check_way(from: &mut Reader<'_>, provider: &Provider) {
         from.warn(format!("{name}'s credential travels to {} in the clear; use https:// for it", base.host));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::read;
+
+    const OPEN: (&str, &str) = ("SIDESTREAM_LISTEN", "127.0.0.1:7730,0.0.0.0:7730");
+    const KEY: (&str, &str) = ("ZAI_API_KEY", "canary-key");
+
+    #[test]
+    fn an_open_door_before_a_key_wants_tokens() {
+        for (variables, exposed) in [
+            (&[OPEN, KEY][..], true),
+            (&[("SIDESTREAM_LISTEN", "[::]:1"), KEY], true),
+            (&[("SIDESTREAM_LISTEN", "192.0.2.1:1"), ("NVIDIA_API_KEY", "canary-key")], true),
+            (&[OPEN, ("VLLM_HEADERS", "authorization: canary"), ("VLLM_ENDPOINT_URL", "http://a/v1")], true),
+            (&[OPEN, KEY, ("SIDESTREAM_TOKENS", "none")], false),
+            (&[OPEN, KEY, ("SIDESTREAM_TOKENS", "canary-token")], false),
+            (&[OPEN, ("ZAI_API_KEY", "client")], false),
+            (&[OPEN], false),
+            (&[("SIDESTREAM_LISTEN", "127.0.0.2:1,[::1]:1,unix:/run/s"), KEY], false),
+        ] {
+            let problems = read(variables).err().unwrap_or_default();
+            assert_eq!(problems.len(), usize::from(exposed), "{variables:?} {problems:?}");
+            let says =
+                |problem: &String| problem.starts_with("SIDESTREAM_TOKENS is not set") && problem.contains("none");
+            assert!(problems.iter().all(says), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_no_key() {
+        let problems = read(&[KEY, ("SIDESTREAM_TOKENS", "canary-token,canary-key")]).unwrap_err();
+        assert_eq!(problems, ["SIDESTREAM_TOKENS holds the key of zai; make up tokens that are no keys"]);
+    }
+
+    #[test]
+    fn a_credential_in_the_clear_is_told() {
+        for (url, key, told) in [
+            ("http://api.example/v1", "canary", true),
+            ("http://203.0.113.1/v1", "canary", true),
+            ("http://api.example/v1", "client", true),
+            ("https://api.example/v1", "canary", false),
+            ("http://10.0.0.1/v1", "canary", false),
+            ("http://vllm:8000/v1", "canary", false),
+            ("http://gpu.local/v1", "canary", false),
+            ("http://api.example/v1", "", false),
+        ] {
+            let variables = [("SIDESTREAM_PROVIDERS", "a"), ("A_ENDPOINT_URL", url), ("A_API_KEY", key)];
+            assert_eq!(read(&variables).unwrap().warnings.len(), usize::from(told), "{url} {key}");
+        }
+    }
+}

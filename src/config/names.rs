@@ -38,9 +38,10 @@ impl Ours {
         let known = KNOWN.iter().map(|known| known.name);
         let providers = known.chain(active.iter().map(String::as_str)).flat_map(|name| {
             let prefix = prefix(name);
-            let keys = known::find(name).map_or(&[][..], |known| known.keys).iter().map(ToString::to_string);
-            let own = PROVIDER_VARIABLES.iter().map(|row| format!("{prefix}{}", row.name)).collect::<Vec<_>>();
-            own.into_iter().chain(keys).map(move |name| (prefix.clone(), name))
+            let keys = known::find(name).map_or(&[][..], |known| known.keys);
+            let keys = keys.iter().map(|key| (key.trim_end_matches("_API_KEY").to_owned(), key.to_string()));
+            let own = PROVIDER_VARIABLES.iter().map(|row| (prefix.clone(), format!("{prefix}{}", row.name)));
+            own.chain(keys).collect::<Vec<_>>()
         });
         Self(proxy.chain(providers).collect())
     }

@@ -35,10 +35,11 @@ pub fn base(text: &str) -> Result<Base, Wrong> {
     })
 }
 
-/// An outbound HTTP proxy: `http://[user:password@]host:port`; without a scheme, as curl takes it, `http` is meant.
+/// An outbound HTTP proxy: `http://[user:password@]host:port`; `host:port` means the same, as it does for curl.
 pub fn proxy(text: &str) -> Result<Proxy, Wrong> {
     const FORM: &str = "http://host:port";
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let has_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let with_scheme = if has_port && !text.contains("://") { format!("http://{text}") } else { text.to_owned() };
     let uri = parse(&with_scheme, FORM)?;
     match uri.scheme().as_str().to_ascii_lowercase().as_str() {
         "http" => {}
@@ -155,6 +156,7 @@ mod tests {
             ("http://@proxy:3128", Some(("proxy", 3128, None))),
             ("https://proxy:3128", None),
             ("socks5://proxy:1080", None),
+            ("proxy", None),
             ("http://proxy:3128/path", None),
             ("http://:3128", None),
             ("http://u%ff@proxy:1", None),
