@@ -159,6 +159,7 @@ impl Config {
         let mut from = Reader::new(source);
         let names = upstream::active(&mut from);
         names::check(&mut from, &names);
+        VARIABLES.iter().for_each(|row| from.later("", row));
         let providers = upstream::read_all(&mut from, &names);
         let routes = Routes::parse(from.get("SIDESTREAM_ROUTES").unwrap_or_default(), &providers);
         let config = Self {
@@ -186,7 +187,6 @@ impl Config {
             warnings: Vec::new(),
             providers,
         };
-        VARIABLES.iter().for_each(|row| from.later("", row));
         exposure::check(&mut from, &config);
         from.finish().map(|warnings| Self { warnings, ..config })
     }
@@ -198,7 +198,10 @@ impl Config {
     pub fn admin(source: &Source<'_>) -> Result<Option<Listen>, Vec<Problem>> {
         let mut from = Reader::new(source);
         let admin = from.parse("SIDESTREAM_ADMIN", value::admin);
-        from.finish().map(|_| admin)
+        // An env file that was broken after the start is no news about the running instance.
+        let mut problems = from.finish().err().unwrap_or_default();
+        problems.retain(|problem| problem.variable.starts_with("SIDESTREAM_ADMIN"));
+        if problems.is_empty() { Ok(admin) } else { Err(problems) }
     }
 
     /// Every variable with its effective value, for `check`; of secrets only that they are set.
@@ -329,7 +332,7 @@ mod tests {
         let config = read(&with(&[("SIDESTREAM_PING", "10s"), ("MOCK_MAX_RETRIES", "3")])).unwrap();
         assert_eq!(
             config.warnings,
-            ["MOCK_MAX_RETRIES has no effect in this version", "SIDESTREAM_PING has no effect in this version"]
+            ["SIDESTREAM_PING has no effect in this version", "MOCK_MAX_RETRIES has no effect in this version"]
         );
         for (name, value) in [
             ("SIDESTREAM_PING", "often"),
@@ -362,6 +365,15 @@ mod tests {
             let problems = read(&with(wrong)).unwrap_err();
             assert!(problems.len() == 1 && problems[0].contains(part), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn health_needs_the_admin_address_alone() {
+        let variables = [("SIDESTREAM_ADMIN", "127.0.0.1:9"), ("SIDESTREAM_DRAIN", "soon")];
+        let admin = Config::admin(&source(&variables, Some("broken")));
+        assert_eq!(admin, Ok(Some(Listen::Tcp("127.0.0.1:9".parse().unwrap()))));
+        assert_eq!(Config::admin(&source(&[("SIDESTREAM_ADMIN", "off")], None)), Ok(None));
+        assert_eq!(Config::admin(&source(&[("SIDESTREAM_ADMIN", "here")], None)).unwrap_err().len(), 1);
     }
 
     #[test]
@@ -423,7 +435,8 @@ mod tests {
                 let quoted = format!("{name}='{form}'\nexport {name}='{form}'\n{form}\n");
                 for (variables, file) in [(with(&[(&name, form)]), None), (with(&[]), Some(quoted.as_str()))] {
                     // An https upstream elsewhere, so that the proxy is wanted too.
-                    let variables: Vec<_> = variables.into_iter().chain([("SIDESTREAM_ROUTES", "* -> mock")]).collect();
+                    let variables: Vec<_> =
+                        variables.into_iter().chain([("SIDESTREAM_PROVIDERS", "mock,groq")]).collect();
                     let source = source(&variables, file);
                     let said = format!("{:?} {:?}", Config::read(&source), Config::table(&source));
                     assert!(!said.contains("canary"), "{name}={form}: {said}");

@@ -65,16 +65,21 @@ impl Ours {
         nearest.unwrap_or_default().to_owned()
     }
 
-    /// A provider's variable so near that nothing else can be meant: one or two letters off behind the right prefix, one
-    /// letter off in a prefix long enough to be no other provider's.
+    /// A provider's variable so near that nothing else can be meant: one or two letters off behind the right prefix (one where
+    /// it is short), one letter off in a prefix long enough to be no other provider's.
     fn near(&self, name: &str) -> Option<String> {
         const LONG_PREFIX: usize = 6;
+        const SHORT: usize = "_API_KEY".len();
         if OTHERS.contains(&name) {
             return None;
         }
         let distances = self.0.iter().filter(|(prefix, _)| !prefix.is_empty()).filter_map(|(prefix, ours)| {
             let behind = name.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('_'));
-            let most = if behind { 2 } else { usize::from(prefix.len() >= LONG_PREFIX) };
+            let most = match ours.len() - prefix.len() {
+                _ if !behind => usize::from(prefix.len() >= LONG_PREFIX),
+                ..SHORT => 1,
+                _ => 2,
+            };
             // Cheap, and most of an environment ends here.
             if ours.len().abs_diff(name.len()) > most {
                 return None;

@@ -59,10 +59,10 @@ fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider 
         credential,
         openai_auth: Default::default(),
         anthropic_auth: known.map(|known| known.anthropic_auth).unwrap_or_default(),
-        timeout: from.optional_of(p, "_TIMEOUT", value::duration),
-        connect_timeout: from.parse_of(p, "_CONNECT_TIMEOUT", value::duration),
-        first_byte_timeout: from.parse_of(p, "_FIRST_BYTE_TIMEOUT", value::duration),
-        idle_timeout: from.parse_of(p, "_IDLE_TIMEOUT", value::duration),
+        timeout: from.optional_of(p, "_TIMEOUT", value::time_limit),
+        connect_timeout: from.parse_of(p, "_CONNECT_TIMEOUT", value::time_limit),
+        first_byte_timeout: from.parse_of(p, "_FIRST_BYTE_TIMEOUT", value::time_limit),
+        idle_timeout: from.parse_of(p, "_IDLE_TIMEOUT", value::time_limit),
         replay: from.parse_of(p, "_REPLAY", value::on_off),
         max_connections,
         keepalive_connections: from.parse_of(p, "_KEEPALIVE_CONNECTIONS", value::count).min(max_connections),
@@ -186,6 +186,9 @@ fn faces(from: &mut Reader<'_>, p: &str, known: Option<&Known>) -> (Option<Base>
             None => url::base(known?.anthropic?).ok(),
         }),
     );
+    if let Some(base) = faces.1.as_ref().filter(|base| base.path.ends_with("/v1")) {
+        from.warn(format!("{p}: requests for Messages go to {base}/v1/messages; is one /v1 too many in the URL?"));
+    }
     // A URL that was refused is a problem already; a second one about its absence would only confuse.
     let is_refused = |row: &&str| from.get(&format!("{p}{row}")).is_some_and(|text| face(text.trim()).is_err());
     if faces == (None, None) && !URLS.iter().any(is_refused) {
@@ -390,6 +393,8 @@ mod tests {
         let few = few.providers[0].clone();
         assert_eq!((few.max_connections, few.keepalive_connections), (5, 5));
         assert_eq!(few.timeout.unwrap().as_secs(), 120);
-        assert!(read(&[("ZAI_MAX_CONNECTIONS", "0"), ("ZAI_API_KEY", "k")]).is_err());
+        for never in [("ZAI_MAX_CONNECTIONS", "0"), ("ZAI_CONNECT_TIMEOUT", "0"), ("ZAI_TIMEOUT", "0s")] {
+            assert!(read(&[never, ("ZAI_API_KEY", "k")]).is_err(), "{never:?}");
+        }
     }
 }
