@@ -106,7 +106,7 @@ impl<'a> Cursor<'a> {
 
     /// Goes to the next character that is no white space, and gives it.
     fn skip_blank(&mut self) -> Option<char> {
-        self.take_while(char::is_whitespace);
+        self.take_while(|c| c.is_ascii_whitespace());
         self.chars.peek().copied()
     }
 
@@ -114,7 +114,7 @@ impl<'a> Cursor<'a> {
     fn value(&mut self) -> Result<String, String> {
         let mut value = String::new();
         loop {
-            self.take_while(|c| c.is_whitespace() && !is_line_end(c));
+            self.take_while(|c| c.is_ascii_whitespace() && !is_line_end(c));
             match self.chars.peek() {
                 None => return Ok(value),
                 Some(c) if is_line_end(*c) => return Ok(value),
@@ -140,7 +140,7 @@ impl<'a> Cursor<'a> {
                 }
                 _ => {
                     value.push(c);
-                    kept = if c.is_whitespace() { kept } else { value.len() };
+                    kept = if c.is_ascii_whitespace() { kept } else { value.len() };
                 }
             }
         }

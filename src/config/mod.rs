@@ -4,10 +4,15 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod env_file;
+mod exposure;
+mod headers;
 pub mod known;
+mod names;
+mod outbound;
 pub mod provider;
 mod reader;
 mod secret;
+mod table;
 mod upstream;
 mod url;
 pub mod value;
@@ -26,7 +31,7 @@ use crate::route::Routes;
 use crate::telemetry::log::{Level, LogFormat};
 use reader::Reader;
 use value::Wrong;
-use variables::{PROVIDER_VARIABLES, VARIABLES};
+use variables::VARIABLES;
 
 /// Everything that a configuration is made of.
 pub struct Source<'a> {
@@ -152,7 +157,9 @@ impl Config {
     pub fn read(source: &Source<'_>) -> Result<Self, Vec<Problem>> {
         let mut from = Reader::new(source);
         let names = upstream::active(&mut from);
-        let providers: Vec<_> = names.iter().map(|name| Arc::new(upstream::read(&mut from, name))).collect();
+        names::check(&mut from, &names);
+        VARIABLES.iter().for_each(|row| from.later("", row));
+        let providers = upstream::read_all(&mut from, &names);
         let routes = Routes::parse(from.get("SIDESTREAM_ROUTES").unwrap_or_default(), &providers);
         let config = Self {
             listen: from.parse("SIDESTREAM_LISTEN", value::listen),
@@ -164,7 +171,7 @@ impl Config {
             allow_origins: from.parse("SIDESTREAM_ALLOW_ORIGINS", value::origins),
             routes: routes.unwrap_or_else(|wrong| {
                 // Each names its rule; the whole text would only repeat them.
-                wrong.into_iter().for_each(|what| from.problem_with("SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
+                wrong.into_iter().for_each(|what| from.problem_as("", "SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
                 Routes::default()
             }),
             body_max: from.parse("SIDESTREAM_BODY_MAX", value::size),
@@ -179,6 +186,7 @@ impl Config {
             warnings: Vec::new(),
             providers,
         };
+        exposure::check(&mut from, &config);
         from.finish().map(|warnings| Self { warnings, ..config })
     }
 
@@ -203,19 +211,15 @@ impl Config {
     pub fn admin(source: &Source<'_>) -> Result<Option<Listen>, Vec<Problem>> {
         let mut from = Reader::new(source);
         let admin = from.parse("SIDESTREAM_ADMIN", value::admin);
-        from.finish().map(|_| admin)
+        // An env file that was broken after the start is no news about the running instance.
+        let mut problems = from.finish().err().unwrap_or_default();
+        problems.retain(|problem| problem.variable.starts_with("SIDESTREAM_ADMIN"));
+        if problems.is_empty() { Ok(admin) } else { Err(problems) }
     }
 
-    /// Every variable with its effective value, for `check`; secrets as `set`.
+    /// Every variable with its effective value, for `check`; of secrets only that they are set.
     pub fn table(source: &Source<'_>) -> Vec<(String, String)> {
-        let mut from = Reader::new(source);
-        let names = upstream::active(&mut from);
-        let own = VARIABLES.iter().map(|row| (row.name.to_owned(), from.shown(row.name, row)));
-        let providers = names.iter().flat_map(|name| {
-            let prefix = variables::prefix(name);
-            PROVIDER_VARIABLES.iter().map(move |row| (format!("{prefix}{}", row.name), row))
-        });
-        own.chain(providers.map(|(name, row)| (name.clone(), from.shown(&name, row)))).collect()
+        table::of(source)
     }
 }
 
@@ -233,10 +237,224 @@ fn client_side_tls(from: &mut Reader<'_>) -> Option<ClientSideTls> {
     Some(ClientSideTls { certificates: certificates?, key, client_roots })
 }
 
-/// The content of a PEM file that holds an item of this kind.
+/// The content of a PEM file that holds an item of this kind. What stands between the items is anything, in any encoding.
 fn pem(bytes: Vec<u8>, kind: &str) -> Result<Pem, Wrong> {
-    let text = std::str::from_utf8(&bytes).unwrap_or_default();
-    let found =
-        text.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&format!("{kind}-----")));
-    if found { Ok(Pem(bytes)) } else { Err(format!("names a file without a PEM item \"-----BEGIN {kind}-----\"")) }
+    let text = String::from_utf8_lossy(&bytes);
+    let end = format!("{kind}-----");
+    let found = text.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&end));
+    if found { Ok(Pem(bytes)) } else { Err(format!("names a file without a PEM item of the kind {kind}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A configuration of these variables, and of files whose content is their path without the first slash.
+    pub(super) fn read(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        read_with(variables, None)
+    }
+
+    fn read_with(variables: &[(&str, &str)], env_file: Option<&str>) -> Result<Config, Vec<String>> {
+        Config::read(&source(variables, env_file)).map_err(|problems| problems.iter().map(Problem::to_string).collect())
+    }
+
+    fn source(variables: &[(&str, &str)], env_file: Option<&str>) -> Source<'static> {
+        Source {
+            env_file: env_file.map(|text| ("/etc/s.env".to_owned(), text.to_owned())),
+            read_file: &|path| match path {
+                "/absent" => Err("No such file or directory".into()),
+                "/cert" => Ok(b"# \xfc\n-----BEGIN CERTIFICATE-----\nAA==\n".to_vec()),
+                "/key" => Ok(b"-----BEGIN EC PRIVATE KEY-----\ncanary\n".to_vec()),
+                path => Ok(format!("{}\n", path.trim_start_matches('/')).into_bytes()),
+            },
+            ..Source::of(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())))
+        }
+    }
+
+    const MINIMAL: [(&str, &str); 2] =
+        [("SIDESTREAM_PROVIDERS", "mock"), ("MOCK_ENDPOINT_URL", "http://127.0.0.1:9/v1")];
+
+    /// [`MINIMAL`] and more.
+    fn with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        MINIMAL.iter().chain(more).copied().collect()
+    }
+
+    #[test]
+    fn nothing_set_serves_the_two_vendors_own_clients() {
+        let config = read(&[]).unwrap();
+        let names: Vec<_> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
+        assert_eq!(names, ["openai", "anthropic"]);
+        assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:7730".parse().unwrap())]);
+        assert_eq!(config.workers, Workers::Count(1));
+        assert_eq!((config.body_max, config.buffer_max), (64 << 20, 256 << 20));
+        assert_eq!((config.log_format, config.level), (LogFormat::Text, Level::Info));
+        assert!(config.tokens.is_empty() && config.tls.is_none() && config.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_process_environment_wins_over_the_file_and_empty_is_unset() {
+        let file =
+            "SIDESTREAM_LOG=debug\nSIDESTREAM_DRAIN=5s\nSIDESTREAM_LISTEN=127.0.0.1:1\nSIDESTREAM_LISTEN=127.0.0.1:2\n";
+        let config = read_with(&with(&[("SIDESTREAM_LOG", "warn"), ("SIDESTREAM_DRAIN", " ")]), Some(file)).unwrap();
+        assert_eq!(config.level, Level::Warn);
+        assert_eq!(config.drain, Duration::from_secs(5));
+        assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:2".parse().unwrap())]);
+    }
+
+    #[test]
+    fn all_problems_at_once_in_the_tables_order() {
+        let variables = [
+            ("MOCK_CONNECT_TIMEOUT", "1y"),
+            ("MOCK_API_KEY", "sk\ncanary"),
+            ("MOCK_ENDPOINT_URL", "http://user:canary@a/"),
+            ("OTHER_HEADERS", "canary"),
+            ("SIDESTREAM_LOG_FORMAT", "xml"),
+            ("SIDESTREAM_DRAIN", "soon"),
+            ("SIDESTREAM_ROUTES", "a -> nobody; b"),
+            ("SIDESTREAM_LISTEN", "nowhere"),
+            ("SIDESTREAM_PROVIDERS", "other,mock"),
+            ("SIDESTREAM_HOLD", "long"),
+            ("SIDESTREAM_STRICT", "yes"),
+            ("SIDESTREAM_TLS_CERT", "/cert"),
+        ];
+        let problems = read_with(&variables, Some("canary\nSIDESTREAM_LISTN=canary\n")).unwrap_err();
+        let names = [
+            "/etc/s.env:1: the line has no `=`",
+            "/etc/s.env:2: SIDESTREAM_LISTN is no variable",
+            "SIDESTREAM_LISTEN=\"nowhere\" ",
+            "SIDESTREAM_ROUTES has the rule",
+            "SIDESTREAM_HOLD=\"long\" ",
+            "SIDESTREAM_DRAIN=\"soon\" ",
+            "SIDESTREAM_STRICT=\"yes\" ",
+            "SIDESTREAM_TLS_KEY is not set",
+            "SIDESTREAM_LOG_FORMAT=\"xml\" ",
+            "OTHER_ENDPOINT_URL is not set",
+            "OTHER_HEADERS holds a field without a colon",
+            "MOCK_API_KEY holds spaces",
+            "MOCK_ENDPOINT_URL holds a user or password",
+            "MOCK_CONNECT_TIMEOUT=\"1y\" ",
+        ];
+        assert_eq!(problems.len(), names.len(), "{problems:#?}");
+        for (problem, name) in problems.iter().zip(names) {
+            assert!(problem.starts_with(name) && !problem.contains("canary"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn variables_of_later_versions_are_checked_and_told() {
+        let config = read(&with(&[("SIDESTREAM_PING", "10s"), ("MOCK_MAX_RETRIES", "3")])).unwrap();
+        assert_eq!(
+            config.warnings,
+            ["SIDESTREAM_PING has no effect in this version", "MOCK_MAX_RETRIES has no effect in this version"]
+        );
+        for (name, value) in [
+            ("SIDESTREAM_PING", "often"),
+            ("SIDESTREAM_MAX_TRIES", "-1"),
+            ("SIDESTREAM_USAGE", "on"),
+            ("SIDESTREAM_MEMORY_MAX", "much"),
+            ("MOCK_MAX_RETRIES", "many"),
+        ] {
+            assert!(read(&with(&[(name, value)])).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn files() {
+        let tls = [("SIDESTREAM_TLS_CERT", "/cert"), ("SIDESTREAM_TLS_KEY", "/key")];
+        let config = read(&with(&[tls[0], tls[1], ("SIDESTREAM_TLS_CLIENT_CA", "/cert"), ("MOCK_CA_FILE", "/cert")]));
+        let config = config.unwrap();
+        assert!(config.tls.unwrap().client_roots.is_some() && config.roots.is_none());
+        assert!(config.providers[0].roots.is_some());
+        for (wrong, part) in [
+            (&[tls[1]][..], "SIDESTREAM_TLS_CERT is not set"),
+            (&[("SIDESTREAM_TLS_CLIENT_CA", "/cert")], "SIDESTREAM_TLS_CERT is not set"),
+            (
+                &[("SIDESTREAM_CA_FILE", "/absent")],
+                "SIDESTREAM_CA_FILE=\"/absent\" names a file that cannot be read: No such",
+            ),
+            (&[("SIDESTREAM_CA_FILE", "/key")], "names a file without a PEM item of the kind CERTIFICATE"),
+            (&[("MOCK_CA_FILE", "canary")], "MOCK_CA_FILE names a file without"),
+        ] {
+            let problems = read(&with(wrong)).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].contains(part), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn health_needs_the_admin_address_alone() {
+        let variables = [("SIDESTREAM_ADMIN", "127.0.0.1:9"), ("SIDESTREAM_DRAIN", "soon")];
+        let admin = Config::admin(&source(&variables, Some("broken")));
+        assert_eq!(admin, Ok(Some(Listen::Tcp("127.0.0.1:9".parse().unwrap()))));
+        assert_eq!(Config::admin(&source(&[("SIDESTREAM_ADMIN", "off")], None)), Ok(None));
+        assert_eq!(Config::admin(&source(&[("SIDESTREAM_ADMIN", "here")], None)).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn the_table_shows_what_holds_and_why() {
+        let variables = [
+            ("SIDESTREAM_LOG", "debug"),
+            ("NVIDIA_API_KEY", "canary"),
+            ("ZAI_API_KEY", "canary"),
+            ("HTTPS_PROXY", "a:1"),
+        ];
+        let source = source(&variables, Some("SIDESTREAM_DRAIN=5s\nNIM_TIMEOUT=1m\nSIDESTREAM_USAGE=1\nZAI_PROXY=off"));
+        let table = Config::table(&source);
+        for (name, value) in [
+            ("SIDESTREAM_LOG", "debug"),
+            ("SIDESTREAM_LISTEN", "127.0.0.1:7730 (default)"),
+            ("SIDESTREAM_DRAIN", "5s (/etc/s.env:1)"),
+            ("SIDESTREAM_TOKENS", "unset"),
+            ("SIDESTREAM_PROVIDERS", "zai,nim (default)"),
+            ("SIDESTREAM_USAGE", "1 (/etc/s.env:3) (no effect in this version)"),
+            ("NIM_API_KEY", "that of NVIDIA_API_KEY (default)"),
+            ("NIM_OPENAI_URL", "https://integrate.api.nvidia.com/v1 (default)"),
+            ("NIM_ANTHROPIC_URL", "unset"),
+            ("NIM_TIMEOUT", "1m (/etc/s.env:2)"),
+            ("NIM_PROXY", "HTTPS_PROXY (default)"),
+            ("ZAI_API_KEY", "set"),
+            ("ZAI_PROXY", "off (/etc/s.env:4)"),
+            ("ZAI_ANTHROPIC_URL", "https://api.z.ai/api/anthropic (default)"),
+        ] {
+            let shown = table.iter().find(|(of, _)| of == name).map(|(_, shown)| shown.as_str());
+            assert_eq!(shown, Some(value), "{name}");
+        }
+        assert!(!table.iter().any(|(name, _)| name == "SIDESTREAM_HOLD"));
+    }
+
+    /// Wherever a secret is put, in the right place or in a wrong one, nothing that a person reads repeats it.
+    #[test]
+    fn no_secret_is_ever_shown() {
+        let forms = [
+            "canary",
+            "canary canary",
+            "sk-canary-1234567890",
+            "http://user:canary@host/v1",
+            "http://canary@proxy:1",
+            "https://host/v1?key=canary",
+            "https://host/v1#canary",
+            "socks5://user:canary@proxy:1",
+            "user:canary@proxy:1",
+            "x-key: canary",
+            "x-key canary",
+            "host: canary",
+            "canary,canary",
+            "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----",
+        ];
+        let rows =
+            VARIABLES.iter().map(|row| ("", row)).chain(variables::PROVIDER_VARIABLES.iter().map(|row| ("MOCK", row)));
+        for (prefix, row) in rows.filter(|(_, row)| row.shows != variables::Shows::Value) {
+            for form in forms {
+                let name = format!("{prefix}{}", row.name);
+                let quoted = format!("{name}='{form}'\nexport {name}='{form}'\n{form}\n");
+                for (variables, file) in [(with(&[(&name, form)]), None), (with(&[]), Some(quoted.as_str()))] {
+                    // An https upstream elsewhere, so that the proxy is wanted too.
+                    let variables: Vec<_> =
+                        variables.into_iter().chain([("SIDESTREAM_PROVIDERS", "mock,groq")]).collect();
+                    let source = source(&variables, file);
+                    let said = format!("{:?} {:?}", Config::read(&source), Config::table(&source));
+                    assert!(!said.contains("canary"), "{name}={form}: {said}");
+                }
+            }
+        }
+    }
 }

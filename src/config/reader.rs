@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::value::Wrong;
-use super::variables::{self, VARIABLES, Variable};
+use super::variables::{self, PROVIDER_VARIABLES, VARIABLES, Variable};
 use super::{Problem, Source, env_file};
 
 /// The variables that are set, and what was found wrong so far.
 pub struct Reader<'a> {
     source: &'a Source<'a>,
     set: BTreeMap<&'a str, Setting>,
+    /// Of the providers asked for, in that order.
+    prefixes: Vec<String>,
     problems: Vec<(Rank, Problem)>,
     warnings: Vec<String>,
 }
@@ -22,32 +24,38 @@ pub struct Setting {
     pub line: Option<usize>,
 }
 
-/// Where a problem stands among the others: those of the env file's form, of the proxy's variables in their table's
-/// order, of the providers in theirs.
-type Rank = usize;
+/// Where a problem stands among the others: first by whose variable it is (the env file's own form, the proxy, the
+/// providers in their order), then by line or row.
+type Rank = (usize, usize);
 
 impl<'a> Reader<'a> {
     /// A reader of these variables. The process environment wins over the file, the file's later lines over its earlier
     /// ones; an empty value counts as unset, since that is what a template writes for a variable it does not know.
     pub fn new(source: &'a Source<'a>) -> Self {
-        let mut reader = Self { source, set: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() };
-        if let Some((path, text)) = &source.env_file {
+        let mut reader =
+            Self { source, set: BTreeMap::new(), prefixes: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
+        if let Some((_, text)) = &source.env_file {
             let file = env_file::parse(text);
-            for entry in file.entries {
-                reader.put(entry.name, entry.value, Some(entry.line));
-            }
+            reader.put(file.entries.into_iter().map(|entry| (entry.name, entry.value, Some(entry.line))));
             for (line, what) in file.problems {
-                reader.problems.push((0, Problem { variable: format!("{path}:{line}"), what }));
+                reader.problem_in_file(line, "the line", &what);
             }
         }
-        for (name, value) in &source.environment {
-            reader.put(name, value.clone(), None);
-        }
+        reader.put(source.environment.iter().map(|(name, value)| (name.as_str(), value.clone(), None)));
         reader
     }
 
-    fn put(&mut self, name: &'a str, text: String, line: Option<usize>) {
-        if !text.trim().is_empty() {
+    /// Sets variables of one origin over those of another.
+    fn put(&mut self, variables: impl Iterator<Item = (&'a str, String, Option<usize>)>) {
+        let mut variables: Vec<_> = variables.filter(|(_, text, _)| !text.trim().is_empty()).collect();
+        // Other programs read these two in small letters as well; both set, the capitals win.
+        variables.sort_by_key(|(name, ..)| !matches!(*name, "https_proxy" | "no_proxy"));
+        for (name, text, line) in variables {
+            let name = match name {
+                "https_proxy" => "HTTPS_PROXY",
+                "no_proxy" => "NO_PROXY",
+                name => name,
+            };
             self.set.insert(name, Setting { text, line });
         }
     }
@@ -60,11 +68,6 @@ impl<'a> Reader<'a> {
     /// A variable's text, if it is set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.set.get(name).map(|setting| setting.text.as_str())
-    }
-
-    /// The path of the env file.
-    pub fn env_file(&self) -> &str {
-        self.source.env_file.as_ref().map_or("", |(path, _)| path)
     }
 
     /// A variable of the proxy: what is set, else the table's default. After a problem the value is a stand-in, so that
@@ -99,6 +102,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Looks at a variable that has no effect yet.
+    pub fn later(&mut self, prefix: &str, row: &Variable) {
+        if let Some(form) = row.later
+            && self.optional_of(prefix, row.name, form).is_some()
+        {
+            self.warn(format!("{prefix}{} has no effect in this version", row.name));
+        }
+    }
+
     /// Notes a problem with a variable of the proxy.
     pub fn problem(&mut self, row: &str, what: impl Into<String>) {
         self.problem_of("", row, what);
@@ -110,23 +122,40 @@ impl<'a> Reader<'a> {
         let shows = variables::row(row).map(|row| row.shows);
         let value = self.get(&name).and_then(|value| shows?.of(value));
         let variable = value.map(|value| format!("{name}={value:?}")).unwrap_or(name);
-        self.problem_with(row, variable, what);
+        self.problem_as(prefix, row, variable, what);
     }
 
-    /// Notes a problem under another name than the table's, or without the value.
-    pub fn problem_with(&mut self, row: &str, variable: impl Into<String>, what: impl Into<String>) {
-        let position = VARIABLES.iter().position(|variable| variable.name == row);
-        let rank = position.map_or(VARIABLES.len(), |position| position) + 1;
+    /// The same under another name than the table's, or without the value.
+    pub fn problem_as(&mut self, prefix: &str, row: &str, variable: impl Into<String>, what: impl Into<String>) {
+        let place = |rows: &[Variable]| rows.iter().position(|variable| variable.name == row).unwrap_or(rows.len());
+        let rank = match prefix {
+            "" => (1, place(VARIABLES)),
+            prefix => (2 + self.provider_place(prefix), place(PROVIDER_VARIABLES)),
+        };
         self.problems.push((rank, Problem { variable: variable.into(), what: what.into() }));
     }
 
-    /// A value as `check` shows it.
-    pub fn shown(&self, name: &str, row: &Variable) -> String {
-        match self.get(name) {
-            Some(value) => row.shows.of(value).unwrap_or("set").replace('\n', "\\n"),
-            None if row.default.is_empty() => "unset".into(),
-            None => row.default.into(),
+    fn provider_place(&mut self, prefix: &str) -> usize {
+        if !self.prefixes.iter().any(|known| known == prefix) {
+            self.prefixes.push(prefix.to_owned());
         }
+        self.prefixes.iter().position(|known| known == prefix).unwrap_or_default()
+    }
+
+    /// Notes a problem with a line of the env file.
+    pub fn problem_in_file(&mut self, line: usize, subject: impl Into<String>, what: &str) {
+        let variable = format!("{}:{line}: {}", self.env_file(), subject.into());
+        self.problems.push(((0, line), Problem { variable, what: what.to_owned() }));
+    }
+
+    fn env_file(&self) -> &str {
+        self.source.env_file.as_ref().map_or("", |(path, _)| path)
+    }
+
+    /// Where a variable was set, if that is the env file.
+    pub fn place(&self, name: &str) -> Option<String> {
+        let line = self.set.get(name)?.line?;
+        Some(format!("{}:{line}", self.env_file()))
     }
 
     /// Notes what need not be mended, but should be known.
@@ -139,7 +168,6 @@ impl<'a> Reader<'a> {
         if self.problems.is_empty() {
             return Ok(self.warnings);
         }
-        // Stable: a provider's problems were noted in the table's order.
         self.problems.sort_by_key(|(rank, _)| *rank);
         Err(self.problems.into_iter().map(|(_, problem)| problem).collect())
     }

@@ -1,12 +1,16 @@
 //! The providers: which are active, where they answer, whose credential they get.
 
+use std::sync::Arc;
+
 use super::known::{self, KNOWN, Known};
+use super::outbound::{self, Outbound};
 use super::provider::{Base, Credential, Pem, Provider};
 use super::reader::Reader;
 use super::value::{self, Wrong};
-use super::variables::prefix;
-use super::{pem, url};
+use super::variables::{PROVIDER_VARIABLES, prefix};
+use super::{Secret, headers, pem, url};
 use crate::dialect::Face;
+use crate::http::fields;
 
 /// Names of the active providers: those of `SIDESTREAM_PROVIDERS`, else the known ones with a key or URL set, else the
 /// two whose own clients bring a key.
@@ -29,14 +33,24 @@ const KEYS: [&str; 3] = ["_API_KEY", "_API_KEYS", "_API_KEY_FILE"];
 /// What says where it answers.
 const URLS: [&str; 3] = ["_ENDPOINT_URL", "_OPENAI_URL", "_ANTHROPIC_URL"];
 
-/// Reads a provider's variables, in the order of their table.
-pub fn read(from: &mut Reader<'_>, name: &str) -> Provider {
+/// Reads the providers of these names.
+pub fn read_all(from: &mut Reader<'_>, names: &[String]) -> Vec<Arc<Provider>> {
+    let mut outbound = Outbound::read(from);
+    names.iter().map(|name| Arc::new(read(from, name, &mut outbound))).collect()
+}
+
+fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider {
     let (known, prefix) = (known::find(name), prefix(name));
     let p = prefix.as_str();
     let keys = keys(from, p, known);
     let (openai, anthropic) = faces(from, p, known);
     let bases = [openai.as_ref(), anthropic.as_ref()];
     let credential = keys.unwrap_or_else(|| implied_credential(name, known, bases));
+    let own_proxy = from.optional_of(p, "_PROXY", outbound::own);
+    let mut way = |base: Option<Base>| base.map(|base| outbound.way_to(from, base, own_proxy.as_ref()));
+    let (openai, anthropic) = (way(openai), way(anthropic));
+    PROVIDER_VARIABLES.iter().for_each(|row| from.later(p, row));
+    let is_keyed = matches!(credential, Credential::Keys(_));
     let max_connections = from.parse_of(p, "_MAX_CONNECTIONS", value::at_least_one);
     Provider {
         name: name.to_owned(),
@@ -45,17 +59,27 @@ pub fn read(from: &mut Reader<'_>, name: &str) -> Provider {
         credential,
         openai_auth: Default::default(),
         anthropic_auth: known.map(|known| known.anthropic_auth).unwrap_or_default(),
-        timeout: from.optional_of(p, "_TIMEOUT", value::duration),
-        connect_timeout: from.parse_of(p, "_CONNECT_TIMEOUT", value::duration),
-        first_byte_timeout: from.parse_of(p, "_FIRST_BYTE_TIMEOUT", value::duration),
-        idle_timeout: from.parse_of(p, "_IDLE_TIMEOUT", value::duration),
+        timeout: from.optional_of(p, "_TIMEOUT", value::time_limit),
+        connect_timeout: from.parse_of(p, "_CONNECT_TIMEOUT", value::time_limit),
+        first_byte_timeout: from.parse_of(p, "_FIRST_BYTE_TIMEOUT", value::time_limit),
+        idle_timeout: from.parse_of(p, "_IDLE_TIMEOUT", value::time_limit),
         replay: from.parse_of(p, "_REPLAY", value::on_off),
         max_connections,
         keepalive_connections: from.parse_of(p, "_KEEPALIVE_CONNECTIONS", value::count).min(max_connections),
         warm_connections: from.parse_of(p, "_WARM_CONNECTIONS", value::count).min(max_connections),
-        headers: Vec::new(),
+        headers: headers(from, p, is_keyed),
         roots: roots(from, p, "_CA_FILE"),
     }
+}
+
+/// Extra fields; a second credential beside the key would make the request ambiguous.
+fn headers(from: &mut Reader<'_>, p: &str, is_keyed: bool) -> Vec<(String, Secret)> {
+    let headers = from.optional_of(p, "_HEADERS", headers::parse).unwrap_or_default();
+    let credential = headers.iter().find(|(name, _)| fields::is_credential(name.as_bytes()));
+    if let Some((name, _)) = credential.filter(|_| is_keyed) {
+        from.problem_of(p, "_HEADERS", format!("holds the credential {name} beside a key; keep one of them"));
+    }
+    headers
 }
 
 /// Root certificates from the file that a variable names.
@@ -109,7 +133,7 @@ fn key_of_other_spelling(from: &mut Reader<'_>, known: &Known) -> Option<Credent
     match value::key(text) {
         Ok(key) => Some(Credential::Keys(vec![key])),
         Err(what) => {
-            from.problem_with(name, *name, what);
+            from.problem_as(&prefix(known.name), "_API_KEY", *name, what);
             None
         }
     }
@@ -141,41 +165,43 @@ fn faces(from: &mut Reader<'_>, p: &str, known: Option<&Known>) -> (Option<Base>
     let openai = from.optional_of(p, "_OPENAI_URL", face);
     let anthropic = from.optional_of(p, "_ANTHROPIC_URL", face);
     let is_main_anthropic = known.is_some_and(|known| known.openai.is_none());
-    let moved_to = endpoint.clone();
-    // `_ENDPOINT_URL` is the main face, unless the variable of that face is set too.
-    let (openai, anthropic) = if is_main_anthropic {
-        (openai, anthropic.or(endpoint.map(Some)))
-    } else {
-        (openai.or(endpoint.map(Some)), anthropic)
-    };
-    let built_in = |base: Option<&'static str>| base.and_then(|base| url::base(base).ok());
-    let home = known.and_then(|known| built_in(main_base(known)));
+    // One program serves both faces of a local server, at paths that follow from each other.
+    let is_local = known.is_some_and(Known::is_local);
+    let home = known.and_then(|known| url::base(main_base(known)?).ok());
     // A provider that was moved is not at its built-in addresses any more, with none of its faces.
-    let moved = match (&moved_to, &home) {
-        (Some(base), Some(home)) => !is_same_origin(base, home),
-        _ => false,
+    let moved = endpoint.as_ref().zip(home).is_some_and(|(endpoint, home)| !is_same_origin(endpoint, &home));
+    let known = known.filter(|_| !moved);
+    // `_ENDPOINT_URL` is the main face, unless the variable of that face is set too.
+    let (openai, anthropic) = match endpoint.map(Some) {
+        endpoint if is_main_anthropic => (openai, anthropic.or(endpoint)),
+        endpoint => (openai.or(endpoint), anthropic),
     };
-    let known_base = |base: fn(&Known) -> Option<&'static str>| built_in(base(known.filter(|_| !moved)?));
-    let faces = match known.filter(|known| known.is_local()) {
-        // One program serves both faces of a local server, at paths that follow from each other.
-        Some(_) => match (openai, anthropic) {
-            (None, None) => (known_base(|known| known.openai), known_base(|known| known.anthropic)),
-            (Some(openai), None) => (openai.clone(), openai.and_then(without_version)),
-            (None, Some(anthropic)) => (anthropic.clone().map(with_version), anthropic),
-            (Some(openai), Some(anthropic)) => (openai, anthropic),
-        },
-        None => (
-            openai.unwrap_or_else(|| known_base(|known| known.openai)),
-            anthropic.unwrap_or_else(|| known_base(|known| known.anthropic)),
-        ),
-    };
+    let faces = (
+        openai.clone().unwrap_or_else(|| match anthropic.clone().flatten().filter(|_| is_local) {
+            Some(anthropic) => Some(with_version(anthropic)),
+            None => url::base(known?.openai?).ok(),
+        }),
+        anthropic.clone().unwrap_or_else(|| match openai.clone().flatten().filter(|_| is_local) {
+            Some(openai) => without_version(openai),
+            None => url::base(known?.anthropic?).ok(),
+        }),
+    );
+    if let Some(base) = faces.1.as_ref().filter(|base| base.path.ends_with("/v1")) {
+        from.warn(format!("{p}: requests for Messages go to {base}/v1/messages; is one /v1 too many in the URL?"));
+    }
     // A URL that was refused is a problem already; a second one about its absence would only confuse.
-    let any_set = URLS.iter().any(|row| from.get(&format!("{p}{row}")).is_some_and(|text| text.trim() != "off"));
-    if faces == (None, None) && !any_set {
-        let remedy = "is not set: the provider has no address; write e.g. http://127.0.0.1:8000/v1";
-        from.problem_with("_ENDPOINT_URL", format!("{p}_ENDPOINT_URL"), remedy);
+    let is_refused = |row: &&str| from.get(&format!("{p}{row}")).is_some_and(|text| face(text.trim()).is_err());
+    if faces == (None, None) && !URLS.iter().any(is_refused) {
+        from.problem_of(p, "_ENDPOINT_URL", no_address(p));
     }
     faces
+}
+
+/// What is wrong with a provider that nobody knows an address for.
+fn no_address(p: &str) -> String {
+    let near = KNOWN.iter().map(|known| known.name).find(|name| strsim::osa_distance(&prefix(name), p) == 1);
+    let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    format!("is not set: the provider has no address; write e.g. http://127.0.0.1:8000/v1{hint}")
 }
 
 /// The base of a face, or `off`.
@@ -190,4 +216,185 @@ fn without_version(base: Base) -> Option<Base> {
 
 fn with_version(base: Base) -> Base {
     Base { path: format!("{}/v1", base.path), ..base }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::read;
+
+    fn names(variables: &[(&str, &str)]) -> String {
+        let config = read(variables).unwrap();
+        config.providers.iter().map(|provider| provider.name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn which_providers_are_active() {
+        for (variables, want) in [
+            (&[][..], "openai anthropic"),
+            (&[("ZAI_API_KEY", "k"), ("ANTHROPIC_API_KEYS", "a,b")], "anthropic zai"),
+            (&[("NVIDIA_API_KEY", "k")], "nim"),
+            (&[("OPENAI_API_KEY_FILE", "/k")], "openai"),
+            (&[("VLLM_ENDPOINT_URL", "http://gpu:8000/v1")], "vllm"),
+            (&[("OLLAMA_OPENAI_URL", "http://gpu:1/v1"), ("GROQ_API_KEY", "k")], "groq ollama"),
+            (&[("SIDESTREAM_PROVIDERS", "vllm, openai"), ("ZAI_API_KEY", "k")], "vllm openai"),
+            (&[("OPENAI_API_KEY", "")], "openai anthropic"),
+            // What is no word about an upstream of ours.
+            (&[("OPENAI_BASE_URL", "http://127.0.0.1:7730/v1"), ("ANTHROPIC_BASE_URL", "x")], "openai anthropic"),
+            (&[("AWS_ENDPOINT_URL", "http://a"), ("OLLAMA_HOST", "a:1")], "openai anthropic"),
+            (&[("VLLM_PORT", "tcp://10.0.0.1:8000"), ("VLLM_SERVICE_HOST", "10.0.0.1")], "openai anthropic"),
+        ] {
+            assert_eq!(names(variables), want, "{variables:?}");
+        }
+    }
+
+    /// The bases of the one provider's faces, and whose credential it gets.
+    fn one(name: &str, variables: &[(&str, &str)]) -> (String, String, Credential) {
+        let variables: Vec<_> = [("SIDESTREAM_PROVIDERS", name)].iter().chain(variables).copied().collect();
+        let provider = read(&variables).unwrap().providers[0].clone();
+        let shown = |base: &Option<Base>| base.as_ref().map_or("-".to_owned(), ToString::to_string);
+        (shown(&provider.openai), shown(&provider.anthropic), provider.credential.clone())
+    }
+
+    #[test]
+    fn faces_and_the_credential_without_a_key() {
+        use Credential::{ClientOf, Nobody};
+        const OPENAI: &str = "https://api.openai.com/v1";
+        const ANTHROPIC: &str = "https://api.anthropic.com";
+        const ZAI: [&str; 2] = ["https://api.z.ai/api/paas/v4", "https://api.z.ai/api/anthropic"];
+        for (name, variables, openai, anthropic, credential) in [
+            ("openai", &[][..], OPENAI, "-", ClientOf(Face::OpenAi)),
+            (
+                "openai",
+                &[("OPENAI_ENDPOINT_URL", "https://API.openai.com:443/v2")],
+                "https://API.openai.com:443/v2",
+                "-",
+                ClientOf(Face::OpenAi),
+            ),
+            ("openai", &[("OPENAI_ENDPOINT_URL", "http://api.openai.com/v1")], "http://api.openai.com/v1", "-", Nobody),
+            ("openai", &[("OPENAI_ENDPOINT_URL", "http://a/v1")], "http://a/v1", "-", Nobody),
+            ("openai", &[("OPENAI_ANTHROPIC_URL", "http://a")], OPENAI, "http://a", Nobody),
+            ("openai", &[("OPENAI_BASE_URL", "http://a/v1")], OPENAI, "-", ClientOf(Face::OpenAi)),
+            ("anthropic", &[], "-", ANTHROPIC, ClientOf(Face::Anthropic)),
+            ("anthropic", &[("ANTHROPIC_ENDPOINT_URL", "http://a")], "-", "http://a", Nobody),
+            (
+                "anthropic",
+                &[("ANTHROPIC_OPENAI_URL", "https://api.anthropic.com/v1")],
+                "https://api.anthropic.com/v1",
+                ANTHROPIC,
+                ClientOf(Face::Anthropic),
+            ),
+            ("zai", &[], ZAI[0], ZAI[1], Nobody),
+            (
+                "zai",
+                &[("ZAI_ENDPOINT_URL", "https://api.z.ai/api/coding/paas/v4")],
+                "https://api.z.ai/api/coding/paas/v4",
+                ZAI[1],
+                Nobody,
+            ),
+            ("zai", &[("ZAI_ENDPOINT_URL", "http://a/v1")], "http://a/v1", "-", Nobody),
+            ("zai", &[("ZAI_OPENAI_URL", "http://a/v1")], "http://a/v1", ZAI[1], Nobody),
+            ("zai", &[("ZAI_OPENAI_URL", "off")], "-", ZAI[1], Nobody),
+            (
+                "zai",
+                &[("ZAI_ENDPOINT_URL", "http://a/v1"), ("ZAI_OPENAI_URL", "http://b/v1")],
+                "http://b/v1",
+                "-",
+                Nobody,
+            ),
+            (
+                "zai",
+                &[("ZAI_ENDPOINT_URL", "http://a/v1"), ("ZAI_ANTHROPIC_URL", "http://b")],
+                "http://a/v1",
+                "http://b",
+                Nobody,
+            ),
+            ("vllm", &[], "http://127.0.0.1:8000/v1", "http://127.0.0.1:8000", Nobody),
+            ("vllm", &[("VLLM_ENDPOINT_URL", "http://gpu/x/v1")], "http://gpu/x/v1", "http://gpu/x", Nobody),
+            ("vllm", &[("VLLM_ENDPOINT_URL", "http://gpu/x")], "http://gpu/x", "-", Nobody),
+            ("vllm", &[("VLLM_ANTHROPIC_URL", "http://gpu")], "http://gpu/v1", "http://gpu", Nobody),
+            ("vllm", &[("VLLM_ANTHROPIC_URL", "off")], "http://127.0.0.1:8000/v1", "-", Nobody),
+            ("my-llm", &[("MY_LLM_ENDPOINT_URL", "http://a/v1")], "http://a/v1", "-", Nobody),
+            ("my-llm", &[("MY_LLM_ANTHROPIC_URL", "http://a")], "-", "http://a", Nobody),
+        ] {
+            let want = (openai.to_owned(), anthropic.to_owned(), credential);
+            assert_eq!(one(name, variables), want, "{name} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn keys() {
+        for (name, variables, want) in [
+            ("openai", &[("OPENAI_API_KEY", " k ")][..], "k"),
+            ("openai", &[("OPENAI_API_KEYS", "a, b")], "a b"),
+            ("openai", &[("OPENAI_API_KEY_FILE", "/k")], "k"),
+            ("nim", &[("NVIDIA_API_KEY", "k"), ("NIM_API_KEY", "own")], "own"),
+            ("nim", &[("NVIDIA_API_KEY", "k"), ("NVIDIA_NIM_API_KEY", "k")], "k"),
+            ("gemini", &[("GOOGLE_API_KEY", "k")], "k"),
+        ] {
+            let Credential::Keys(keys) = one(name, variables).2 else { panic!("{variables:?}") };
+            let keys: Vec<_> = keys.iter().map(|key| String::from_utf8_lossy(key.expose())).collect();
+            assert_eq!(keys.join(" "), want, "{variables:?}");
+        }
+        assert_eq!(one("zai", &[("ZAI_API_KEY", "client")]).2, Credential::Client);
+    }
+
+    #[test]
+    fn keys_that_disagree() {
+        let config = read(&[("NVIDIA_API_KEY", "canary-1"), ("NVIDIA_NIM_API_KEY", "canary-2")]).unwrap();
+        assert_eq!(
+            config.warnings,
+            ["NVIDIA_NIM_API_KEY differs from NVIDIA_API_KEY, which is taken for nim; set NIM_API_KEY to decide"]
+        );
+        for (variables, want) in [
+            (
+                &[("ZAI_API_KEY", "canary"), ("ZAI_API_KEYS", "canary")][..],
+                "ZAI_API_KEYS is set, and so is ZAI_API_KEY",
+            ),
+            (&[("ZAI_API_KEY", "canary"), ("ZAI_API_KEY_FILE", "/canary")], "is set, and so is ZAI_API_KEY"),
+            (&[("ZAI_API_KEYS", "canary,client")], "ZAI_API_KEYS holds `client`"),
+            (&[("ZAI_API_KEY_FILE", "/")], "names a file that holds no key"),
+            (&[("ZAI_API_KEY_FILE", "/two words")], "names a file that holds no key"),
+            (&[("ZAI_API_KEY_FILE", "/absent")], "cannot be read: No such file or directory"),
+            (&[("GLM_API_KEY", "canary canary")], "GLM_API_KEY holds spaces"),
+            (
+                &[("ZAI_API_KEY", "canary"), ("ZAI_HEADERS", "Authorization: canary")],
+                "ZAI_HEADERS holds the credential",
+            ),
+        ] {
+            let problems = read(variables).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].contains(want), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_provider_needs_an_address() {
+        for (name, variables, want) in [
+            ("mine", &[][..], "MINE_ENDPOINT_URL is not set"),
+            ("opnai", &[], "did you mean openai?"),
+            ("zai", &[("ZAI_OPENAI_URL", "off"), ("ZAI_ANTHROPIC_URL", "off")], "ZAI_ENDPOINT_URL is not set"),
+            ("mine", &[("MINE_ENDPOINT_URL", "gpu:8000")], "MINE_ENDPOINT_URL "),
+        ] {
+            let variables: Vec<_> = [("SIDESTREAM_PROVIDERS", name)].iter().chain(variables).copied().collect();
+            let problems = read(&variables).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].contains(want), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn times_and_bounds() {
+        let provider = read(&[("ZAI_API_KEY", "k")]).unwrap().providers[0].clone();
+        assert_eq!(provider.timeout, None);
+        assert_eq!(provider.connect_timeout.as_secs(), 10);
+        assert_eq!((provider.first_byte_timeout.as_secs(), provider.idle_timeout.as_secs()), (600, 300));
+        assert_eq!((provider.max_connections, provider.keepalive_connections, provider.warm_connections), (100, 20, 1));
+        assert!(provider.replay && provider.headers.is_empty());
+        let few = read(&[("ZAI_MAX_CONNECTIONS", "5"), ("ZAI_API_KEY", "k"), ("ZAI_TIMEOUT", "2m")]).unwrap();
+        let few = few.providers[0].clone();
+        assert_eq!((few.max_connections, few.keepalive_connections), (5, 5));
+        assert_eq!(few.timeout.unwrap().as_secs(), 120);
+        for never in [("ZAI_MAX_CONNECTIONS", "0"), ("ZAI_CONNECT_TIMEOUT", "0"), ("ZAI_TIMEOUT", "0s")] {
+            assert!(read(&[never, ("ZAI_API_KEY", "k")]).is_err(), "{never:?}");
+        }
+    }
 }

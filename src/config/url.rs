@@ -12,10 +12,11 @@ use super::value::Wrong;
 /// The base URL of a provider's face: scheme, host, port and a path that every request path is appended to.
 pub fn base(text: &str) -> Result<Base, Wrong> {
     let uri = parse(text, "http://host:port/v1")?;
-    let (tls, port) = match uri.scheme().as_str() {
+    let (tls, port) = match uri.scheme().as_str().to_ascii_lowercase().as_str() {
         "http" => (false, 80),
         "https" => (true, 443),
-        other => return Err(format!("has the scheme {other:?}; write http:// or https://")),
+        // The scheme is not repeated: of `KEY:…` it would be the key.
+        _ => return Err("has a scheme that is neither http nor https; write http://host:port/v1".into()),
     };
     let authority = authority(&uri)?;
     if authority.userinfo().is_some() {
@@ -25,6 +26,9 @@ pub fn base(text: &str) -> Result<Base, Wrong> {
         return Err("has a query or fragment; end it at the path, e.g. https://host/v1".into());
     }
     let path = uri.path().as_str().trim_end_matches('/').to_owned();
+    if let Some(endpoint) = ENDPOINTS.iter().find(|endpoint| path.ends_with(**endpoint)) {
+        return Err(format!("ends in {endpoint}, which sidestream appends itself; end it before that"));
+    }
     Ok(Base {
         tls,
         authority: authority.as_str().to_owned(),
@@ -35,16 +39,20 @@ pub fn base(text: &str) -> Result<Base, Wrong> {
     })
 }
 
-/// An outbound HTTP proxy: `http://[user:password@]host:port`; without a scheme, as curl takes it, `http` is meant.
+/// Ends of URLs that were copied from a curl example.
+const ENDPOINTS: [&str; 4] = ["/chat/completions", "/responses", "/v1/messages", "/v1/models"];
+
+/// An outbound HTTP proxy: `http://[user:password@]host:port`; `host:port` means the same, as it does for curl.
 pub fn proxy(text: &str) -> Result<Proxy, Wrong> {
     const FORM: &str = "http://host:port";
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let has_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let with_scheme = if has_port && !text.contains("://") { format!("http://{text}") } else { text.to_owned() };
     let uri = parse(&with_scheme, FORM)?;
-    match uri.scheme().as_str() {
+    match uri.scheme().as_str().to_ascii_lowercase().as_str() {
         "http" => {}
         "https" => return Err(format!("is a proxy reached by TLS, which is not supported; write {FORM}")),
         other if other.starts_with("socks") => return Err(format!("is a SOCKS proxy, not supported; write {FORM}")),
-        other => return Err(format!("has the scheme {other:?}; write {FORM}")),
+        _ => return Err(format!("has a scheme that is not http; write {FORM}")),
     }
     let authority = authority(&uri)?;
     if !matches!(uri.path().as_str(), "" | "/") || uri.query().is_some() || uri.fragment().is_some() {
@@ -136,6 +144,8 @@ mod tests {
             ("http://a:99999/", None),
             ("http://a:0/", None),
             ("http://a b/", None),
+            ("http://a/v1/chat/completions", None),
+            ("http://a/v1/messages/", None),
             ("", None),
         ] {
             let base = base(text).ok();
@@ -155,6 +165,7 @@ mod tests {
             ("http://@proxy:3128", Some(("proxy", 3128, None))),
             ("https://proxy:3128", None),
             ("socks5://proxy:1080", None),
+            ("proxy", None),
             ("http://proxy:3128/path", None),
             ("http://:3128", None),
             ("http://u%ff@proxy:1", None),
@@ -166,6 +177,16 @@ mod tests {
             let want =
                 want.map(|(host, port, user)| (host.to_owned(), port, user.map(|user| user.as_bytes().to_vec())));
             assert_eq!(got, want, "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_repeat_nothing() {
+        for text in
+            ["canary", "canary:secret", "canary://a", "http://canary:x@a:0", "http://a/?canary", "http://a canary"]
+        {
+            assert!(!base(text).unwrap_err().contains("canary"), "{text}");
+            assert!(!proxy(text).unwrap_err().contains("canary"), "{text}");
         }
     }
 

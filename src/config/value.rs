@@ -6,7 +6,7 @@ use std::time::Duration;
 use fluent_uri::Uri;
 
 pub use super::url::is_loopback;
-use super::{DriverChoice, Listen, Secret, Workers};
+use super::{DriverChoice, Listen, Secret, Workers, url};
 use crate::telemetry::log::{Level, LogFormat};
 
 /// What was wrong with a value, and the remedy: the end of the sentence "NAME=value: …".
@@ -26,6 +26,12 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
     };
     const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
     duration.filter(|duration| *duration <= LONGEST).ok_or_else(|| "is longer than 30 days".to_owned())
+}
+
+/// A [`duration`] after which something is given up; at once is no choice.
+pub fn time_limit(text: &str) -> Result<Duration, Wrong> {
+    let limit = duration(text)?;
+    if limit.is_zero() { Err("must be longer than 0; write 30s, 2m or plain seconds".into()) } else { Ok(limit) }
 }
 
 /// `64MiB`, `512KiB`, `1GiB`, or plain bytes. The SI spellings (`MB`) mean powers of 1000.
@@ -106,10 +112,19 @@ pub fn half_close(text: &str) -> Result<bool, Wrong> {
     }
 }
 
-/// Host names, lower-cased.
+/// Host names and addresses, lower-cased, addresses without brackets.
 pub fn hosts(text: &str) -> Result<Vec<String>, Wrong> {
-    let hosts = text.split(',').map(|host| host.trim().to_ascii_lowercase());
-    Ok(hosts.filter(|host| !host.is_empty()).collect())
+    let hosts = text.split(',').map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty());
+    hosts.map(host).collect()
+}
+
+fn host(text: String) -> Result<String, Wrong> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&text);
+    let is_name = bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    if is_name || url::address(bare).is_some() {
+        return Ok(bare.to_owned());
+    }
+    Err(format!("holds {text:?}, which is no host name; write names alone, every port of theirs is accepted"))
 }
 
 /// A browser's origin as it writes it: `https://app.example`, lower-cased, without a path.
@@ -306,7 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn origins_and_names() {
+    fn hosts_origins_and_names() {
+        assert_eq!(
+            hosts("App.Internal, [::1],fd00::1, 10.0.0.1,").unwrap(),
+            ["app.internal", "::1", "fd00::1", "10.0.0.1"]
+        );
+        for wrong in ["*", "*.internal", "app:7730", "http://app", "a b"] {
+            assert!(hosts(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(
             origins("https://App.Example/, http://localhost:3000").unwrap(),
             ["https://app.example", "http://localhost:3000"]

@@ -29,7 +29,7 @@ pub enum Shows {
     Url,
     /// A path; something else than a path may be a key that was put into the wrong variable.
     Path,
-    /// Only that it is set.
+    /// Only that it is set: it is a secret.
     Nothing,
 }
 
@@ -56,7 +56,8 @@ impl Shows {
             Self::Value => true,
             Self::Url => value == "off" || (value.contains("://") && !value.contains(['@', '?', '#', '\\'])),
             Self::Path => value.starts_with(['/', '.']) && !value.contains('\n'),
-            Self::Nothing => false,
+            // Words of ours that stand where a secret could.
+            Self::Nothing => matches!(value.trim(), "none" | "client"),
         };
         Some(value).filter(|value| may && value.len() <= LONGEST)
     }
