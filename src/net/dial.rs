@@ -116,3 +116,68 @@ fn order(addresses: &[SocketAddr], first: Option<SocketAddr>) -> Vec<SocketAddr>
     ordered.truncate(limits::DIAL_ADDRESSES_MAX);
     ordered
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::testing::{BlackHole, each_driver, listener, nobody};
+
+    #[test]
+    fn families_alternate_and_the_good_one_goes_first() {
+        let address = |name: &str| -> SocketAddr {
+            format!("{}:1", name.replace('6', "[::6]").replace('4', "127.0.0.4")).parse().unwrap()
+        };
+        let numbered = |text: &str| -> Vec<SocketAddr> {
+            text.split_whitespace()
+                .map(|one| {
+                    let mut address = address(&one[..1]);
+                    address.set_port(one[1..].parse().unwrap());
+                    address
+                })
+                .collect()
+        };
+        // What the resolver said, the last good one, the order of attempts.
+        for (said, good, expected) in [
+            ("61 62 63 41 42", "", "61 41 62 42 63"),
+            ("41 42 61", "", "41 61 42"),
+            ("41 42 43", "43", "43 41 42"),
+            ("61 62 41", "41", "41 61 62"),
+            ("61 41", "61", "61 41"),
+            ("61 41", "49", "61 41"),
+            ("", "41", ""),
+        ] {
+            let good = numbered(good).first().copied();
+            assert_eq!(order(&numbered(said), good), numbered(expected), "{said}, {good:?}");
+        }
+        let many: Vec<_> = (0..100).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        assert_eq!(order(&many, Some(many[99])).len(), limits::DIAL_ADDRESSES_MAX);
+        assert_eq!(order(&many, Some(many[99]))[0], many[99]);
+    }
+
+    #[test]
+    fn the_first_that_answers_wins() {
+        each_driver(async || {
+            let (hole, (_listener, good), dead) = (BlackHole::new(), listener(), nobody());
+            for addresses in
+                [vec![hole.address, good], vec![dead, good], vec![dead, hole.address, dead, good], vec![good, dead]]
+            {
+                let (_, winner) = dial(&addresses, None).await.unwrap();
+                assert_eq!(winner, good, "{addresses:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn when_all_fail_their_error_is_told() {
+        each_driver(async || {
+            let dead = nobody();
+            // Nothing routes there: no such family, or no route, depending on the machine.
+            let no_route = "[2001:db8::1]:9".parse().unwrap();
+            for addresses in [vec![dead], vec![dead, nobody()], vec![no_route, dead], vec![dead, no_route]] {
+                let error = dial(&addresses, None).await.err().unwrap();
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{addresses:?}");
+            }
+            assert_eq!(dial(&[], None).await.err().unwrap().kind(), io::ErrorKind::AddrNotAvailable);
+        });
+    }
+}

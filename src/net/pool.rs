@@ -207,7 +207,7 @@ impl Pool {
     /// A reused connection, idle for `idle_ticks` before, failed without a byte of an answer: the origin had closed it.
     pub fn failed_reuse(&self, idle_ticks: u32) {
         self.count(|numbers| numbers.stale_reuses += 1);
-        self.update(&self.idle_limit, |limit| limit.closed_after(idle_ticks));
+        self.update(&self.idle_limit, |limit| limit.closed_after(idle_ticks, self.now()));
     }
 
     /// The origin sent bytes behind an answer. Should it do so again a moment too late to be seen, they would become the
@@ -284,14 +284,11 @@ impl Pool {
         };
         self.count(|numbers| numbers.spares += 1);
         let upstream = Upstream { inlet, outlet, reused: true, idle_ticks: 0, _slot: slot };
-        match self.slots.offer(upstream) {
-            Err(upstream) if !self.draining.get() && self.slots.waiting() == 0 => {
-                // Not at the cost of a warmer one.
-                if self.idle.borrow().len() < self.bounds.kept_max {
-                    self.put(upstream, self.now(), VecDeque::push_front);
-                }
-            }
-            _ => {}
+        let Err(upstream) = self.slots.offer(upstream) else { return };
+        // Neither at the cost of a warmer one, nor of somebody who waits for its place.
+        let room = self.idle.borrow().len() < self.bounds.kept_max && self.slots.waiting() == 0;
+        if room && !self.draining.get() {
+            self.put(upstream, self.now(), VecDeque::push_front);
         }
     }
 
@@ -349,7 +346,7 @@ impl Pool {
             }
             Pulse::Dead => {
                 let alive = one.seen.saturating_sub(one.since);
-                self.update(&self.idle_limit, |limit| limit.closed_after(alive));
+                self.update(&self.idle_limit, |limit| limit.closed_after(alive, now));
             }
             Pulse::Talks => {}
         }
@@ -479,3 +476,6 @@ impl fmt::Display for PoolError {
 }
 
 impl std::error::Error for PoolError {}
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,26 @@ fn request(proxy: &Proxy, host: &str, port: u16) -> Vec<u8> {
 pub(super) fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn what_a_proxy_is_asked() {
+        let proxy = |userinfo: Option<&str>| Proxy { host: "p".into(), port: 1, userinfo: userinfo.map(Secret::new) };
+        for (userinfo, host, expected) in [
+            (None, "api.test", "CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n"),
+            (None, "::1", "CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n"),
+            (
+                Some("Aladdin:open sesame"),
+                "a",
+                "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n",
+            ),
+        ] {
+            let asked = request(&proxy(userinfo), host, 443);
+            assert_eq!(String::from_utf8(asked).unwrap(), expected);
+        }
+    }
+}
