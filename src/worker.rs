@@ -138,7 +138,7 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
         accepted.await;
     }
     for face in [&world.openai, &world.anthropic].into_iter().flatten() {
-        face.pool.clear();
+        face.pool.drain();
     }
     let mut stop = std::pin::pin!(orders.read(vec![0_u8; 1]));
     let mut told = false;
