@@ -120,7 +120,7 @@ fn order(addresses: &[SocketAddr], first: Option<SocketAddr>) -> Vec<SocketAddr>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::testing::{BlackHole, each_driver, listener, nobody};
+    use crate::net::testing::{BlackHole, each_driver, listener, nobody, until};
 
     #[test]
     fn families_alternate_and_the_good_one_goes_first() {
@@ -164,6 +164,32 @@ mod tests {
                 let (_, winner) = dial(&addresses, None).await.unwrap();
                 assert_eq!(winner, good, "{addresses:?}");
             }
+        });
+    }
+
+    #[test]
+    fn the_losers_are_closed() {
+        // Connects on their way to an address, as the kernel tells (`SYN_SENT` is 02).
+        let on_their_way = |to: SocketAddr| {
+            let remote = format!(":{:04X} 02 ", to.port());
+            std::fs::read_to_string("/proc/self/net/tcp").unwrap().lines().filter(|line| line.contains(&remote)).count()
+        };
+        each_driver(async || {
+            let (hole, (_listener, good)) = (BlackHole::new(), listener());
+            let addresses = [hole.address, good];
+            let mut race = Box::pin(dial(&addresses, None));
+            poll_fn(|cx| {
+                assert!(race.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            until(|| on_their_way(hole.address) == 1).await;
+            race.await.unwrap();
+            until(|| on_their_way(hole.address) == 0).await;
+            // Nor does one that is given up leave anything behind.
+            let given_up = monoio::time::timeout(limits::DIAL_NEXT / 10, dial(&[hole.address], None)).await;
+            assert!(given_up.is_err());
+            until(|| on_their_way(hole.address) == 0).await;
         });
     }
 

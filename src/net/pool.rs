@@ -134,7 +134,7 @@ struct Idle {
 }
 
 /// What idle connections are looked at for.
-fn pulse(inlet: &mut Inlet) -> Pulse {
+fn pulse(inlet: &Inlet) -> Pulse {
     inlet.deadline().socket().pulse()
 }
 
@@ -340,7 +340,7 @@ impl Pool {
 
     /// Looks at an idle connection and learns from what is found.
     fn is_sound(&self, one: &mut Idle, now: u32) -> bool {
-        match pulse(&mut one.upstream.inlet) {
+        match pulse(&one.upstream.inlet) {
             Pulse::Quiet => {
                 one.seen = now;
                 return true;
@@ -404,7 +404,7 @@ impl Pool {
             .await
         };
         match turn {
-            Some(Turn::Kept(mut upstream)) => match pulse(&mut upstream.inlet) {
+            Some(Turn::Kept(upstream)) => match pulse(&upstream.inlet) {
                 Pulse::Quiet => {
                     self.count(|numbers| numbers.reuses += 1);
                     Ok(Turn::Kept(upstream))

@@ -93,11 +93,6 @@ impl Inlet {
         &self.deadline
     }
 
-    /// Where its buffers come from.
-    pub fn buffers(&self) -> &Rc<Buffers> {
-        &self.buffers
-    }
-
     /// Receives once and appends to `buffer`, whose spare capacity bounds what comes; `Ok(0)` is the peer's end.
     ///
     /// The read is posted when this is first polled. If it stays silent for [`limits::QUIET`], it is cancelled (a cancelled read yields its bytes or nothing, never half), an empty buffer

@@ -82,10 +82,7 @@ pub async fn connect(
             // Content-Length and Transfer-Encoding mean nothing here: "any 2xx" opens the tunnel. In it we speak first, so
             // that bytes which are already here come from the proxy, and would pass for the origin's.
             200..300 if bytes.len() > end => return Err(TunnelError::Invalid("bytes behind the head of its answer")),
-            200..300 => {
-                inlet.buffers().give(bytes);
-                return Ok(());
-            }
+            200..300 => return Ok(()),
             status => return Err(TunnelError::Refused { status, presented: proxy.userinfo.is_some() }),
         }
     }

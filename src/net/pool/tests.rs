@@ -42,8 +42,8 @@ impl Pair {
     /// Waits until the end or the bytes that the origin sent have arrived at the idle connections.
     async fn arrived(&self, count: usize) {
         let loud = || {
-            let mut idle = self.pool.idle.borrow_mut();
-            idle.iter_mut().map(|one| pulse(&mut one.upstream.inlet)).filter(|found| *found != Pulse::Quiet).count()
+            let idle = self.pool.idle.borrow();
+            idle.iter().map(|one| pulse(&one.upstream.inlet)).filter(|found| *found != Pulse::Quiet).count()
         };
         until(|| loud() == count).await;
     }
