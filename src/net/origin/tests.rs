@@ -56,6 +56,9 @@ fn what_can_go_wrong_is_told_to_a_person() {
         let expected = OpenError::Resolve { host: "origin.test".into(), why: "Name or service not known".into() };
         assert_eq!(error, expected);
 
+        let exhausted = Resolver::new(|_| Err(io::Error::from_raw_os_error(libc::EMFILE)));
+        assert_eq!(open(&origin(dead), &exhausted).await.err().unwrap(), OpenError::NoDescriptors);
+
         let error = open(&through(dead, None), &resolver()).await.err().unwrap();
         assert!(matches!(error, OpenError::Connect { to, .. } if to.starts_with("proxy.test:")));
     });

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::*;
-use crate::net::testing::{each_driver, listener, nobody, until};
+use crate::net::testing::{BlackHole, each_driver, listener, nobody, until};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -258,6 +258,47 @@ fn a_failed_attempt_frees_its_place() {
             assert!(matches!(error, PoolError::Open(OpenError::Connect { .. })), "{error}");
             assert_eq!((pool.open_now(), pool.numbers().connect_failures), (0, attempt));
         }
+    });
+}
+
+#[test]
+fn an_abandoned_attempt_frees_its_place() {
+    each_driver(async || {
+        let hole = BlackHole::new();
+        let pool = pool_at(hole.address, 1, 8, 0);
+        let first = monoio::time::timeout(Duration::from_millis(5), pool.acquire(false)).await;
+        assert!(first.is_err());
+        assert_eq!((pool.open_now(), pool.waiting_now()), (0, 0));
+        // The same for one whose place another request gave up.
+        let mut dials = Box::pin(pool.acquire(false));
+        let mut waits = Box::pin(pool.acquire(false));
+        poll_fn(|cx| {
+            assert!(dials.as_mut().poll(cx).is_pending() && waits.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!((pool.open_now(), pool.waiting_now()), (1, 1));
+        drop(dials);
+        assert_eq!((pool.open_now(), pool.waiting_now()), (1, 0));
+        drop(waits);
+        assert_eq!(pool.open_now(), 0);
+    });
+}
+
+#[test]
+fn whoever_waited_for_a_connection_that_is_dead_opens_one_in_its_place() {
+    each_driver(async || {
+        let pair = Pair::new(1, 8, 0);
+        let (only, end) = pair.acquire().await;
+        let waits = wait_in_line(&pair.pool, false).await;
+        drop(end);
+        until(|| pulse(&only.inlet) == Pulse::Dead).await;
+        pair.pool.keep(only);
+        let taken = waits.await.unwrap();
+        assert!(taken.waited && !taken.upstream.reused);
+        let numbers = pair.pool.numbers();
+        assert_eq!((numbers.stale, numbers.connects, numbers.reuses), (1, 2, 0));
+        assert_eq!(pair.pool.open_now(), 1);
     });
 }
 
