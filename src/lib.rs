@@ -13,7 +13,7 @@
 //! 4. **body** – [`proxy::upload`]: JSON endpoints ([`dialect::endpoint`]) are buffered and scanned ([`json`]) as they
 //!    come; everything else is streamed through.
 //! 5. **peek, plan** – the model's name, and what [`route`] makes of it.
-//! 6. **take or dial** – a kept connection from the [`net::pool`], or a new one by [`net::dial`].
+//! 6. **take or dial** – a kept connection from the [`net::pool`], or a new one to its [`net::origin`].
 //! 7. **send, upstream head** – [`proxy::ask`]: both at once, so that an early answer is heard.
 //! 8. **relay** – [`proxy::relay`]: bytes untouched, one write per read, framing by [`http::passage`].
 //! 9. **settle** – reuse or close each side, one line in the [`telemetry::log`], [`telemetry::counters`].

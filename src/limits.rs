@@ -147,6 +147,8 @@ pub const UPSTREAM_IDLE_START: Duration = Duration::from_secs(10);
 pub const UPSTREAM_IDLE_MIN: Duration = Duration::from_secs(1);
 /// However long an origin keeps them: middle boxes forget silent connections after some minutes.
 pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(120);
+/// For so long after an origin closed first, the limit does not grow: one more try a minute costs next to nothing.
+pub const UPSTREAM_IDLE_REST: Duration = Duration::from_secs(60);
 /// How often idle upstream connections are looked at.
 pub const UPSTREAM_LOOK: Duration = Duration::from_secs(1);
 /// An origin without a request for so long is not in use: no spare connections are kept.

@@ -106,6 +106,12 @@ impl Deadlines {
         self.now.get()
     }
 
+    /// Virtual time, where no sweep runs.
+    #[cfg(test)]
+    pub(super) fn set_now(&self, now: u32) {
+        self.now.set(now);
+    }
+
     /// Sweeps for ever; `each` runs once per tick, after the sweep, and says whether it has more to do. Sleeps without a
     /// timer while nothing is watched and nothing is to do.
     pub async fn sweep(&self, mut each: impl FnMut(u32) -> bool) {

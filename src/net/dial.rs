@@ -48,7 +48,7 @@ impl Race {
                     Poll::Ready(Err(error)) => {
                         failed = true;
                         drop(self.running.remove(index));
-                        self.note(error);
+                        note(&mut self.error, error);
                     }
                     Poll::Pending => index += 1,
                 }
@@ -71,11 +71,11 @@ impl Race {
             }
         }
     }
+}
 
-    fn note(&mut self, error: io::Error) {
-        if self.error.as_ref().is_none_or(|known| telling(&error) > telling(known)) {
-            self.error = Some(error);
-        }
+fn note(told: &mut Option<io::Error>, error: io::Error) {
+    if told.as_ref().is_none_or(|told| telling(&error) > telling(told)) {
+        *told = Some(error);
     }
 }
 
@@ -83,7 +83,7 @@ impl Race {
 fn telling(error: &io::Error) -> u8 {
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE) => 2,
-        Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => 0,
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => 0,
         _ => 1,
     }
 }
@@ -115,4 +115,109 @@ fn order(addresses: &[SocketAddr], first: Option<SocketAddr>) -> Vec<SocketAddr>
     }
     ordered.truncate(limits::DIAL_ADDRESSES_MAX);
     ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::testing::{BlackHole, each_driver, listener, nobody, until};
+
+    #[test]
+    fn families_alternate_and_the_good_one_goes_first() {
+        let address = |name: &str| -> SocketAddr {
+            format!("{}:1", name.replace('6', "[::6]").replace('4', "127.0.0.4")).parse().unwrap()
+        };
+        let numbered = |text: &str| -> Vec<SocketAddr> {
+            text.split_whitespace()
+                .map(|one| {
+                    let mut address = address(&one[..1]);
+                    address.set_port(one[1..].parse().unwrap());
+                    address
+                })
+                .collect()
+        };
+        // What the resolver said, the last good one, the order of attempts.
+        for (said, good, expected) in [
+            ("61 62 63 41 42", "", "61 41 62 42 63"),
+            ("41 42 61", "", "41 61 42"),
+            ("41 42 43", "43", "43 41 42"),
+            ("61 62 41", "41", "41 61 62"),
+            ("61 41", "61", "61 41"),
+            ("61 41", "49", "61 41"),
+            ("", "41", ""),
+        ] {
+            let good = numbered(good).first().copied();
+            assert_eq!(order(&numbered(said), good), numbered(expected), "{said}, {good:?}");
+        }
+        let many: Vec<_> = (0..100).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        assert_eq!(order(&many, Some(many[99])).len(), limits::DIAL_ADDRESSES_MAX);
+        assert_eq!(order(&many, Some(many[99]))[0], many[99]);
+    }
+
+    #[test]
+    fn the_first_that_answers_wins() {
+        each_driver(async || {
+            let (hole, (_listener, good), dead) = (BlackHole::new(), listener(), nobody());
+            for addresses in
+                [vec![hole.address, good], vec![dead, good], vec![dead, hole.address, dead, good], vec![good, dead]]
+            {
+                let (_, winner) = dial(&addresses, None).await.unwrap();
+                assert_eq!(winner, good, "{addresses:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_losers_are_closed() {
+        // Connects on their way to an address, as the kernel tells (`SYN_SENT` is 02).
+        let on_their_way = |to: SocketAddr| {
+            let remote = format!(":{:04X} 02 ", to.port());
+            std::fs::read_to_string("/proc/self/net/tcp").unwrap().lines().filter(|line| line.contains(&remote)).count()
+        };
+        each_driver(async || {
+            let (hole, (_listener, good)) = (BlackHole::new(), listener());
+            let addresses = [hole.address, good];
+            let mut race = Box::pin(dial(&addresses, None));
+            poll_fn(|cx| {
+                assert!(race.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            until(|| on_their_way(hole.address) == 1).await;
+            race.await.unwrap();
+            until(|| on_their_way(hole.address) == 0).await;
+            // Nor does one that is given up leave anything behind.
+            let given_up = monoio::time::timeout(limits::DIAL_NEXT / 10, dial(&[hole.address], None)).await;
+            assert!(given_up.is_err());
+            until(|| on_their_way(hole.address) == 0).await;
+        });
+    }
+
+    #[test]
+    fn when_all_fail_their_error_is_told() {
+        each_driver(async || {
+            let dead = nobody();
+            for addresses in [vec![dead], vec![dead, nobody()]] {
+                let error = dial(&addresses, None).await.err().unwrap();
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{addresses:?}");
+            }
+            assert_eq!(dial(&[], None).await.err().unwrap().kind(), io::ErrorKind::AddrNotAvailable);
+        });
+    }
+
+    #[test]
+    fn the_most_telling_error_is_told() {
+        // Met in this order; told.
+        for (met, told) in [
+            (vec![libc::ENETUNREACH, libc::ECONNREFUSED], libc::ECONNREFUSED),
+            (vec![libc::ECONNREFUSED, libc::EHOSTUNREACH], libc::ECONNREFUSED),
+            (vec![libc::ETIMEDOUT, libc::ECONNREFUSED], libc::ETIMEDOUT),
+            (vec![libc::ECONNREFUSED, libc::EMFILE], libc::EMFILE),
+            (vec![libc::ENETUNREACH], libc::ENETUNREACH),
+        ] {
+            let mut error = None;
+            met.iter().for_each(|code| note(&mut error, io::Error::from_raw_os_error(*code)));
+            assert_eq!(error.and_then(|error| error.raw_os_error()), Some(told), "{met:?}");
+        }
+    }
 }

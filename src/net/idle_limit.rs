@@ -6,7 +6,7 @@ use crate::limits;
 ///
 /// An origin that closed first has a shorter patience than we had: the limit falls below what was seen. A connection
 /// that is alive after most of the limit shows that the origin has more: the limit grows, in steps and not faster than
-/// time passes, because many connections that idled side by side are one proof.
+/// time passes, because many connections that idled side by side are one proof, and not soon after it fell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdleLimit {
     ticks: u32,
@@ -27,9 +27,10 @@ impl IdleLimit {
     }
 
     /// The origin closed a connection that had been idle for `idle` ticks (the longest for which it was known alive).
-    pub fn closed_after(&mut self, idle: u32) {
+    pub fn closed_after(&mut self, idle: u32, now: u32) {
         let floor = limits::ticks(limits::UPSTREAM_IDLE_MIN);
         self.ticks = self.ticks.min((idle / 4 * 3 + idle % 4 * 3 / 4).max(floor));
+        self.rests_until = now.saturating_add(limits::ticks(limits::UPSTREAM_IDLE_REST));
     }
 
     /// A connection was alive after `idle` ticks.
@@ -63,16 +64,16 @@ mod tests {
             ("alive again, once the limit has passed", Alive(125), 225, 156),
             ("closed after 15 s", Closed(150), 400, 112),
             ("closed later than that: known already", Closed(300), 401, 112),
-            ("not before it rested", Alive(112), 380, 112),
-            ("alive again", Alive(112), 420, 140),
-            ("closed at once", Closed(0), 430, 10),
-            ("it grows from the floor", Alive(8), 600, 12),
-            ("step by step", Alive(12), 612, 15),
+            ("for a minute the origin is believed", Alive(112), 1000, 112),
+            ("alive again", Alive(112), 1001, 140),
+            ("closed at once", Closed(0), 1010, 10),
+            ("it grows from the floor", Alive(8), 1610, 12),
+            ("step by step", Alive(12), 1622, 15),
         ];
         let mut limit = IdleLimit::default();
         for (name, event, now, expected) in story {
             match event {
-                Closed(idle) => limit.closed_after(idle),
+                Closed(idle) => limit.closed_after(idle, now),
                 Alive(idle) => limit.alive_after(idle, now),
             }
             assert_eq!(limit.ticks(), expected, "{name}");
@@ -88,9 +89,9 @@ mod tests {
             limit.alive_after(u32::MAX, now);
         }
         assert_eq!(limit.ticks(), 1200);
-        limit.closed_after(u32::MAX);
+        limit.closed_after(u32::MAX, now);
         assert_eq!(limit.ticks(), 1200);
-        limit.closed_after(3);
+        limit.closed_after(3, now);
         assert_eq!(limit.ticks(), 10);
     }
 }

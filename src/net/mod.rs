@@ -34,6 +34,8 @@ pub mod slots;
 pub mod spares;
 pub mod stream;
 mod sys;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod tunnel;
 

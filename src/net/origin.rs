@@ -18,7 +18,7 @@ use super::deadlines::{Deadlines, Side};
 use super::dial::dial;
 use super::dns::Resolver;
 use super::stream::{Inlet, Outlet, split};
-use super::tls;
+use super::tls::{self, TlsError};
 use super::tunnel::{self, TunnelError};
 use crate::config::provider::Proxy;
 
@@ -109,10 +109,12 @@ pub enum OpenError {
         /// Why.
         why: TunnelError,
     },
-    /// No TLS session: the handshake failed, or the certificate is not trusted.
+    /// No TLS session.
     Tls {
         /// The origin.
         to: String,
+        /// Its certificate does not prove who it is: trying again does not help.
+        certificate: bool,
         /// Why.
         why: String,
     },
@@ -209,7 +211,10 @@ impl Origin {
         if let Some(config) = &self.tls {
             phase.set(Phase::Tls);
             let session = Box::pin(tls::connect(inlet, outlet, config, &self.host)).await;
-            (inlet, outlet) = session.map_err(|why| OpenError::Tls { to: self.authority(), why: why.to_string() })?;
+            (inlet, outlet) = session.map_err(|error| {
+                let certificate = matches!(error, TlsError::Certificate(_));
+                OpenError::Tls { to: self.authority(), certificate, why: error.to_string() }
+            })?;
             timings.tls_micros = watch.lap();
         }
         Ok(Opened { inlet, outlet, timings })
@@ -274,7 +279,7 @@ impl fmt::Display for OpenError {
                 }
             }
             Self::Proxy { proxy, why } => write!(f, "the proxy {proxy} opened no tunnel: {why}"),
-            Self::Tls { to, why } => write!(f, "no TLS session with {to}: {why}"),
+            Self::Tls { to, why, .. } => write!(f, "no TLS session with {to}: {why}"),
             Self::NoDescriptors => {
                 f.write_str("sidestream has no descriptor left for a connection; raise its limit of open files")
             }
@@ -303,3 +308,6 @@ fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub struct Upstream {
     /// For how long it had been idle when it was taken.
     pub idle_ticks: u32,
     /// Declared last, dropped last: the place is free when the socket is closed.
-    _slot: Slot<Upstream>,
+    slot: Slot<Upstream>,
 }
 
 /// What a request gets.
@@ -181,7 +181,7 @@ impl Pool {
             },
         };
         let Opened { inlet, outlet, timings } = Box::pin(self.open()).await.map_err(PoolError::Open)?;
-        Ok(Taken { upstream: Upstream { inlet, outlet, reused: false, idle_ticks: 0, _slot: slot }, timings, waited })
+        Ok(Taken { upstream: Upstream { inlet, outlet, reused: false, idle_ticks: 0, slot }, timings, waited })
     }
 
     /// Takes back a connection whose answer ended exactly at its framed end: the first who waits gets it, else it is kept,
@@ -192,13 +192,12 @@ impl Pool {
         if upstream.reused {
             self.update(&self.idle_limit, |limit| limit.alive_after(upstream.idle_ticks, now));
         }
-        // Whoever waits before a draining pool was let in before: it is served.
         if now < self.distrusted_until.get() {
             return;
         }
         (upstream.reused, upstream.idle_ticks) = (true, 0);
         let Err(upstream) = self.slots.offer(upstream) else { return };
-        // Somebody waits for a place only; closing this connection gives it.
+        // Whoever waits still wants a new connection: closing this one gives it the place.
         if self.slots.waiting() == 0 && !self.draining.get() {
             self.put(upstream, now, VecDeque::push_back);
         }
@@ -207,7 +206,7 @@ impl Pool {
     /// A reused connection, idle for `idle_ticks` before, failed without a byte of an answer: the origin had closed it.
     pub fn failed_reuse(&self, idle_ticks: u32) {
         self.count(|numbers| numbers.stale_reuses += 1);
-        self.update(&self.idle_limit, |limit| limit.closed_after(idle_ticks));
+        self.update(&self.idle_limit, |limit| limit.closed_after(idle_ticks, self.now()));
     }
 
     /// The origin sent bytes behind an answer. Should it do so again a moment too late to be seen, they would become the
@@ -243,6 +242,9 @@ impl Pool {
         while let Some(one) = idle.get_mut(index) {
             let expired = now.saturating_sub(one.since) >= max;
             let sound = !(look || expired) || self.is_sound(one, now);
+            if expired && sound {
+                self.update(&self.idle_limit, |limit| limit.alive_after(now.saturating_sub(one.since), now));
+            }
             if expired || !sound {
                 ended.extend(idle.remove(index));
             } else {
@@ -283,15 +285,12 @@ impl Pool {
             return;
         };
         self.count(|numbers| numbers.spares += 1);
-        let upstream = Upstream { inlet, outlet, reused: true, idle_ticks: 0, _slot: slot };
-        match self.slots.offer(upstream) {
-            Err(upstream) if !self.draining.get() && self.slots.waiting() == 0 => {
-                // Not at the cost of a warmer one.
-                if self.idle.borrow().len() < self.bounds.kept_max {
-                    self.put(upstream, self.now(), VecDeque::push_front);
-                }
-            }
-            _ => {}
+        let upstream = Upstream { inlet, outlet, reused: true, idle_ticks: 0, slot };
+        let Err(upstream) = self.slots.offer(upstream) else { return };
+        // Neither at the cost of a warmer one, nor of somebody who waits for its place.
+        let room = self.idle.borrow().len() < self.bounds.kept_max && self.slots.waiting() == 0;
+        if room && !self.draining.get() {
+            self.put(upstream, self.now(), VecDeque::push_front);
         }
     }
 
@@ -344,12 +343,11 @@ impl Pool {
         match one.upstream.inlet.pulse() {
             Pulse::Quiet => {
                 one.seen = now;
-                self.update(&self.idle_limit, |limit| limit.alive_after(now.saturating_sub(one.since), now));
                 return true;
             }
             Pulse::Dead => {
                 let alive = one.seen.saturating_sub(one.since);
-                self.update(&self.idle_limit, |limit| limit.closed_after(alive));
+                self.update(&self.idle_limit, |limit| limit.closed_after(alive, now));
             }
             Pulse::Talks => {}
         }
@@ -413,7 +411,8 @@ impl Pool {
                 }
                 // Its origin closed it behind the last answer.
                 _ => {
-                    let Upstream { _slot: slot, .. } = upstream;
+                    self.count(|numbers| numbers.stale += 1);
+                    let Upstream { slot, .. } = upstream;
                     Ok(Turn::Place(slot))
                 }
             },
@@ -479,3 +478,6 @@ impl fmt::Display for PoolError {
 }
 
 impl std::error::Error for PoolError {}
+
+#[cfg(test)]
+mod tests;

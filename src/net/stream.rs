@@ -118,7 +118,7 @@ impl Inlet {
     }
 
     /// The free list that reads take from.
-    pub fn buffers(&self) -> &Rc<Buffers> {
+    pub(super) fn buffers(&self) -> &Rc<Buffers> {
         &self.buffers
     }
 

@@ -82,10 +82,7 @@ pub async fn connect(
             // Content-Length and Transfer-Encoding mean nothing here: "any 2xx" opens the tunnel. In it we speak first, so
             // that bytes which are already here come from the proxy, and would pass for the origin's.
             200..300 if bytes.len() > end => return Err(TunnelError::Invalid("bytes behind the head of its answer")),
-            200..300 => {
-                inlet.buffers().give(bytes);
-                return Ok(());
-            }
+            200..300 => return Ok(()),
             status => return Err(TunnelError::Refused { status, presented: proxy.userinfo.is_some() }),
         }
     }
@@ -106,4 +103,27 @@ fn request(proxy: &Proxy, host: &str, port: u16) -> Vec<u8> {
 /// `host:port`, an IPv6 address in brackets (RFC 3986 §3.2.2).
 pub(super) fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn what_a_proxy_is_asked() {
+        let proxy = |userinfo: Option<&str>| Proxy { host: "p".into(), port: 1, userinfo: userinfo.map(Secret::new) };
+        for (userinfo, host, expected) in [
+            (None, "api.test", "CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n"),
+            (None, "::1", "CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n"),
+            (
+                Some("Aladdin:open sesame"),
+                "a",
+                "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n",
+            ),
+        ] {
+            let asked = request(&proxy(userinfo), host, 443);
+            assert_eq!(String::from_utf8(asked).unwrap(), expected);
+        }
+    }
 }

@@ -22,6 +22,8 @@ pub struct Cache {
 pub struct Failure {
     /// For [`io::Error`].
     pub kind: io::ErrorKind,
+    /// The system's number, if it gave one: a process without descriptors must be told from a name without addresses.
+    pub code: Option<i32>,
     /// The system's words.
     pub text: String,
 }
@@ -114,7 +116,7 @@ mod tests {
     }
 
     fn failure() -> Failure {
-        Failure { kind: io::ErrorKind::NotFound, text: "no such name".into() }
+        Failure { kind: io::ErrorKind::NotFound, code: None, text: "no such name".into() }
     }
 
     fn known(last: u8) -> Look {

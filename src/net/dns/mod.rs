@@ -157,7 +157,9 @@ impl Resolver {
             let found = catch_unwind(AssertUnwindSafe(|| (self.0.lookup)(&host)));
             let found = found.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
             let found = found.map_err(Failure::from).and_then(|addresses| match addresses.is_empty() {
-                true => Err(Failure { kind: io::ErrorKind::NotFound, text: "the name has no address".into() }),
+                true => {
+                    Err(Failure { kind: io::ErrorKind::NotFound, code: None, text: "the name has no address".into() })
+                }
                 false => Ok(addresses),
             });
             let now = self.now();
@@ -183,13 +185,13 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let text = error.to_string();
         let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-        Self { kind: error.kind(), text: text.to_owned() }
+        Self { kind: error.kind(), code: error.raw_os_error(), text: text.to_owned() }
     }
 }
 
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> Self {
-        Self::new(failure.kind, failure.text)
+        failure.code.map_or_else(|| Self::new(failure.kind, failure.text), Self::from_raw_os_error)
     }
 }
 
