@@ -257,4 +257,25 @@ mod tests {
         assert_eq!(file.entries, [Entry { name: "B", value: "3".into(), line: 4 }]);
         assert_eq!(file.problems.len(), 2);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_quoted_value_comes_back(value in ".*\n?.*", gap in "[ \t]*") {
+            let escape = |c| ["", "\\"][usize::from("\"\\$`".contains(c))];
+            let escaped: String = value.chars().map(|c| format!("{}{c}", escape(c))).collect();
+            let text = format!("A={gap}\"{escaped}\"{gap}\nB=1");
+            let file = parse(&text);
+            proptest::prop_assert_eq!(&file.problems, &[]);
+            proptest::prop_assert_eq!(&file.entries[0].value, &value);
+            proptest::prop_assert_eq!(file.entries[1].line, 2 + value.matches('\n').count());
+        }
+
+        #[test]
+        fn any_text_is_entries_and_problems_on_lines_that_exist(text in "[A=\"'\\\\# \n\r]{0,24}") {
+            let file = parse(&text);
+            let lines = file.entries.iter().map(|entry| entry.line).chain(file.problems.iter().map(|(line, _)| *line));
+            let last = 1 + text.matches('\n').count();
+            proptest::prop_assert!(lines.into_iter().all(|line| (1..=last).contains(&line)));
+        }
+    }
 }

@@ -81,7 +81,9 @@ pub const KNOWN: &[Known] = &[
             "dall-e-*",
             "sora-*",
             "ft:gpt-*",
-            "ft:o*",
+            "ft:o1*",
+            "ft:o3*",
+            "ft:o4*",
         ],
         ..BLANK
     },
@@ -113,8 +115,8 @@ pub const KNOWN: &[Known] = &[
         name: "openrouter",
         keys: &["OPEN_ROUTER_API_KEY"],
         openai: Some("https://openrouter.ai/api/v1"),
+        // It vouches for this face only with Anthropic's own models.
         anthropic: Some("https://openrouter.ai/api"),
-        unsure: "which of its models the Anthropic face serves well",
         ..BLANK
     },
     Known { name: "groq", openai: Some("https://api.groq.com/openai/v1"), ..BLANK },
@@ -140,6 +142,9 @@ pub const KNOWN: &[Known] = &[
             "voxtral-*",
             "open-mistral-*",
             "open-mixtral-*",
+            "ft:mistral-*",
+            "ft:ministral-*",
+            "ft:open-mistral-*",
         ],
         ..BLANK
     },
@@ -160,10 +165,9 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "xai",
         keys: &["GROK_API_KEY"],
-        // It had an Anthropic face too, and withdrew it.
+        // Its Anthropic face still answers, but is deprecated by its own documentation.
         openai: Some("https://api.x.ai/v1"),
         families: &["grok-*"],
-        unsure: "that the Anthropic face is gone for good",
         ..BLANK
     },
     Known { name: "cerebras", openai: Some("https://api.cerebras.ai/v1"), ..BLANK },
@@ -207,7 +211,7 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "lmstudio",
-        keys: &["LM_STUDIO_API_KEY"],
+        keys: &["LM_STUDIO_API_KEY", "LM_API_TOKEN"],
         openai: Some("http://127.0.0.1:1234/v1"),
         anthropic: Some("http://127.0.0.1:1234"),
         unsure: LOCAL_MESSAGES,

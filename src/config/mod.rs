@@ -317,7 +317,7 @@ mod tests {
             ("SIDESTREAM_STRICT", "yes"),
             ("SIDESTREAM_TLS_CERT", "/cert"),
         ];
-        let problems = read_with(&variables, Some("canary\nSIDESTREAM_LISTN=canary\n")).unwrap_err();
+        let problems = read_with(&variables, Some("canary\nSIDESTREAM_LISTN=canary\nMOCK_IDLE_TIMEOUT=x")).unwrap_err();
         let names = [
             "/etc/s.env:1: the line has no `=`",
             "/etc/s.env:2: SIDESTREAM_LISTN is no variable",
@@ -333,6 +333,7 @@ mod tests {
             "MOCK_API_KEY holds spaces",
             "MOCK_ENDPOINT_URL holds a user or password",
             "MOCK_CONNECT_TIMEOUT=\"1y\" ",
+            "MOCK_IDLE_TIMEOUT=\"x\" (/etc/s.env:3) is no duration",
         ];
         assert_eq!(problems.len(), names.len(), "{problems:#?}");
         for (problem, name) in problems.iter().zip(names) {

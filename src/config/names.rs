@@ -17,7 +17,10 @@ pub fn check(from: &mut Reader<'_>, active: &[String]) {
                 let what = format!("is no variable of sidestream; the nearest is {meant}");
                 from.problem_in_file(line, name, &what);
             }
-            _ => from.warn(format!("{name} is set and has no effect; did you mean {meant}?")),
+            _ => {
+                let place = from.place(&name).map(|place| format!(" ({place})")).unwrap_or_default();
+                from.warn(format!("{name}{place} is set and has no effect; did you mean {meant}?"));
+            }
         }
     }
 }
@@ -244,6 +247,9 @@ mod tests {
             "/etc/s.env:2: SIDESTREAM_LISTN is no variable of sidestream; the nearest is SIDESTREAM_LISTEN"
         );
         assert!(said("SIDESTREAM_SERVICE_HOST", "10.0.0.1", true).contains("nearest"));
-        assert!(said("OPENAI_API_KYE", "canary", true).ends_with("did you mean OPENAI_API_KEY?"));
+        assert_eq!(
+            said("OPENAI_API_KYE", "canary", true),
+            "OPENAI_API_KYE (/etc/s.env:2) is set and has no effect; did you mean OPENAI_API_KEY?"
+        );
     }
 }

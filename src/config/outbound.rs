@@ -39,7 +39,7 @@ impl Outbound {
         let proxy = match own {
             Some(Own::Off) => None,
             Some(Own::Proxy(proxy)) => Some(proxy.clone()),
-            None if !base.tls || url::is_loopback(&base.host) => None,
+            None if !base.tls || url::is_here(&base.host) => None,
             None if self.exceptions.iter().any(|exception| exception.covers(&base)) => None,
             None => match self.proxy.take_if(|proxy| proxy.is_err()) {
                 Some(Err(what)) => {

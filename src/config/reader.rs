@@ -116,12 +116,14 @@ impl<'a> Reader<'a> {
         self.problem_of("", row, what);
     }
 
-    /// Notes a problem with the variable whose name is `prefix` and `row`. Its value is shown if it is set and no secret.
+    /// Notes a problem with the variable whose name is `prefix` and `row`. Its value is shown if it is set and no secret,
+    /// its line if it has one.
     pub fn problem_of(&mut self, prefix: &str, row: &str, what: impl Into<String>) {
         let name = format!("{prefix}{row}");
         let shows = variables::row(row).map(|row| row.shows);
-        let value = self.get(&name).and_then(|value| shows?.of(value));
-        let variable = value.map(|value| format!("{name}={value:?}")).unwrap_or(name);
+        let value = self.get(&name).and_then(|value| shows?.of(value)).map(|value| format!("={value:?}"));
+        let place = self.place(&name).map(|place| format!(" ({place})"));
+        let variable = format!("{name}{}{}", value.unwrap_or_default(), place.unwrap_or_default());
         self.problem_as(prefix, row, variable, what);
     }
 

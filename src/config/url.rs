@@ -85,12 +85,12 @@ fn port(authority: &Authority<'_>, default: u16) -> Result<u16, Wrong> {
     }
 }
 
-/// True for the names and addresses that mean this machine.
-pub fn is_loopback(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    host == "localhost"
-        || host.ends_with(".localhost") // RFC 6761 §6.3
-        || address(&host).is_some_and(|address| address.is_loopback() || address.is_unspecified())
+/// True for upstreams on this machine.
+pub fn is_here(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    // RFC 6761 §6.3: the top-level domain `localhost`.
+    host.rsplit('.').next().is_some_and(|top| top.eq_ignore_ascii_case("localhost"))
+        || address(host).is_some_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// True for hosts that are, by their name or address, on this machine or a private network.
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn where_hosts_are() {
-        for (host, loopback, near) in [
+        for (host, here, near) in [
             ("localhost", true, true),
             ("LocalHost.", true, true),
             ("app.localhost", true, true),
@@ -218,7 +218,7 @@ mod tests {
             ("api.openai.com", false, false),
             ("203.0.113.9", false, false),
         ] {
-            assert_eq!((is_loopback(host), is_near(host)), (loopback, near), "{host}");
+            assert_eq!((is_here(host), is_near(host)), (here, near), "{host}");
         }
     }
 }

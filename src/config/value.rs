@@ -1,11 +1,10 @@
 //! The forms that values take: durations, sizes, addresses, lists. Errors say what to write instead.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fluent_uri::Uri;
 
-pub use super::url::is_loopback;
 use super::{DriverChoice, Listen, Secret, Workers, url};
 use crate::telemetry::log::{Level, LogFormat};
 
@@ -225,6 +224,12 @@ pub fn providers(text: &str) -> Result<Vec<String>, Wrong> {
     Ok(names)
 }
 
+/// True for the names and addresses with which this machine's own clients call it, in `Host`. Stricter than what is a
+/// local upstream: web pages of other machines can make a browser ask `0.0.0.0`. Allocates nothing.
+pub fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// The form of a [`duration`].
 pub fn is_duration(text: &str) -> Result<(), Wrong> {
     duration(text).map(drop)
@@ -299,6 +304,23 @@ mod tests {
         assert_eq!(listen("unix:/run/s.sock").unwrap(), [Listen::Unix("/run/s.sock".into())]);
         for wrong in ["", "7730", "example.com:1", "unix:", &format!("unix:/{}", "x".repeat(107))] {
             assert!(listen(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn loopback_names() {
+        for (host, want) in [
+            ("localhost", true),
+            ("LOCALHOST", true),
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("10.0.0.1", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("localhost.evil.example", false),
+        ] {
+            assert_eq!(is_loopback(host), want, "{host}");
         }
     }
 
