@@ -66,8 +66,7 @@ struct Finding {
 /// Asks each face for its models, one after the other: nothing is generated, nothing is billed.
 async fn ask_everyone(settings: Arc<Settings>) -> Vec<Finding> {
     let deadlines: Rc<Deadlines> = Rc::default();
-    let sweeping = deadlines.clone();
-    monoio::spawn(async move { sweeping.sweep(|_| false).await });
+    deadlines.keep_sweeping();
     let means = Means { deadlines, resolver: Default::default(), buffers: Rc::default() };
     let site = Site::new(settings, &Counters::default(), &means, None);
     let mut findings = Vec::new();
@@ -100,10 +99,7 @@ fn verdict(provider: &Provider, face: Face, base: &Base, answer: &Answer, versio
     let own_key = matches!(provider.credential, Credential::Keys(_));
     match answer {
         Err(Unanswered(why)) => (false, why.clone()),
-        _ if versioned => {
-            let url = format!("{}://{}{}/v1", if base.tls { "https" } else { "http" }, base.authority, base.path);
-            (false, format!("the URL lacks its version: write {prefix}_ENDPOINT_URL={url}"))
-        }
+        _ if versioned => (false, format!("the URL lacks its version: write {prefix}_ENDPOINT_URL={base}/v1")),
         Ok((401 | 403, _)) if own_key => (false, format!("refuses the key in {prefix}_API_KEY")),
         Ok((401 | 403, _)) if provider.credential == Credential::Nobody => {
             (false, format!("wants a key: set {prefix}_API_KEY"))

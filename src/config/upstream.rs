@@ -58,7 +58,7 @@ fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider 
         anthropic,
         credential,
         openai_auth: Default::default(),
-        anthropic_auth: known.map(|known| known.anthropic_auth).unwrap_or_default(),
+        anthropic_auth: known.map_or(Auth::XApiKey, |known| known.anthropic_auth),
         timeout: from.optional_of(p, "_TIMEOUT", value::time_limit),
         connect_timeout: from.parse_of(p, "_CONNECT_TIMEOUT", value::time_limit),
         first_byte_timeout: from.parse_of(p, "_FIRST_BYTE_TIMEOUT", value::time_limit),

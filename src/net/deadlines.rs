@@ -112,6 +112,12 @@ impl Deadlines {
         self.now.set(now);
     }
 
+    /// Sweeps from now on, as a task of its own: for a thread that has nothing else to do each tick.
+    pub fn keep_sweeping(self: &Rc<Self>) {
+        let table = self.clone();
+        monoio::spawn(async move { table.sweep(|_| false).await });
+    }
+
     /// Sweeps for ever; `each` runs once per tick, after the sweep, and says whether it has more to do. Sleeps without a
     /// timer while nothing is watched and nothing is to do.
     pub async fn sweep(&self, mut each: impl FnMut(u32) -> bool) {

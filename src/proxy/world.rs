@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::hash_map::RandomState;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
+use super::connection::contained;
 use super::job::Job;
 use super::site::{Settings, Site};
 use crate::limits;
@@ -203,7 +204,10 @@ impl World {
             destination.collect(&pool);
             warm |= pool.is_warm(now);
             if wants_spare {
-                monoio::spawn(async move { pool.add_spare().await });
+                let counters = self.counters.clone();
+                monoio::spawn(async move {
+                    counters.panics.add(u64::from(contained(pin!(pool.add_spare())).await));
+                });
             }
         }
         self.counters.log_dropped.add(self.shared.log.take_dropped());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::pattern;
+use crate::config::known;
 use crate::config::provider::Provider;
 
 /// The first of `providers` that is known to make or to host models of such a name.
@@ -13,37 +14,8 @@ pub(super) fn owner(model: &str, providers: &[Arc<Provider>]) -> Option<usize> {
 /// Patterns of the names that a known provider's models have. Names in a form that several providers use
 /// (`meta-llama/…`, `@cf/…`) are nobody's.
 fn families(provider: &str) -> &'static [&'static str] {
-    FAMILIES.iter().find(|(name, _)| *name == provider).map_or(&[], |(_, families)| families)
+    known::find(provider).map_or(&[], |known| known.families)
 }
-
-const FAMILIES: &[(&str, &[&str])] = &[
-    (
-        "openai",
-        &[
-            "gpt-*",
-            "o1*",
-            "o3*",
-            "o4*",
-            "chatgpt-*",
-            "codex-*",
-            "text-embedding-*",
-            "dall-e*",
-            "whisper*",
-            "tts-*",
-            "ft:gpt-*",
-            "computer-use*",
-        ],
-    ),
-    ("anthropic", &["claude-*"]),
-    ("zai", &["glm-*"]),
-    ("deepseek", &["deepseek-*"]),
-    ("mistral", &["mistral*", "codestral*", "ministral*", "magistral*", "devstral*", "pixtral*"]),
-    ("xai", &["grok-*"]),
-    ("gemini", &["gemini-*", "gemma*"]),
-    ("moonshot", &["kimi-*", "moonshot-*"]),
-    ("nim", &["nvidia/*"]),
-    ("fireworks", &["accounts/fireworks/*"]),
-];
 
 #[cfg(test)]
 mod tests {
@@ -69,10 +41,10 @@ mod tests {
             ("meta-llama/llama-3.1-70b:free", None),
             ("", None),
         ] {
-            let owners: Vec<_> = FAMILIES
+            let owners: Vec<_> = known::KNOWN
                 .iter()
-                .filter(|(name, _)| families(name).iter().any(|family| pattern::matches(family, model)))
-                .map(|(name, _)| *name)
+                .map(|known| known.name)
+                .filter(|name| families(name).iter().any(|family| pattern::matches(family, model)))
                 .collect();
             assert_eq!(owners, Vec::from_iter(want), "{model}");
         }
