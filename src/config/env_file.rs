@@ -1,5 +1,5 @@
-//! Files of `NAME=value` lines, in the grammar of systemd's `EnvironmentFile` (systemd.exec(5)), so that one file serves
-//! a unit and `--env-file` alike.
+//! Files of `NAME=value` lines, in the grammar of systemd's `EnvironmentFile` (systemd.exec(5)), so that one file
+//! serves a unit and `--env-file` alike.
 //!
 //! A line that begins with `#` or `;` is a comment. A value ends with its line, without the white space around it, and
 //! may be quoted: between `'` everything is literal, between `"` a backslash goes before `"`, `\`, `$` and backquote.

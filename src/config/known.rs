@@ -11,8 +11,8 @@
 //!   (`https://RESOURCE.openai.azure.com/openai/v1`) has neither, and works as a provider with a URL and a key.
 //! - **Amazon Bedrock**'s native API signs every request (SigV4) and streams in a binary framing. Its OpenAI face
 //!   (`https://bedrock-runtime.REGION.amazonaws.com/openai/v1`) takes a Bedrock API key like any other provider.
-//! - **Google Vertex AI** takes OAuth tokens that expire every hour, and has project and region in the path. Use `gemini`
-//!   with a key, or a gateway of Google's that holds the token.
+//! - **Google Vertex AI** takes OAuth tokens that expire every hour, and has project and region in the path. Use
+//!   `gemini` with a key, or a gateway of Google's that holds the token.
 
 use super::provider::Auth;
 

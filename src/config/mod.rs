@@ -237,7 +237,7 @@ fn client_side_tls(from: &mut Reader<'_>) -> Option<ClientSideTls> {
     Some(ClientSideTls { certificates: certificates?, key, client_roots })
 }
 
-/// The content of a PEM file that holds an item of this kind. What stands between the items is anything, in any encoding.
+/// The content of a PEM file that holds an item of this kind. Between the items stands anything, in any encoding.
 fn pem(bytes: Vec<u8>, kind: &str) -> Result<Pem, Wrong> {
     let text = String::from_utf8_lossy(&bytes);
     let end = format!("{kind}-----");

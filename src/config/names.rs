@@ -6,8 +6,8 @@ use super::variables::{PROVIDER_VARIABLES, VARIABLES, prefix};
 
 /// Notes the variables that were probably meant for us, and are none of ours.
 ///
-/// An unknown `SIDESTREAM_` name in the env file is a problem, since that file is ours; in the process environment it is
-/// a warning. A provider's variable is told only if it is close to one of ours.
+/// An unknown `SIDESTREAM_` name in the env file is a problem, since that file is ours; in the process environment it
+/// is a warning. A provider's variable is told only if it is close to one of ours.
 pub fn check(from: &mut Reader<'_>, active: &[String]) {
     let ours = Ours::new(active);
     let found: Vec<_> = from.settings().filter_map(|(name, setting)| ours.judge(name, setting)).collect();
@@ -68,8 +68,8 @@ impl Ours {
         nearest.unwrap_or_default().to_owned()
     }
 
-    /// A provider's variable so near that nothing else can be meant: one or two letters off behind the right prefix (one where
-    /// it is short), one letter off in a prefix long enough to be no other provider's.
+    /// A provider's variable so near that nothing else can be meant: one or two letters off behind the right prefix (one
+    /// where the rest is short), one letter off in a prefix long enough to be no other provider's.
     fn near(&self, name: &str) -> Option<String> {
         const LONG_PREFIX: usize = 6;
         const SHORT: usize = "_API_KEY".len();

@@ -23,8 +23,8 @@ pub enum Own {
 }
 
 impl Outbound {
-    /// Reads the variables. They were set for all programs of the machine, so that a proxy that we cannot use is a problem
-    /// only once an upstream would need it.
+    /// Reads the variables. They were set for all programs of the machine, so that a proxy that we cannot use is a
+    /// problem only once an upstream would need it.
     pub fn read(from: &Reader<'_>) -> Self {
         let exceptions = from.get("NO_PROXY").unwrap_or_default().split([',', ' ']);
         Self {

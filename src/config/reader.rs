@@ -116,8 +116,8 @@ impl<'a> Reader<'a> {
         self.problem_of("", row, what);
     }
 
-    /// Notes a problem with the variable whose name is `prefix` and `row`. Its value is shown if it is set and no secret,
-    /// its line if it has one.
+    /// Notes a problem with the variable whose name is `prefix` and `row`. Its value is shown if it is set and no
+    /// secret, its line if it has one.
     pub fn problem_of(&mut self, prefix: &str, row: &str, what: impl Into<String>) {
         let name = format!("{prefix}{row}");
         let shows = variables::row(row).map(|row| row.shows);

@@ -139,7 +139,7 @@ fn key_of_other_spelling(from: &mut Reader<'_>, known: &Known) -> Option<Credent
     }
 }
 
-/// Without a key: the client's own goes to the vendor that it was made for, at the vendor's own address and nowhere else.
+/// Without a key: the client's own goes to the vendor that it was made for, at the vendor's own address only.
 fn implied_credential(name: &str, known: Option<&Known>, bases: [Option<&Base>; 2]) -> Credential {
     let face = match name {
         "openai" => Face::OpenAi,
