@@ -8,7 +8,7 @@ use super::provider::{Base, Credential, Pem, Provider};
 use super::reader::Reader;
 use super::value::{self, Wrong};
 use super::variables::{PROVIDER_VARIABLES, prefix};
-use super::{Secret, headers, pem, url};
+use super::{Auth, Secret, headers, pem, url};
 use crate::dialect::Face;
 use crate::http::fields;
 
