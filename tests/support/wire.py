@@ -161,7 +161,7 @@ class Stream:
     def bye(self) -> None:
         """Under TLS: says close_notify, without waiting for the peer's."""
         self.sock.settimeout(0)
-        with contextlib.suppress(ssl.SSLWantReadError):
+        with contextlib.suppress(ssl.SSLError, ConnectionError):  # also where bytes came that nobody will read
             self.sock.unwrap()
 
     def close(self) -> None:
