@@ -3,6 +3,7 @@
 //! `stream` finds the events that may say it, `body` the member of a whole answer, `object` reads what either found.
 
 mod body;
+mod members;
 mod object;
 mod stream;
 #[cfg(test)]
@@ -77,7 +78,9 @@ impl UsageReader {
     }
 
     /// What has been said so far.
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&mut self) -> Usage {
+        let Self { body, counts, objects, .. } = self;
+        body.finish(|usage| objects.usage(usage, counts));
         self.counts.usage()
     }
 }

@@ -1,6 +1,7 @@
 //! Reads reports: which member of an event is one, and what its members mean.
 
 use super::Usage;
+use super::members::members;
 use crate::json::{Kind, Scanner};
 
 /// Counts as reported, the last value of each.
@@ -35,18 +36,11 @@ impl Counts {
 pub(super) struct Reader {
     event: Scanner,
     holder: Scanner,
-    usage: Scanner,
-    details: Scanner,
 }
 
 impl Reader {
     pub fn new() -> Self {
-        Self {
-            event: Scanner::new(&["usage", "message", "response", "x_groq"]),
-            holder: Scanner::new(&["usage"]),
-            usage: Scanner::new(USAGE_KEYS),
-            details: Scanner::new(DETAILS_KEYS),
-        }
+        Self { event: Scanner::new(&["usage", "message", "response", "x_groq"]), holder: Scanner::new(&["usage"]) }
     }
 
     /// Reads an event's data: a report stands in it as `usage`, or in the message or response that it carries. The word
@@ -69,69 +63,59 @@ impl Reader {
     }
 
     /// Reads a report.
-    pub fn usage(&mut self, text: &[u8], counts: &mut Counts) {
-        if !scan(&mut self.usage, text) {
-            return;
-        }
-        let scanner = &self.usage;
-        let root = |key| number(scanner, key, text);
-        counts.input_is_whole |=
-            root("prompt_tokens").is_some() || object(scanner, "input_tokens_details", text).is_some();
-        last(&mut counts.input, root("prompt_tokens").or_else(|| root("input_tokens")));
-        last(&mut counts.output, root("completion_tokens").or_else(|| root("output_tokens")));
-        last(&mut counts.total, root("total_tokens"));
-        let read = ["cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens"];
-        last(&mut counts.cache_read, read.into_iter().find_map(root));
-        last(&mut counts.cache_write, root("cache_creation_input_tokens"));
-        last(&mut counts.reasoning, root("reasoning_tokens"));
-        for key in
-            ["prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details"]
-        {
-            let Some(details) = object(&self.usage, key, text).filter(|details| scan(&mut self.details, details))
-            else {
-                continue;
-            };
-            let detail = |key: &&str| number(&self.details, key, details);
-            if key.starts_with("prompt") || key.starts_with("input") {
-                last(&mut counts.cache_read, detail(&"cached_tokens"));
-                last(&mut counts.cache_write, CACHE_WRITE_KEYS.iter().find_map(detail));
-            } else {
-                last(&mut counts.reasoning, REASONING_KEYS.iter().find_map(detail));
+    pub fn usage(&self, text: &[u8], counts: &mut Counts) {
+        let mut report = Counts::default();
+        let mut details = Counts::default();
+        for (key, value) in members(text) {
+            match key {
+                b"prompt_tokens" => {
+                    report.input = number(value);
+                    report.input_is_whole |= report.input.is_some();
+                }
+                b"input_tokens" => last(&mut details.input, number(value)),
+                b"completion_tokens" => report.output = number(value),
+                b"output_tokens" => last(&mut details.output, number(value)),
+                b"total_tokens" => report.total = number(value),
+                // DeepSeek, Moonshot, Perplexity
+                b"cache_read_input_tokens" | b"prompt_cache_hit_tokens" | b"cached_tokens" => {
+                    last(&mut report.cache_read, number(value));
+                }
+                b"cache_creation_input_tokens" => report.cache_write = number(value),
+                b"reasoning_tokens" => report.reasoning = number(value),
+                b"prompt_tokens_details" | b"input_tokens_details" => {
+                    report.input_is_whole |= key.starts_with(b"input") && value.starts_with(b"{");
+                    for (key, value) in members(value) {
+                        match key {
+                            b"cached_tokens" => last(&mut details.cache_read, number(value)),
+                            // OpenAI's, and those of gateways.
+                            b"cache_write_tokens" | b"cache_creation_tokens" | b"cached_creation_tokens" => {
+                                last(&mut details.cache_write, number(value));
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                b"completion_tokens_details" | b"output_tokens_details" => {
+                    for (key, value) in members(value) {
+                        // OpenAI's and Anthropic's.
+                        if matches!(key, b"reasoning_tokens" | b"thinking_tokens") {
+                            last(&mut details.reasoning, number(value));
+                        }
+                    }
+                }
+                _ => {}
             }
         }
+        counts.input_is_whole |= report.input_is_whole;
+        // The newer names count where the older are missing, details over what stands beside them.
+        last(&mut counts.input, report.input.or(details.input));
+        last(&mut counts.output, report.output.or(details.output));
+        last(&mut counts.total, report.total);
+        last(&mut counts.cache_read, details.cache_read.or(report.cache_read));
+        last(&mut counts.cache_write, details.cache_write.or(report.cache_write));
+        last(&mut counts.reasoning, details.reasoning.or(report.reasoning));
     }
 }
-
-/// The members of a report, in all dialects and their variants.
-const USAGE_KEYS: &[&str] = &[
-    "prompt_tokens",
-    "input_tokens",
-    "completion_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    // DeepSeek, Moonshot, Perplexity
-    "prompt_cache_hit_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
-    "prompt_tokens_details",
-    "input_tokens_details",
-    "completion_tokens_details",
-    "output_tokens_details",
-];
-const DETAILS_KEYS: &[&str] = &[
-    "cached_tokens",
-    "cache_write_tokens",
-    "cache_creation_tokens",
-    "cached_creation_tokens",
-    "reasoning_tokens",
-    "thinking_tokens",
-];
-/// OpenAI's, and those of gateways.
-const CACHE_WRITE_KEYS: &[&str] = &["cache_write_tokens", "cache_creation_tokens", "cached_creation_tokens"];
-/// OpenAI's and Anthropic's.
-const REASONING_KEYS: &[&str] = &["reasoning_tokens", "thinking_tokens"];
 
 fn last(count: &mut Option<u64>, value: Option<u64>) {
     *count = value.or(*count);
@@ -149,11 +133,11 @@ fn object<'t>(scanner: &Scanner, key: &str, text: &'t [u8]) -> Option<&'t [u8]> 
 }
 
 /// A count: an integer, also one that was written as a fraction (`12.0`).
-fn number(scanner: &Scanner, key: &str, text: &[u8]) -> Option<u64> {
-    let member = scanner.get(key).filter(|member| member.kind == Kind::Number)?;
-    let text = str::from_utf8(text.get(member.start..member.end)?).ok()?;
+fn number(text: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(text).ok()?;
     text.parse().ok().or_else(|| {
-        let value: f64 = text.parse().ok()?;
+        let is_number = text.starts_with(|first: char| first.is_ascii_digit());
+        let value: f64 = is_number.then(|| text.parse().ok())??;
         (value.fract() == 0.0 && (0.0..=COUNT_MAX).contains(&value)).then_some(value as u64)
     })
 }
