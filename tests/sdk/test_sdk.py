@@ -1,6 +1,6 @@
 """The official SDKs through sidestream, to the project's own mock and to one nobody here wrote: an application sees what
-it sees without sidestream, on both drivers; also over TLS, and with the base URLs that users write by mistake. Every scenario also
-runs straight to the mock, and the results are equal."""
+it sees without sidestream, on both drivers, also over TLS, and with the base URLs that users write by mistake. Every
+scenario also runs straight to the mock, and the results are equal."""
 
 import contextlib
 import functools

@@ -55,7 +55,10 @@ def held(proxy, holding, count: int):
         for client in clients:
             client.request("POST", CHAT, HELD)
             holding.reached.get(timeout=5)
-        yield clients
+        try:
+            yield clients
+        finally:
+            holding.release(count)  # where the test has failed before it did so
 
 
 # ── Spares ──────────────────────────────────────────────────────────────────────────────────────────────────────────
