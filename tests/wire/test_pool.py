@@ -9,7 +9,6 @@ from queue import Queue
 
 import pytest
 
-from support.process import Sidestream
 from support.upstream import OK
 from support.wire import Client, ask
 
