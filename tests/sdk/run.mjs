@@ -1,11 +1,13 @@
-// The official Node SDKs, the same scenarios as run.py:  node run.mjs ORIGIN  prints {scenario: result} as JSON.
+// The official Node SDKs, the same scenarios and base URLs as run.py:  node run.mjs ORIGIN usual|other
+// prints {scenario: result} as JSON.
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 
-const origin = process.argv[2];
+const [origin, bases] = process.argv.slice(2);
+const [openaiPath, anthropicPath] = { usual: ["/v1", ""], other: ["", "/v1"] }[bases];
 const options = { apiKey: "sk-the-clients-own", maxRetries: 0, timeout: 20000 };
-const o = new OpenAI({ ...options, baseURL: `${origin}/v1` });
-const a = new Anthropic({ ...options, baseURL: origin });
+const o = new OpenAI({ ...options, baseURL: origin + openaiPath });
+const a = new Anthropic({ ...options, baseURL: origin + anthropicPath });
 
 const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
 const chatTools = [{ type: "function", function: { name: "weather", description: "Weather", parameters } }];

@@ -190,12 +190,16 @@ ANTHROPIC = {
 }
 
 
-def run(origin: str) -> dict:
+# What users write behind the origin: what the vendors say, and what is just as common.
+BASES = {"usual": {"openai": "/v1", "anthropic": ""}, "other": {"openai": "", "anthropic": "/v1"}}
+
+
+def run(origin: str, bases: str = "usual") -> dict:
     """Every scenario against that origin: its result, or {"raised": text}."""
-    results = {}
+    results, base = {}, {vendor: origin + path for vendor, path in BASES[bases].items()}
     clients = [
-        (OPENAI, openai.OpenAI(base_url=f"{origin}/v1", api_key="sk-the-clients-own", max_retries=0, timeout=20)),
-        (ANTHROPIC, anthropic.Anthropic(base_url=origin, api_key="sk-the-clients-own", max_retries=0, timeout=20)),
+        (OPENAI, openai.OpenAI(base_url=base["openai"], api_key="sk-the-clients-own", max_retries=0, timeout=20)),
+        (ANTHROPIC, anthropic.Anthropic(base_url=base["anthropic"], api_key="sk-the-clients-own", max_retries=0, timeout=20)),
     ]
     for scenarios, client in clients:
         with client:

@@ -1,6 +1,9 @@
 """The official SDKs through sidestream, to the project's own mock and to one nobody here wrote: an application sees what
-it sees without sidestream, on both drivers. Every scenario also runs straight to the mock, and the results are equal."""
+it sees without sidestream, on both drivers, also over TLS, and with the base URLs that users write by mistake. Every
+scenario also runs straight to the mock, and the results are equal."""
 
+import contextlib
+import functools
 import json
 import os
 import re
@@ -31,13 +34,13 @@ class AiMock(Program):
         return {"MOCK_ENDPOINT_URL": self.origin + "/v1", "MOCK_ANTHROPIC_URL": self.origin}
 
 
-def run_python(origin):
-    return python_sdks.run(origin)
+def run_python(origin, bases="usual"):
+    return python_sdks.run(origin, bases)
 
 
-def run_node(origin):
+def run_node(origin, bases="usual"):
     env = {k: os.environ[k] for k in ("PATH", "HOME") if k in os.environ}
-    done = subprocess.run(["node", str(HERE / "run.mjs"), origin], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["node", str(HERE / "run.mjs"), origin, bases], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 
@@ -45,34 +48,57 @@ def run_node(origin):
 LANGUAGES = {"python": run_python, "node": run_node}
 
 
-@pytest.fixture(scope="session", params=["mock", "aimock"])
-def provider(request):
-    """The mock, and what each language sees when it talks to it without sidestream."""
-    program = Mock() if request.param == "mock" else AiMock()
-    program.name = request.param
-    if request.param == "mock":
-        program.origin = "http://%s:%d" % program.address
-    program.direct = {language: run(program.origin) for language, run in LANGUAGES.items()}
-    yield program
-    program.close()
+# way: (the mock, whether over TLS, base URLs)
+WAYS = {
+    "mock": ("mock", False, "usual"),
+    "mock, other base URLs": ("mock", False, "other"),
+    "mock over TLS": ("mock", True, "usual"),
+    "aimock": ("aimock", False, "usual"),
+}
+
+
+@pytest.fixture(scope="session")
+def providers():
+    """providers("mock"): it, and in `direct` what each language sees when it talks to it without sidestream."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(name):
+            program = {"mock": Mock, "aimock": AiMock}[name]()
+            stack.callback(program.close)
+            program.direct = {language: run(program.origin) for language, run in LANGUAGES.items()}
+            return program
+
+        yield start
+
+
+@pytest.fixture(scope="session", params=WAYS)
+def way(request):
+    return request.param
 
 
 @pytest.fixture(scope="session", params=[d for d in DRIVERS if d != "denied"])
-def seen(provider, request):
+def seen(way, providers, authority, request):
     """language -> scenario -> result, through one proxy."""
-    proxy = Sidestream(request.param, {**provider.env, "MOCK_MAX_RETRIES": "0"})
-    origin = "http://%s:%d" % proxy.address
-    results = {language: run(origin) for language, run in LANGUAGES.items()}
-    proxy.close()
-    return results
+    name, tls, bases = WAYS[way]
+    with contextlib.ExitStack() as stack:
+        provider = providers(name)
+        if tls:
+            provider = Mock("--tls", authority("root").issue())
+            stack.callback(provider.close)
+        env = {**provider.env, "MOCK_CA_FILE": authority("root").file, "MOCK_MAX_RETRIES": "0"}
+        proxy = Sidestream(request.param, env)
+        stack.callback(proxy.close)
+        return {language: run("http://%s:%d" % proxy.address, bases) for language, run in LANGUAGES.items()}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario(provider, seen, language, scenario):
-    result, direct = seen[language][scenario], provider.direct[language][scenario]
+def test_scenario(way, providers, seen, language, scenario):
+    name = WAYS[way][0]
+    result, direct = seen[language][scenario], providers(name).direct[language][scenario]
     assert without_ids(result) == without_ids(direct)
-    if scenario in ABSENT[provider.name]:
+    if scenario in ABSENT[name]:
         return
     assert "raised" not in result, result
     expect(scenario, result)

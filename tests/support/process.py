@@ -191,8 +191,8 @@ class Mock(Program):
     def __init__(self, *args: str):
         super().__init__(("mock", "--listen", "127.0.0.1:0", *args), {}, lambda line: "listening=" in line)
         self.address = address(self.start["listening"])
+        self.origin = ("https" if "--tls" in args else "http") + "://%s:%d" % self.address
 
     @property
     def env(self) -> dict[str, str]:
-        origin = "http://%s:%d" % self.address
-        return {"MOCK_ENDPOINT_URL": origin + "/v1", "MOCK_ANTHROPIC_URL": origin}
+        return {"MOCK_ENDPOINT_URL": self.origin + "/v1", "MOCK_ANTHROPIC_URL": self.origin}

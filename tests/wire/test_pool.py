@@ -9,7 +9,6 @@ from queue import Queue
 
 import pytest
 
-from support.process import Sidestream
 from support.upstream import OK
 from support.wire import Client, ask
 
@@ -55,7 +54,10 @@ def held(proxy, holding, count: int):
         for client in clients:
             client.request("POST", CHAT, HELD)
             holding.reached.get(timeout=5)
-        yield clients
+        try:
+            yield clients
+        finally:
+            holding.release(count)  # where the test has failed before it did so
 
 
 # ── Spares ──────────────────────────────────────────────────────────────────────────────────────────────────────────

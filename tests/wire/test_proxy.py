@@ -157,10 +157,11 @@ def test_the_tunnels_end_is_who_it_says(driver, owned, authority):
 
 ECHO = f"<p>{USER}:{PASSWORD} is not welcome</p>".encode()
 BODY = b"Content-Length: %d\r\n\r\n%s" % (len(ECHO), ECHO)
+WHO = b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\n"
 # rule: (answer to CONNECT, with credentials, what the client is told)
 REFUSALS = {
-    "407, none presented": (b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\n" + BODY, False, "it wants credentials (status 407)"),
-    "407": (b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\n" + BODY, True, "does not accept the credentials"),
+    "407, none presented": (WHO + BODY, False, "it wants credentials (status 407)"),
+    "407": (WHO + BODY, True, "does not accept the credentials"),
     "403": (b"HTTP/1.1 403 No\r\n" + BODY, True, "status 403"),
     "502": (b"HTTP/1.1 502 Bad Gateway\r\n" + BODY, True, "status 502"),
     "503": (b"HTTP/1.0 503 Busy\r\nRetry-After: 5\r\n\r\n" + ECHO, True, "status 503"),
