@@ -84,13 +84,21 @@ impl Ours {
                 _ => 2,
             };
             // Cheap, and most of an environment ends here.
-            if ours.len().abs_diff(name.len()) > most {
+            if ours.len().abs_diff(name.len()) > most || (most == 1 && !is_one_slip(ours, name)) {
                 return None;
             }
             Some((strsim::osa_distance(ours, name), ours)).filter(|(distance, _)| *distance <= most)
         });
         distances.min().map(|(_, ours)| ours.clone())
     }
+}
+
+/// Whether all that differs between two names lies within two letters, as one slip leaves it.
+fn is_one_slip(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let front = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let back = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    front + back + 2 >= one.len().max(other.len())
 }
 
 /// What the proxy's own variables begin with.
