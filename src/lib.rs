@@ -3,28 +3,35 @@
 //!
 //! # The path of a request
 //!
-//! [`run`] reads the [`config`], binds, and starts the [`worker`]s. From then on one async function,
-//! [`proxy::exchange::exchange`], holds the steps in their order:
+//! [`run`] reads the [`config`], makes of it what all workers share ([`proxy::site::Settings`]), binds, and starts the
+//! [`worker`]s. Each takes connections from its [`net::listener`], through [`net::tls`] where clients come by TLS, and
+//! gives each to [`proxy::connection`]. Requests then go one by one through [`proxy::exchange::exchange`]:
 //!
-//! 1. **accept** – [`worker`] takes a connection from its [`net::listener`]; [`proxy::connection`] owns it from then
-//!    on, and [`net::inbox`] holds what the client sent and notices when it is gone.
-//! 2. **head** – [`http::head`] finds the end of the head and parses it strictly.
-//! 3. **admit** – [`proxy::admit`]: framing ([`http::framing`]), `Host`, expectations.
-//! 4. **body** – [`proxy::upload`]: JSON endpoints ([`dialect::endpoint`]) are buffered and scanned ([`json`]) as they
-//!    come; everything else is streamed through.
-//! 5. **peek, plan** – the model's name, and what [`route`] makes of it.
-//! 6. **take or dial** – a kept connection from the [`net::pool`], or a new one to its [`net::origin`].
-//! 7. **send, upstream head** – [`proxy::ask`]: both at once, so that an early answer is heard.
-//! 8. **relay** – [`proxy::relay`]: bytes untouched, one write per read, framing by [`http::passage`].
-//! 9. **settle** – reuse or close each side, one line in the [`telemetry::log`], [`telemetry::counters`].
+//! 1. **head** – [`net::inbox`] holds what the client sent and notices when it is gone; [`http::head`] parses strictly.
+//! 2. **admit** – [`proxy::admit`]: framing, `Host`, `Origin`, token, loops. [`dialect::endpoint`] says what is asked
+//!    for. Own endpoints and refusals are answered by [`proxy::local`], preflights with [`proxy::cors`], the merged list
+//!    of models by [`proxy::models`], which asks the providers through [`proxy::fetch`].
+//! 3. **body** – [`proxy::upload`]: the JSON of a known endpoint is buffered and scanned ([`json`]) as it comes; every
+//!    other body is streamed through later.
+//! 4. **peek, plan** – [`proxy::plan`]: the model's name, and the targets that [`route`] makes of it, in their order.
+//! 5. **take or dial** – [`net::pool`]: a kept connection that was looked at, a place in the line, or a new one by
+//!    [`net::origin`]: name ([`net::dns`]), TCP ([`net::dial`]), proxy ([`net::tunnel`]), TLS ([`net::tls`]), in one
+//!    deadline. A target without a connection is passed over for the next.
+//! 6. **send, hear** – [`proxy::outbound`] writes the head, with the one credential that belongs there; [`proxy::ask`]
+//!    sends and hears at once, so that an early answer is heard. A stale connection costs one more try.
+//! 7. **relay** – [`proxy::relay`]: bytes untouched, one write per read, framing by [`http::passage`]; what the answer
+//!    says of its tokens is read in passing ([`dialect::usage`]).
+//! 8. **settle** – [`proxy::settle`]: counts and one line in the [`telemetry::log`]. The pool and the client's connection
+//!    get back what can be used again.
 //!
-//! What ends a request early is a [`fault::Fault`], told in the client's dialect by [`proxy::local`].
+//! What ends a request early is a [`fault::Fault`], told in the client's dialect. A reload makes a new
+//! [`proxy::site::Site`]; a request keeps the one it began with.
 //!
 //! # Rooms
 //!
 //! Pure rooms decide, and know neither sockets nor clocks: [`http`], [`sse`], [`json`], [`dialect`], [`route`],
 //! [`config`]. The runtime is named under [`net`], [`proxy`], [`mock`] and in [`worker`] only. [`limits`] holds every
-//! bound.
+//! bound that cannot be configured.
 
 pub mod check;
 pub mod config;
