@@ -114,9 +114,8 @@ fn guest(head: &RequestHead, config: &Config) -> Result<Guest, Fault> {
 
 /// Whether a page asks that may: it can read the answer, a refusal too.
 pub fn is_page(head: &RequestHead, config: &Config) -> bool {
-    let allows = |origin: &[u8]| {
-        config.allow_origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin))
-    };
+    let allows =
+        |origin: &[u8]| config.allow_origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin));
     head.get("origin").is_some_and(allows)
 }
 
