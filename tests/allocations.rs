@@ -122,6 +122,8 @@ fn a_warm_worker_allocates_nothing() {
             ("SIDESTREAM_ROUTES", "other -> mock/another"),
             ("MOCK_ENDPOINT_URL", &format!("http://{upstream}/v1")),
             ("MOCK_API_KEY", "key"),
+            // A spare is opened beside the requests, at a moment of its own.
+            ("MOCK_WARM_CONNECTIONS", "0"),
         ];
         let config =
             Config::read(&Source::of(environment.map(|(name, value)| (name.to_owned(), value.to_owned())))).unwrap();

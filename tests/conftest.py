@@ -1,12 +1,14 @@
 """What every suite shares: the three ways to run the proxy, and factories that end what they started."""
 
 import contextlib
+import functools
 import os
 
 import pytest
 
 from support.denied import io_uring_error
 from support.process import BINARY, DRIVERS, NO_URING, Sidestream
+from support.tls import Authority
 from support.upstream import Upstream
 
 LONG = os.environ.get("SIDESTREAM_TEST_LONG") == "1"
@@ -68,5 +70,24 @@ def setup(driver, owned):
     def make(handler=None, **env):
         upstream = owned(Upstream(handler))
         return owned(Sidestream(driver, {**upstream.env, **env})), upstream
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """authority("name"): a private root, the same one for the same name."""
+    folder = tmp_path_factory.mktemp("tls")
+    return functools.cache(lambda name: Authority(folder, name))
+
+
+@pytest.fixture
+def encrypted(driver, owned, authority):
+    """encrypted(handler, **env) -> (proxy, upstream): as `setup`, over TLS, with the upstream's root in MOCK_CA_FILE."""
+
+    def make(handler=None, tls=None, **env):
+        root = authority("root")
+        upstream = owned(Upstream(handler, tls or root.server()))
+        return owned(Sidestream(driver, {**upstream.env, "MOCK_CA_FILE": root.file, **env})), upstream
 
     return make

@@ -137,11 +137,22 @@ impl Body<'_> {
             let message = format!("{provider} answered with a broken chunked coding: {}.", error.name());
             Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
         })?;
-        if let Passed::AsIs(end) = passed {
-            self.out.extend_from_slice(behind.get(..end).unwrap_or_default());
-        }
         let mut consumed = head_bytes + passed.consumed();
+        let mut apart = None;
+        if let Passed::AsIs(end) = passed {
+            // One write with the head, as long as that needs no larger buffer.
+            if self.out.capacity() - self.out.len() >= end {
+                self.out.extend_from_slice(behind.get(..end).unwrap_or_default());
+            } else {
+                apart = Some(end);
+            }
+        }
         self.send_out(client, work).await?;
+        if let Some(end) = apart {
+            work.record.bytes_out += end as u64;
+            let inbound = std::mem::take(&mut work.inbound);
+            work.inbound = client.send(inbound, head_bytes, head_bytes + end).await?;
+        }
         // From here on bytes go out of the buffers they came in: an idle stream holds none.
         world.buffers.give(std::mem::take(&mut self.out));
 

@@ -3,6 +3,7 @@ bytes. What arrived is kept, so that a test can say what reached the provider.""
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 
@@ -29,6 +30,14 @@ class Peer(Stream):
         self.number, self.upstream = number, upstream
         self.served = 0
         self.gone = threading.Event()  # this connection is over
+        self.refusal: ssl.SSLError | None = None  # why there was no TLS session
+
+    def shake_hands(self, tls: ssl.SSLContext) -> None:
+        try:
+            self.sock = tls.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=False)
+        except ssl.SSLError as error:
+            self.refusal = error
+            raise Gone("rst") from None
 
     def request_head(self) -> tuple[Request, Body]:
         start, headers, raw = self.head()
@@ -57,10 +66,11 @@ def serve(reply: bytes = OK) -> Callable[[Peer], None]:
 
 
 class Upstream:
-    """Listens on a port of its own from construction to `close()`."""
+    """Listens on a port of its own from construction to `close()`. With `tls`, an ssl.SSLContext, it is encrypted."""
 
-    def __init__(self, handler: Callable[[Peer], None] | None = None):
+    def __init__(self, handler: Callable[[Peer], None] | None = None, tls: ssl.SSLContext | None = None):
         self.handler = handler or serve()
+        self.tls = tls
         self.requests: list[Request] = []
         self.peers: list[Peer] = []
         self.failures: list[BaseException] = []
@@ -89,8 +99,10 @@ class Upstream:
 
     def _run(self, peer: Peer) -> None:
         try:
+            if self.tls:
+                peer.shake_hands(self.tls)
             self.handler(peer)
-        except (Gone, Truncated, ConnectionError, TimeoutError):
+        except (Gone, Truncated, ConnectionError, TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             pass  # the proxy closed, or the test is over
         except OSError as error:
             if not self.closing:
@@ -102,10 +114,13 @@ class Upstream:
                 peer.sock.close()
             peer.gone.set()
 
+    def origin(self, host: str = "127.0.0.1") -> str:
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
     @property
     def env(self) -> dict[str, str]:
         """This upstream as the provider `mock`, with both faces."""
-        origin = f"http://127.0.0.1:{self.port}"
+        origin = self.origin()
         return {"MOCK_ENDPOINT_URL": origin + "/v1", "MOCK_ANTHROPIC_URL": origin}
 
     def close(self) -> None:
@@ -115,7 +130,7 @@ class Upstream:
         self.listener.close()
         for peer in self.peers:
             with contextlib.suppress(OSError):
-                peer.sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(peer.sock, socket.SHUT_RDWR)  # not SSLSocket's, which is for its own thread
         for thread in self.threads:
             thread.join(TIMEOUT)
         if self.failures:

@@ -1,8 +1,10 @@
 """HTTP/1.1 by hand: a client connection that sends exact bytes and reads answers strictly, and the head and body
 readers that it shares with the scripted upstream. No code in common with the crate."""
 
+import contextlib
 import re
 import socket
+import ssl
 import struct
 import time
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ class Truncated(Exception):
 
 
 class Gone(Exception):
-    """The peer closed before the first byte of a message. `how` is "fin" or "rst"."""
+    """The peer closed before the first byte of a message. `how` is as `Stream.ended`."""
 
     def __init__(self, how: str):
         super().__init__(how)
@@ -90,7 +92,7 @@ class Stream:
     def __init__(self, sock: socket.socket):
         self.sock = sock
         self.buffer = bytearray()
-        self.ended = ""  # "fin" or "rst"
+        self.ended = ""  # "fin" or "rst"; under TLS "fin" is close_notify, and "cut" an end without it
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
@@ -103,6 +105,9 @@ class Stream:
             data = self.sock.recv(65536)
         except (ConnectionResetError, BrokenPipeError):
             self.ended = "rst"
+            return False
+        except ssl.SSLEOFError:
+            self.ended = "cut"
             return False
         if not data:
             self.ended = "fin"
@@ -144,14 +149,20 @@ class Stream:
         return start, headers, raw + b"\r\n"
 
     def wait_closed(self, timeout: float = TIMEOUT) -> tuple[str, float]:
-        """Reads on until the peer closes: ("fin" | "rst", time.monotonic() of that moment)."""
+        """Reads on until the peer closes: (how, time.monotonic() of that moment)."""
         self.sock.settimeout(timeout)
         while self.fill():
             pass
         return self.ended, time.monotonic()
 
     def fin(self) -> None:
-        self.sock.shutdown(socket.SHUT_WR)
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)
+
+    def bye(self) -> None:
+        """Under TLS: says close_notify, without waiting for the peer's."""
+        self.sock.settimeout(0)
+        with contextlib.suppress(ssl.SSLError, ConnectionError):  # also where bytes came that nobody will read
+            self.sock.unwrap()
 
     def close(self) -> None:
         self.sock.close()
@@ -194,8 +205,8 @@ class Body:
 
     def _close(self) -> bytes:
         if not self.stream.buffer and not self.stream.fill():
-            if self.stream.ended == "rst":
-                raise Truncated("reset inside a close-delimited body")
+            if self.stream.ended != "fin":
+                raise Truncated(f"{self.stream.ended} inside a close-delimited body")
             self.done = True
             return b""
         return self.stream.take(1 << 30)
@@ -250,10 +261,17 @@ def framing(headers: Headers, otherwise: str) -> tuple[str, int]:
 
 
 class Client(Stream):
-    """One client connection."""
+    """One client connection; encrypted with `tls`, an ssl.SSLContext."""
 
-    def __init__(self, address, timeout: float = TIMEOUT, receive_buffer: int = 0):
-        super().__init__(connect(address, timeout, receive_buffer))
+    def __init__(self, address, timeout: float = TIMEOUT, receive_buffer: int = 0, tls: ssl.SSLContext | None = None):
+        sock = connect(address, timeout, receive_buffer)
+        if tls:
+            try:
+                sock = tls.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
+            except BaseException:
+                sock.close()
+                raise
+        super().__init__(sock)
         self.address = address
 
     @property

@@ -134,12 +134,13 @@ fn a_second_connection_resumes_the_first_ones_session() {
 #[test]
 fn a_certificate_that_proves_nothing_is_refused_with_the_reason() {
     let (root, _, _) = world();
-    let stranger = Authority::new("stranger");
-    let cases: [(&str, Identity, &str); 7] = [
+    let (stranger, twin) = (Authority::new("stranger"), Authority::new("private root"));
+    let cases: [(&str, Identity, &str); 8] = [
         ("other.test", root.issue(&["a.test", "*.b.test"]), "not valid for other.test; presented: "),
         ("127.0.0.2", root.issue(&["127.0.0.1"]), "not valid for 127.0.0.2"),
         ("a.test", root.issue_with(&["a.test"], expired), "its certificate expired "),
         ("a.test", stranger.issue(&["a.test"]), "unknown issuer"),
+        ("a.test", twin.issue(&["a.test"]), "not signed by the trusted root that it names"),
         ("a.test", self_signed(&["a.test"], |_| {}), "self-signed"),
         (
             "a.test",

@@ -115,6 +115,9 @@ fn certificate(error: &CertificateError) -> String {
         Bad::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "its certificate is self-signed and an authority's (CA:TRUE); a server needs one with CA:FALSE".into()
         }
+        Bad::BadSignature => {
+            "its certificate is not signed by the trusted root that it names; was that root made anew?".into()
+        }
         Bad::Revoked => "its certificate was revoked".into(),
         Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
             "its certificate was issued for another purpose than this".into()
