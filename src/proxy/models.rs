@@ -1,7 +1,6 @@
 //! `GET /v1/models`: the names that the routes know, and what the providers list.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::Poll;
 
 use super::admit::VIA_FIELD;
@@ -103,7 +102,7 @@ fn planned<'a>(site: &'a Site, name: &'a str, dialect: Dialect) -> Option<(&'a s
 
 /// Runs all side by side and gives their outcomes in order.
 async fn join<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut all: Vec<(Pin<Box<F>>, Option<F::Output>)> = all.map(|one| (Box::pin(one), None)).collect();
+    let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     poll_fn(|cx| {
         for (one, outcome) in all.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
             if let Poll::Ready(done) = one.as_mut().poll(cx) {
