@@ -102,8 +102,7 @@ fn host_of(authority: &[u8]) -> &str {
 /// A page may have its browser send requests anywhere; only the pages of these origins may send them here.
 fn guest(head: &RequestHead, config: &Config) -> Result<Guest, Fault> {
     let Some(origin) = head.get("origin") else { return Ok(Guest::Program) };
-    let allowed = config.allow_origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin));
-    if !allowed {
+    if !is_page(head, config) {
         let origin = String::from_utf8_lossy(origin);
         let message =
             format!("Origin {origin:?} is not accepted here; add it to SIDESTREAM_ALLOW_ORIGINS to allow it.");
@@ -111,6 +110,13 @@ fn guest(head: &RequestHead, config: &Config) -> Result<Guest, Fault> {
     }
     let asks = head.method() == Method::Options && head.get("access-control-request-method").is_some();
     Ok(if asks { Guest::Preflight } else { Guest::Page })
+}
+
+/// Whether a page asks that may: it can read the answer, a refusal too.
+pub fn is_page(head: &RequestHead, config: &Config) -> bool {
+    let allows =
+        |origin: &[u8]| config.allow_origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin));
+    head.get("origin").is_some_and(allows)
 }
 
 /// Whether the request shows one of our tokens. Every token is compared to every credential, each in constant time, so

@@ -59,9 +59,9 @@ async fn answer(
     work.record.id = request.get("x-request-id").and_then(RequestId::from_client).unwrap_or(work.record.id);
     world.counters.requests.add(u64::from(client.door == Door::Clients));
     let _open = world.counters.requests_open.hold();
+    work.record.page = admit::is_page(request, site.config());
     let admitted = admit::admit(request, site.config(), &world.shared.name, client.transport, client.door)?;
     let Admitted { framing, expects_continue, guest } = admitted;
-    work.record.page = guest != Guest::Program;
     asked.unread = !matches!(framing, Framing::None | Framing::Length(0));
     let withheld = expects_continue && client.inbox.is_empty();
 

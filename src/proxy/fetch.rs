@@ -17,8 +17,8 @@ use crate::net::pool::{Pool, Taken, Upstream};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unanswered(pub String);
 
-/// Asks for `path` below a face's version. `credential` are fields of the client's that may go along. Gives the status
-/// and the body.
+/// Asks for `path` below a face's version. `more` are fields that go along: a client's credential that may, and where its
+/// request was already. Gives the status and the body.
 ///
 /// # Errors
 /// No connection, no HTTP, too large, or too late.
@@ -26,7 +26,7 @@ pub async fn get(
     destination: &Destination,
     face: Face,
     path: &str,
-    credential: &[(&[u8], &[u8])],
+    more: &[(&[u8], &[u8])],
 ) -> Result<(u16, Vec<u8>), Unanswered> {
     let provider = &destination.provider;
     let unset = || Unanswered(format!("{} has no such face", provider.name));
@@ -41,7 +41,7 @@ pub async fn get(
     if face == Face::Anthropic {
         write::field(&mut head, b"anthropic-version", b"2023-06-01");
     }
-    credential.iter().for_each(|(name, value)| write::field(&mut head, name, value));
+    more.iter().for_each(|(name, value)| write::field(&mut head, name, value));
     outbound::write_credential(&mut head, provider, face, destination.next_turn());
     write::end(&mut head);
     // A kept connection may be stale; a new one is not.

@@ -1,9 +1,9 @@
 //! `GET /v1/models`: the names that the routes know, and what the providers list.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::Poll;
 
+use super::admit::VIA_FIELD;
 use super::fetch::{self, Unanswered};
 use super::outbound;
 use super::site::{Destination, Site};
@@ -32,7 +32,7 @@ pub async fn merged(world: &World, site: &Site, request: &RequestHead, dialect: 
         let owner = planned(site, name, dialect).map_or("sidestream", |(owner, _)| owner);
         models.add_name(name, owner);
     }
-    let asking = site.destinations.iter().map(|one| ask(site, one, request, dialect));
+    let asking = site.destinations.iter().map(|one| ask(&world.shared.name, site, one, request, dialect));
     let mut failures = Vec::new();
     for (destination, answer) in site.destinations.iter().zip(join(asking).await) {
         let name = &destination.provider.name;
@@ -56,8 +56,9 @@ pub async fn merged(world: &World, site: &Site, request: &RequestHead, dialect: 
     Ok(models)
 }
 
-/// Asks one provider, on the face of the client's dialect if it has it.
+/// Asks one provider, on the face of the client's dialect if it has it. `name` is this process's, among sidestreams.
 async fn ask(
+    name: &str,
     site: &Site,
     destination: &Destination,
     request: &RequestHead,
@@ -66,12 +67,14 @@ async fn ask(
     let provider = &destination.provider;
     let other = if dialect.face() == Face::OpenAi { Face::Anthropic } else { Face::OpenAi };
     let face = if provider.face(dialect.face()).is_some() { dialect.face() } else { other };
-    let own: Vec<_> = request
-        .as_ref()
-        .iter()
-        .filter(|(name, _)| fields::is_credential(name))
+    let is_set = |name: &[u8]| provider.headers.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()));
+    let mut own: Vec<_> = fields::end_to_end(request)
+        .filter(|(name, _)| fields::is_credential(name) && !is_set(name))
         .filter(|(_, value)| outbound::passes_credential(provider, dialect, value, &site.config().tokens))
         .collect();
+    // A provider may be a sidestream that asks back.
+    let via = outbound::via(request.get(VIA_FIELD), name);
+    own.push((VIA_FIELD.as_bytes(), &via));
     // All on one page, as far as the provider goes along.
     let path = if face == Face::Anthropic { "models?limit=1000" } else { "models" };
     match fetch::get(destination, face, path, &own).await? {
@@ -99,7 +102,7 @@ fn planned<'a>(site: &'a Site, name: &'a str, dialect: Dialect) -> Option<(&'a s
 
 /// Runs all side by side and gives their outcomes in order.
 async fn join<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut all: Vec<(Pin<Box<F>>, Option<F::Output>)> = all.map(|one| (Box::pin(one), None)).collect();
+    let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     poll_fn(|cx| {
         for (one, outcome) in all.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
             if let Poll::Ready(done) = one.as_mut().poll(cx) {

@@ -117,12 +117,23 @@ pub fn write_credential(out: &mut Vec<u8>, provider: &Provider, face: Face, turn
 fn write_via(out: &mut Vec<u8>, before: Option<&[u8]>, name: &str) {
     out.extend_from_slice(VIA_FIELD.as_bytes());
     out.extend_from_slice(b": ");
+    write_names(out, before, name);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The same as a value, for a request of our own on a client's behalf.
+pub fn via(before: Option<&[u8]>, name: &str) -> Vec<u8> {
+    let mut value = Vec::new();
+    write_names(&mut value, before, name);
+    value
+}
+
+fn write_names(out: &mut Vec<u8>, before: Option<&[u8]>, name: &str) {
     if let Some(before) = before {
         out.extend_from_slice(before);
         out.extend_from_slice(b", ");
     }
     out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\r\n");
 }
 
 fn is_ours(name: &[u8]) -> bool {

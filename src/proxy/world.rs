@@ -94,10 +94,7 @@ pub struct World {
     pub draining: Cell<bool>,
     /// The grace is over: upstream connections were ended, and what they carried is cut.
     pub stopping: Cell<bool>,
-    #[expect(
-        clippy::vec_box,
-        reason = "a job is lent to a future for long; moving its box is cheap, moving it is not"
-    )]
+    /// Boxed: a job is lent to a future for long; moving its box is cheap, moving it is not.
     jobs: RefCell<Vec<Box<Job>>>,
     /// Who waits for `stopping`.
     stop_waiters: Cell<Vec<Waker>>,

@@ -2,6 +2,7 @@
 fixed, and only processes started here are ended."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -26,7 +27,9 @@ PAIR = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
 
 
 def pairs(line: str) -> dict[str, str]:
-    """`a=1 b="two words"` as a dictionary."""
+    """A line of the log, `a=1 b="two words"` or JSON, as a dictionary of texts."""
+    if line.startswith("{"):
+        return {k: str(v) for k, v in json.loads(line).items()}
     return {k: v[1:-1].replace('\\"', '"') if v.startswith('"') else v for k, v in PAIR.findall(line)}
 
 
@@ -36,6 +39,10 @@ def address(text: str):
         return text.removeprefix("unix:")
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+def is_started(line: str) -> bool:
+    return "msg=started" in line or '"msg":"started"' in line
 
 
 class NotStarted(Exception):
@@ -156,7 +163,7 @@ class Sidestream(Program):
             "MOCK_API_KEY": "sk-the-providers-own",
             **env,
         }
-        super().__init__(args, settings, lambda line: "msg=started" in line, denied=driver == "denied")
+        super().__init__(args, settings, is_started, denied=driver == "denied")
         self.addresses = [address(a) for a in self.start["listen"].split(",")]
         self.address = self.addresses[0]
 
