@@ -107,7 +107,13 @@ pub const DIAL_NEXT: Duration = Duration::from_millis(250);
 pub const DIAL_ADDRESSES_MAX: usize = 16;
 
 /// An answer to a request of our own (a list of models): OpenRouter's, the longest known, has half a megabyte.
-pub const FETCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const FETCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Lists of models up to this size are merged on the event loop; larger ones by a thread.
+pub const MERGE_BYTES_MAX: usize = 16 * 1024;
+/// Threads that merge lists of models at a time.
+pub const MERGES_MAX: usize = 2;
+/// Models in the merged list; OpenRouter has about 400.
+pub const MODELS_MAX: usize = 10_000;
 /// Sidestreams that one request may pass; two or three in a chain are a design, more are a loop.
 pub const SIDESTREAMS_MAX: usize = 5;
 
@@ -132,8 +138,13 @@ pub const QUIET: Duration = Duration::from_secs(1);
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// A TLS handshake, in all; 100 ms is usual, three round trips around the world with a slow server are 2 s.
 pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// The answer to a request of our own.
-pub const FETCH_TIME_MAX: Duration = Duration::from_secs(10);
+/// The answer to a request of our own: a person waits for it, and one provider that does not answer must not be what
+/// all the others' lists wait for.
+pub const FETCH_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a provider's list of models is remembered.
+pub const LISTED_FRESH: Duration = Duration::from_secs(60);
+/// How long it is remembered that there was none.
+pub const UNLISTED_FRESH: Duration = Duration::from_secs(5);
 /// Between two pieces of a request's body.
 pub const BODY_IDLE_MAX: Duration = Duration::from_secs(30);
 /// A client that takes nothing of what we write.

@@ -194,21 +194,21 @@ pub fn refuse(problems: &[Problem]) -> ExitCode {
 fn until_signalled(running: Running, environment: &Environment, mut signals: Signals, log: &Log) -> ExitCode {
     let Running { mut workers, shared, sockets, .. } = running;
     // Without an env file a reload could bring nothing new: a process cannot see its environment change.
-    let is_reload = |signal| signal == SIGHUP && environment.file.is_some();
-    for _ in signals.forever().take_while(|signal| is_reload(*signal)) {
+    let ends = |signal: i32| signal != SIGHUP || environment.file.is_none();
+    for _ in signals.forever().take_while(|signal| !ends(*signal)) {
         reload(&shared, environment, &mut workers, log);
     }
     shared.leaving.store(true, Relaxed);
     let config = &shared.settings().config;
     let (delay, grace) = (config.drain_delay, config.drain);
     log.say(Level::Info, "draining", &[("grace_s", &grace.as_secs().to_string())]);
-    wait(delay, &mut signals, || false);
+    wait(delay, &mut signals, ends, || false);
     workers.iter_mut().for_each(|worker| worker.order(Order::Drain));
-    let finished = wait(grace, &mut signals, || workers.iter().all(Worker::is_finished));
+    let finished = wait(grace, &mut signals, ends, || workers.iter().all(Worker::is_finished));
     if !finished {
         workers.iter_mut().for_each(|worker| worker.order(Order::Stop));
     }
-    let ended = finished || wait(LAST_MOMENTS, &mut signals, || workers.iter().all(Worker::is_finished));
+    let ended = finished || wait(LAST_MOMENTS, &mut signals, ends, || workers.iter().all(Worker::is_finished));
     for path in sockets {
         let _ = std::fs::remove_file(path);
     }
@@ -219,11 +219,11 @@ fn until_signalled(running: Running, environment: &Environment, mut signals: Sig
 /// What the workers have to tell their clients that the grace is over.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
-/// Waits for `patience`, until `done`, or until another signal comes. True if `done`.
-fn wait(patience: Duration, signals: &mut Signals, done: impl Fn() -> bool) -> bool {
+/// Waits for `patience`, until `done`, or until another signal comes that `ends` it. True if `done`.
+fn wait(patience: Duration, signals: &mut Signals, ends: impl Fn(i32) -> bool, done: impl Fn() -> bool) -> bool {
     let end = Instant::now() + patience;
     while Instant::now() < end && !done() {
-        if signals.pending().next().is_some() {
+        if signals.pending().any(&ends) {
             return false;
         }
         std::thread::sleep(Duration::from_millis(10));

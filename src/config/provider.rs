@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Secret;
-use crate::dialect::Face;
+use crate::dialect::{Dialect, Face};
 
 /// An upstream.
 #[derive(Clone, Debug)]
@@ -55,6 +55,15 @@ impl Provider {
     /// Whether any of its faces speaks TLS.
     pub fn speaks_tls(&self) -> bool {
         [&self.openai, &self.anthropic].into_iter().flatten().any(|base| base.tls)
+    }
+
+    /// Whether the client's own credential goes along, if it speaks `dialect`.
+    pub fn wants_credential(&self, dialect: Dialect) -> bool {
+        match self.credential {
+            Credential::Client => true,
+            Credential::ClientOf(face) => dialect.face() == face,
+            Credential::Keys(_) | Credential::Nobody => false,
+        }
     }
 
     /// How a face wants the key.

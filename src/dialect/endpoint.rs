@@ -157,10 +157,22 @@ fn below_version(path: &str) -> (bool, &str) {
 /// normalise into another path than the one we judged.
 fn is_forwardable(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    let encoded = ["%2e", "%2f", "%5c", "%00"].iter().any(|code| lower.contains(code));
+    let encoded = hides_something(path);
     let dots = path.split('/').any(|segment| segment == "." || segment == "..");
     let empty = path.is_empty() || path.contains("//") || path.contains('\\') || path.starts_with('/');
     !(encoded || dots || empty || lower.starts_with("organization"))
+}
+
+/// Whether a percent-encoding stands for what an upstream may take for itself: a character that needs none (RFC 3986
+/// §2.3: `%6f` is `o`), a separator, or another encoding's `%`.
+fn hides_something(path: &str) -> bool {
+    path.split('%').skip(1).any(|code| {
+        let digits = code.as_bytes().first_chunk::<2>().and_then(|[high, low]| Some(hex(*high)? << 4 | hex(*low)?));
+        // What is no encoding at all is not understood alike by all either.
+        digits.is_none_or(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b'\\' | b'%' | 0)
+        })
+    })
 }
 
 /// Anthropic's clients always send `anthropic-version`; its newer SDKs send their key as a bearer token.
@@ -239,6 +251,10 @@ mod tests {
             ("GET", "/v1/files//x", "unknown"),
             ("GET", "/v1/", "unknown"),
             ("GET", "/v1", "unknown"),
+            ("GET", "/v1/%6frganization/users", "unknown"),
+            ("GET", "/v1/files/%2566", "unknown"),
+            ("GET", "/v1/files/..%252f..", "unknown"),
+            ("GET", "/v1/files/100%", "unknown"),
             ("GET", "/v1/organization/users", "unknown"),
             ("GET", "/v1/organizations/x", "unknown"),
         ] {

@@ -5,15 +5,17 @@ use crate::fault::Fault;
 use crate::json::text::encode;
 use crate::sse::frame::write_event as write_event_frame;
 
-/// Appends the JSON body of an error.
-pub fn write_body(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) {
+/// Appends the JSON body of an error; `id` is how logs know the request.
+pub fn write_body(dialect: Dialect, fault: &Fault, id: &str, out: &mut Vec<u8>) {
     match dialect {
         Dialect::Messages => {
             out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":\"");
             out.extend_from_slice(messages_type(fault.status).as_bytes());
             out.extend_from_slice(b"\",\"message\":");
             encode(fault.message.as_bytes(), out);
-            out.extend_from_slice(b"},\"request_id\":null}");
+            out.extend_from_slice(b"},\"request_id\":");
+            encode(id.as_bytes(), out);
+            out.push(b'}');
         }
         Dialect::Chat | Dialect::Responses => {
             out.extend_from_slice(b"{\"error\":{\"message\":");
@@ -29,10 +31,10 @@ pub fn write_body(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) {
 
 /// Appends the error as the last event of a stream that already began. Clients raise it as an exception; a stream that
 /// merely stopped could be taken for a short answer.
-pub fn write_event(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) {
+pub fn write_event(dialect: Dialect, fault: &Fault, id: &str, out: &mut Vec<u8>) {
     let mut data = Vec::new();
     match dialect {
-        Dialect::Chat | Dialect::Messages => write_body(dialect, fault, &mut data),
+        Dialect::Chat | Dialect::Messages => write_body(dialect, fault, id, &mut data),
         // Flat, unlike its body: the Responses API's `error` event.
         Dialect::Responses => {
             data.extend_from_slice(b"{\"type\":\"error\",\"code\":\"");
@@ -91,10 +93,10 @@ mod tests {
             ),
             (
                 Dialect::Messages,
-                r#"{"type":"error","error":{"type":"api_error","message":"no \"route\""},"request_id":null}"#,
+                r#"{"type":"error","error":{"type":"api_error","message":"no \"route\""},"request_id":"ss-1"}"#,
             ),
         ] {
-            assert_eq!(written(|out| write_body(dialect, &fault(), out)), want);
+            assert_eq!(written(|out| write_body(dialect, &fault(), "ss-1", out)), want);
         }
     }
 
@@ -105,7 +107,7 @@ mod tests {
             (Dialect::Messages, "event: error\ndata: {\"type\":\"error\",\"error\":{"),
             (Dialect::Responses, "event: error\ndata: {\"type\":\"error\",\"code\":\"upstream-connect\",\"message\":"),
         ] {
-            let event = written(|out| write_event(dialect, &fault(), out));
+            let event = written(|out| write_event(dialect, &fault(), "ss-1", out));
             assert!(event.starts_with(start) && event.ends_with("}\n\n"), "{event}");
         }
     }

@@ -4,6 +4,7 @@
 //! `{"data":[{"type":"model","id","display_name","created_at"}],"first_id","last_id","has_more"}`. An entry that is asked
 //! for in the shape it came in keeps all its other members (context lengths, prices).
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use simd_json::OwnedValue;
@@ -13,6 +14,7 @@ use simd_json::prelude::{
 
 use super::{Dialect, Face};
 use crate::json::text::encode;
+use crate::limits;
 
 /// One model.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +27,12 @@ pub struct Model {
     entry: Option<(Face, OwnedValue)>,
 }
 
-/// The models that there are, each name once.
+/// The models that there are, each name once, at most [`limits::MODELS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Models(Vec<Model>);
+pub struct Models {
+    list: Vec<Model>,
+    names: HashSet<String>,
+}
 
 impl Models {
     /// Adds a name that the configuration knows.
@@ -50,23 +55,23 @@ impl Models {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// There is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     fn add(&mut self, model: Model) {
-        if !self.0.iter().any(|known| known.id == model.id) {
-            self.0.push(model);
+        if self.list.len() < limits::MODELS_MAX && self.names.insert(model.id.clone()) {
+            self.list.push(model);
         }
     }
 
     /// The model that `is` recognises by its name.
     pub fn find(&self, is: impl Fn(&str) -> bool) -> Option<&Model> {
-        self.0.iter().find(|model| is(&model.id))
+        self.list.iter().find(|model| is(&model.id))
     }
 
     /// Appends the list in the shape of `dialect`'s vendor.
@@ -77,7 +82,7 @@ impl Models {
         } else {
             b"{\"object\":\"list\",\"data\":["
         });
-        for (place, model) in self.0.iter().enumerate() {
+        for (place, model) in self.list.iter().enumerate() {
             if place > 0 {
                 out.push(b',');
             }
@@ -86,9 +91,9 @@ impl Models {
         out.push(b']');
         if face == Face::Anthropic {
             out.extend_from_slice(b",\"has_more\":false,\"first_id\":");
-            write_id(self.0.first(), out);
+            write_id(self.list.first(), out);
             out.extend_from_slice(b",\"last_id\":");
-            write_id(self.0.last(), out);
+            write_id(self.list.last(), out);
         }
         out.push(b'}');
     }

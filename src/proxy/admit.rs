@@ -8,7 +8,6 @@ use super::connection::{Door, Transport};
 use crate::config::{Config, Listen, Secret, value};
 use crate::dialect::Dialect;
 use crate::fault::Fault;
-use crate::http::fields;
 use crate::http::framing::{self, Framing};
 use crate::http::head::{Method, RequestHead};
 use crate::limits;
@@ -122,10 +121,13 @@ pub fn is_page(head: &RequestHead, config: &Config) -> bool {
 /// Whether the request shows one of our tokens. Every token is compared to every credential, each in constant time, so
 /// that the time it takes tells nothing about a token but its length.
 fn shows_token(head: &RequestHead, tokens: &[Secret]) -> bool {
-    let shown = |(name, value): (&[u8], &[u8])| {
-        !value.is_empty() && (fields::is_credential(name) || name.eq_ignore_ascii_case(TOKEN_FIELD.as_bytes()))
+    // Not cookies, which a browser sends unasked.
+    let shows = |(name, value): (&[u8], &[u8])| match name.to_ascii_lowercase().as_slice() {
+        b"authorization" => value.len() > without_scheme(value).len() && is_token(value, tokens),
+        b"x-api-key" => is_token(value, tokens),
+        name => name == TOKEN_FIELD.as_bytes() && is_token(value, tokens),
     };
-    !tokens.is_empty() && head.as_ref().iter().filter(|field| shown(*field)).any(|(_, value)| is_token(value, tokens))
+    !tokens.is_empty() && head.as_ref().iter().any(shows)
 }
 
 /// Whether the value of a credential's field is one of our tokens, with or without `Bearer`. What is, never goes
@@ -147,9 +149,9 @@ fn without_scheme(value: &[u8]) -> &[u8] {
 
 /// A request that was here before, or that wanders from one sidestream to the next, would never end.
 fn check_way(head: &RequestHead, name: &str) -> Result<(), Fault> {
-    let Some(via) = head.get(VIA_FIELD) else { return Ok(()) };
+    let via = head.as_ref().iter().filter(|(field, _)| field.eq_ignore_ascii_case(VIA_FIELD.as_bytes()));
     let mut passed = 0;
-    for hop in via.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+    for hop in via.flat_map(|(_, hops)| hops.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii) {
         passed += 1;
         if hop == name.as_bytes() {
             let message = "The request came back to the sidestream that sent it: a provider's URL points here.";
@@ -265,6 +267,8 @@ mod tests {
             ("/v1/models", "Authorization: Bearer first-toke\r\n", Some("token-required")),
             ("/v1/models", "Authorization: Bearer first-tokenX\r\n", Some("token-required")),
             ("/v1/models", "Authorization: Basic first-token\r\n", Some("token-required")),
+            ("/v1/models", "Authorization: first-token\r\n", Some("token-required")),
+            ("/v1/models", "Cookie: first-token\r\n", Some("token-required")),
             ("/v1/models", "x-other: first-token\r\n", Some("token-required")),
             ("/v1/models", "x-api-key: \r\n", Some("token-required")),
         ] {

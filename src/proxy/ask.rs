@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::connection::{Client, Stop};
 use super::job::Work;
@@ -32,6 +32,8 @@ pub struct Answering {
     pub sent_whole: bool,
     /// The whole request was read; if not, the client's connection cannot.
     pub read_whole: bool,
+    /// When the provider's whole time is over.
+    pub until: Option<Instant>,
 }
 
 /// Why there is no answer.
@@ -116,6 +118,7 @@ pub async fn ask(
 ) -> Result<Answering, AskError> {
     let Destination { provider, numbers, .. } = destination;
     let deadline = upstream.inlet.deadline().clone();
+    let until = provider.timeout.map(|whole| Instant::now() + whole);
     let source = Source { inbox: client.inbox, deadline: &client.deadline };
     let head = std::mem::take(&mut work.out);
     let buffered = matches!(upload, Upload::Buffered(..));
@@ -136,7 +139,7 @@ pub async fn ask(
     match (heard, sent) {
         (Some(Ok(head_bytes)), sent) => {
             let sent_whole = matches!(sent, Some(Ok(_)));
-            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole })
+            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole, until })
         }
         (_, Some(Err(Failed::Client(fault)))) => Err(fault.into()),
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),
@@ -150,8 +153,7 @@ pub async fn ask(
         // Time for its last words is not the time it has for an answer.
         (Some(Err(_)), Some(Ok(_)) | None) if deadline.expired().is_some() => {
             numbers.timeouts.add(1);
-            let waited = provider.first_byte_timeout.as_secs();
-            let message = format!("{} sent no answer within {waited} s.", provider.name);
+            let message = format!("{} sent no answer within {} s.", provider.name, patience(provider).as_secs_f64());
             Err(Fault::upstream(504, "upstream-timeout", message).into())
         }
         (Some(Err(HeadError::Closed)), _) => Err(AskError::Closed),
@@ -207,12 +209,17 @@ async fn say(
 ) -> Sent {
     let sent = upload::send(head, upload, source, outlet, provider.idle_timeout).await;
     let patience = match sent.0 {
-        Ok(_) => provider.first_byte_timeout,
+        Ok(_) => patience(provider),
         // It takes no more, but may have said why (413) before it closed.
         Err(_) => LAST_WORDS,
     };
     outlet.deadline().arm(patience);
     sent
+}
+
+/// How long an answer may take to begin.
+fn patience(provider: &Provider) -> Duration {
+    provider.timeout.map_or(provider.first_byte_timeout, |whole| whole.min(provider.first_byte_timeout))
 }
 
 const LAST_WORDS: Duration = Duration::from_secs(1);

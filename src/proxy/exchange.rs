@@ -1,6 +1,7 @@
 //! One request and its answer, top to bottom.
 
 use std::pin::pin;
+use std::time::Instant;
 
 use super::admit::{self, Admitted, Guest};
 use super::ask::{self, Answering, AskError, ConnectError};
@@ -99,15 +100,19 @@ async fn answer(
             }
             let lease = upload::buffer(world, site, client, framing, work).await?;
             asked.unread = false;
+            work.record.read = Some(Instant::now());
             plan::peek(work)?;
             plan::plan(site, dialect, chosen, work)?;
+            work.record.routed = Some(Instant::now());
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
             let errand = Errand { site, request, dialect, path, is_json: true, framing, may_replay };
             forward(world, client, errand, work, Some(lease)).await
         }
         Endpoint::Other { dialect, path } | Endpoint::Models { dialect, path, .. } => {
-            plan::plan(site, dialect, chosen, work)?;
+            work.record.read = Some(Instant::now());
+            let dialect = plan::plan_without_model(site, dialect, chosen, work)?;
+            work.record.routed = Some(Instant::now());
             if withheld {
                 invite(client).await?;
             }
@@ -228,6 +233,7 @@ async fn reach<'a>(
             *splice = plan::rename(target, work);
         }
         work.record.provider = Some(target.provider);
+        work.provider = Some(destination.provider.clone());
         match try_one(world, client, errand, destination, pool, work, upload).await {
             Ok(answering) => {
                 // Its name from now on.

@@ -99,7 +99,9 @@ async fn converse(pool: &Pool, mut upstream: Upstream, head: Vec<u8>) -> Result<
             return Err(Ended::Because("its answer is too large"));
         }
         if passage.is_done() {
-            if inbound.len() == consumed && framing != Framing::UntilClose && response.keep_alive() {
+            if inbound.len() > consumed {
+                pool.distrust();
+            } else if framing != Framing::UntilClose && response.keep_alive() {
                 pool.keep(upstream);
             }
             return Ok((response.status(), body));

@@ -1,8 +1,10 @@
 //! A request's memory. The next request uses it again, so that a warm worker allocates nothing.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::plan::Target;
+use crate::config::provider::Provider;
 use crate::dialect::Dialect;
 use crate::dialect::usage::UsageReader;
 use crate::fault::Who;
@@ -36,6 +38,8 @@ pub struct Work {
     pub body: Vec<u8>,
     /// The model's name: the client's, then the provider's; empty if there is none.
     pub model: String,
+    /// The provider that was tried last.
+    pub provider: Option<Arc<Provider>>,
     /// Where the request may go.
     pub targets: Vec<Target>,
     /// Reads the tokens that the answer reports.
@@ -59,6 +63,10 @@ pub struct Record {
     pub began: Instant,
     /// When it turned to the upstream.
     pub turned: Option<Instant>,
+    /// When the request was read, and when it was known where it goes.
+    pub read: Option<Instant>,
+    /// See `read`.
+    pub routed: Option<Instant>,
     /// When the first byte of the upstream's final answer came.
     pub first_byte: Option<Instant>,
     /// Time spent on dialling.
@@ -94,6 +102,7 @@ impl Default for Job {
                 members: Scanner::new(MEMBERS),
                 body: Vec::new(),
                 model: String::new(),
+                provider: None,
                 targets: Vec::new(),
                 usage: UsageReader::default(),
                 out: Vec::new(),
@@ -111,6 +120,8 @@ impl Record {
             id,
             began: Instant::now(),
             turned: None,
+            read: None,
+            routed: None,
             first_byte: None,
             connect_micros: 0,
             dialect: Dialect::Chat,
@@ -135,6 +146,7 @@ impl Job {
         self.work.body.clear();
         self.work.model.clear();
         self.work.inbound.clear();
+        self.work.provider = None;
         self.work.targets.clear();
         self.work.usage.reset();
         self.work.record = Record::new(id);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::connection::{After, Client, Stop};
 use super::cors;
 use super::job::Work;
-use super::relay::write_connection;
+use super::relay::{write_connection, write_tries};
 use super::site::Site;
 use super::world::World;
 use crate::dialect::models::Models;
@@ -62,7 +62,7 @@ pub async fn refuse(
     world.counters.refusals.add(fault.reason, fault.who);
     work.record.ended = Some((fault.who, fault.reason));
     let mut body = Vec::new();
-    error::write_body(work.record.dialect, fault, &mut body);
+    error::write_body(work.record.dialect, fault, work.record.id.as_str(), &mut body);
     let asked = Asked { unread: asked.unread || fault.close, ..asked };
     let answer =
         Answer { status: fault.status, content_type: "application/json", body: &body, error: Some(fault.reason) };
@@ -228,6 +228,11 @@ async fn send(
     write::field(&mut out, b"x-sidestream-request-id", work.record.id.as_bytes());
     if let Some(reason) = answer.error {
         write::field(&mut out, b"x-sidestream-error", reason.as_bytes());
+        if let Some(provider) = &work.provider {
+            write_tries(&mut out, provider, work);
+            // Who is told of an upstream's failure here was served by every try there was.
+            write::field(&mut out, b"x-should-retry", b"false");
+        }
     }
     write_connection(&mut out, asked.version, asked.keep_alive);
     write::end(&mut out);

@@ -43,8 +43,7 @@ impl Outbound<'_> {
         out.push(b' ');
         write_target(out, self.base, self.dialect.face(), self.path);
         if let Some(query) = self.request.query() {
-            out.push(b'?');
-            out.extend_from_slice(query);
+            write_query(out, query, |value| passes_credential(self.provider, self.dialect, value, self.tokens));
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write::field(out, b"host", self.base.authority.as_bytes());
@@ -79,12 +78,22 @@ impl Outbound<'_> {
 /// Whether a client's own credential goes along: only to a provider that has no key and is marked for it, and never if
 /// it is one of our tokens.
 pub fn passes_credential(provider: &Provider, dialect: Dialect, value: &[u8], tokens: &[Secret]) -> bool {
-    let wanted = match provider.credential {
-        Credential::Client => true,
-        Credential::ClientOf(face) => dialect.face() == face,
-        Credential::Keys(_) | Credential::Nobody => false,
-    };
-    wanted && !admit::is_token(value, tokens)
+    provider.wants_credential(dialect) && !admit::is_token(value, tokens)
+}
+
+/// The query as it came, without the credentials that some clients put there and that do not go along.
+fn write_query(out: &mut Vec<u8>, query: &[u8], passes: impl Fn(&[u8]) -> bool) {
+    const CREDENTIALS: [&[u8]; 4] = [b"key", b"api_key", b"api-key", b"access_token"];
+    let mut separator = b'?';
+    for part in query.split(|byte| *byte == b'&') {
+        let mut halves = part.splitn(2, |byte| *byte == b'=');
+        let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+        let is_credential = CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known));
+        if !is_credential || passes(value) {
+            out.push(std::mem::replace(&mut separator, b'&'));
+            out.extend_from_slice(part);
+        }
+    }
 }
 
 /// The request target: the face's base, the version where the base ends before it, the path.

@@ -5,13 +5,14 @@
 use super::job::Work;
 use super::site::Site;
 use super::upload::Splice;
-use crate::dialect::Dialect;
+use crate::config::Config;
+use crate::dialect::{Dialect, Face};
 use crate::fault::{Fault, Who};
 use crate::http::head::RequestHead;
 use crate::http::reject::Reject;
 use crate::json::{Kind, text};
 use crate::limits;
-use crate::route::{Asked, NoRoute};
+use crate::route::{Asked, Candidate, NoRoute};
 
 /// One place that may answer a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +73,11 @@ pub fn plan(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &mut Wor
     let asked = Asked { model, dialect, stream, provider: chosen };
     let config = site.config();
     let plan = config.routes.plan(&asked, &config.providers).map_err(|none| no_route(&none))?;
+    let mut credential_at = None;
     for candidate in plan.candidates() {
+        if !keeps_credential(config, &candidate, dialect, &mut credential_at) {
+            continue;
+        }
         if candidate.dialect != dialect {
             // The order is the user's: a later place must not answer because an earlier one cannot yet.
             if targets.is_empty() {
@@ -86,8 +91,54 @@ pub fn plan(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &mut Wor
     if targets.is_empty() { Err(Reject::NotFound.into()) } else { Ok(()) }
 }
 
+/// A client's credential goes to one origin: a further place that would get it too, elsewhere, is left out.
+fn keeps_credential<'a>(
+    config: &'a Config,
+    candidate: &Candidate<'_>,
+    dialect: Dialect,
+    at: &mut Option<(&'a str, u16)>,
+) -> bool {
+    let Some(provider) = config.providers.get(candidate.provider) else { return false };
+    let Some(base) = provider.face(candidate.dialect.face()) else { return false };
+    if !provider.wants_credential(dialect) {
+        return true;
+    }
+    let origin = (base.host.as_str(), base.port);
+    *at.get_or_insert(origin) == origin
+}
+
+/// The same for a request that names no model. Where its provider is settled, it is spoken to on the face it has: the
+/// fields that such a request's dialect is guessed from may be meant for us.
+///
+/// # Errors
+/// As for [`plan`].
+pub fn plan_without_model(
+    site: &Site,
+    dialect: Dialect,
+    chosen: Option<usize>,
+    work: &mut Work,
+) -> Result<Dialect, Fault> {
+    let only = if site.destinations.len() == 1 { Some(0) } else { chosen };
+    let settled = only.and_then(|place| site.destinations.get(place)).map(|one| &one.provider);
+    let spoken = match (settled, dialect.face()) {
+        (Some(provider), Face::Anthropic) if provider.anthropic.is_none() => Dialect::Chat,
+        (Some(provider), Face::OpenAi) if provider.openai.is_none() => Dialect::Messages,
+        _ => dialect,
+    };
+    plan(site, spoken, chosen, work).map(|()| spoken)
+}
+
 fn needs_translation(site: &Site, provider: usize, dialect: Dialect) -> Fault {
-    let name = site.destinations.get(provider).map_or("", |one| one.provider.name.as_str());
+    let provider = site.destinations.get(provider).map(|one| &one.provider);
+    let name = provider.map_or("", |provider| provider.name.as_str());
+    if provider.is_some_and(|provider| provider.face(dialect.face()).is_some()) {
+        let message = format!(
+            "The route (face=… or the model's suffix) asks for the other face of {name}, and this version does not \
+             translate between dialects; leave that out, and {name} is spoken to in {}.",
+            dialect.name()
+        );
+        return Fault::client(501, "translation-needed", message);
+    }
     let variable = match dialect {
         Dialect::Messages => "ANTHROPIC_URL",
         Dialect::Chat | Dialect::Responses => "OPENAI_URL",

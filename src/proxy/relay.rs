@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::ask::Answering;
 use super::connection::{Client, Stop, Transport};
 use super::cors;
-use super::job::Work;
+use super::job::{Record, Work};
 use super::site::Destination;
 use super::world::World;
 use crate::config::provider::Provider;
@@ -45,7 +45,7 @@ pub async fn relay(
     request: &RequestHead,
     work: &mut Work,
 ) -> Result<Relayed, Stop> {
-    let Answering { upstream, head_bytes, sent_whole, read_whole } = answering;
+    let Answering { upstream, head_bytes, sent_whole, read_whole, until } = answering;
     let Destination { provider, numbers, .. } = destination;
     upstream.inlet.deadline().disarm();
     work.record.first_byte = Some(Instant::now());
@@ -74,7 +74,6 @@ pub async fn relay(
     out.clear();
     write_head(&mut out, work, request, provider, framing_out, keep_client);
     work.record.status = work.response.status();
-    let until = provider.timeout.map(|whole| Instant::now() + whole);
     let passage = Passage::new(framing, form);
     let follow = Follow { kind: Follow::kind(&work.response, stream), tail: Tail::default() };
     let mut body = Body { destination, upstream, passage, framing_out, follow, until, out };
@@ -259,7 +258,7 @@ impl Body<'_> {
             && self.passage.is_between_chunks()
         {
             let mut event = Vec::new();
-            error::write_event(work.record.dialect, fault, &mut event);
+            error::write_event(work.record.dialect, fault, work.record.id.as_str(), &mut event);
             match self.framing_out {
                 Framing::Chunked => write_chunk(&mut self.out, &event),
                 _ => self.out = event,
@@ -357,24 +356,42 @@ fn write_head(
         cors::write(out, origin);
     }
     write::field(out, b"x-sidestream-request-id", work.record.id.as_bytes());
-    write::field(out, b"x-sidestream-provider", provider.name.as_bytes());
-    if !work.model.is_empty() && work.model.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-        write::field(out, b"x-sidestream-model", work.model.as_bytes());
-    }
-    let record = &work.record;
-    out.extend_from_slice(b"x-sidestream-attempts: ");
-    write::number(out, u64::from(record.attempts));
-    out.extend_from_slice(b"\r\nserver-timing: connect;dur=");
-    write_millis(out, record.connect_micros);
-    out.extend_from_slice(b", ttfb;dur=");
-    let first_byte = record.first_byte.map_or(0, |at| at.duration_since(record.began).as_micros());
-    write_millis(out, first_byte as u64);
-    out.extend_from_slice(b"\r\n");
+    write_tries(out, provider, work);
+    write_timing(out, &work.record);
     if framing == Framing::Chunked {
         write::field(out, b"transfer-encoding", b"chunked");
     }
     write_connection(out, request.version(), keep_client);
     write::end(out);
+}
+
+/// Who was asked, for which model, and how often.
+pub fn write_tries(out: &mut Vec<u8>, provider: &Provider, work: &Work) {
+    write::field(out, b"x-sidestream-provider", provider.name.as_bytes());
+    if !work.model.is_empty() && work.model.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        write::field(out, b"x-sidestream-model", work.model.as_bytes());
+    }
+    out.extend_from_slice(b"x-sidestream-attempts: ");
+    write::number(out, u64::from(work.record.attempts));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `Server-Timing` (W3C): reading the request, finding its way, connecting, and the whole until the answer began.
+fn write_timing(out: &mut Vec<u8>, record: &Record) {
+    let between = |from: Option<Instant>, to: Option<Instant>| {
+        to.zip(from).map_or(0, |(to, from)| to.saturating_duration_since(from).as_micros() as u64)
+    };
+    let began = Some(record.began);
+    for (name, micros) in [
+        ("server-timing: parse;dur=", between(began, record.read)),
+        (", route;dur=", between(record.read, record.routed)),
+        (", connect;dur=", record.connect_micros),
+        (", ttfb;dur=", between(began, record.first_byte)),
+    ] {
+        out.extend_from_slice(name.as_bytes());
+        write_millis(out, micros);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// `Connection`: always said to HTTP/1.0, whose clients guess differently; to HTTP/1.1 only if it ends.

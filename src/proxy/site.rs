@@ -1,12 +1,13 @@
 //! What runs by one configuration. A reload makes a new one; a request keeps the one it began with.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::{ClientConfig, ServerConfig};
 
+use super::models::Listed;
 use crate::config::provider::{Base, Pem, Provider};
 use crate::config::{Config, Problem};
 use crate::dialect::Face;
@@ -95,6 +96,8 @@ pub struct Destination {
     openai: Option<Rc<Pool>>,
     /// The connections to its Anthropic face; the same pool if both faces are at one origin.
     anthropic: Option<Rc<Pool>>,
+    /// What it listed, while that is fresh; by no client's credential.
+    pub listed: RefCell<Option<Listed>>,
     /// Counts the requests, for providers with several keys.
     turn: Cell<usize>,
 }
@@ -120,6 +123,7 @@ impl Site {
                 numbers: counters.providers.named(&provider.name),
                 openai: provider.openai.as_ref().map(&mut pool),
                 anthropic: provider.anthropic.as_ref().map(&mut pool),
+                listed: RefCell::default(),
                 turn: Cell::new(0),
             });
         }

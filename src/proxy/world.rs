@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -38,6 +38,8 @@ pub struct Shared {
     pub budget: Budget,
     /// Addresses of names.
     pub resolver: Resolver,
+    /// Threads that merge lists of models.
+    pub merges: Arc<AtomicUsize>,
     /// The log.
     pub log: Log,
     /// A signal came: `/readyz` says so from now on, also while new work is still taken.
@@ -55,6 +57,7 @@ impl Shared {
             counters: (0..workers).map(|_| Arc::default()).collect(),
             budget: Budget::new(settings.config.buffer_max),
             resolver: Resolver::default(),
+            merges: Arc::default(),
             settings: Mutex::new(settings),
             driver,
             log,
@@ -160,6 +163,7 @@ impl World {
 
     /// Runs `work`, which no deadline's entry can end, unless [`World::stop`] comes first.
     pub async fn unless_stopped<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut waiting = StopWaiter { world: self, waker: None };
         poll_fn(|cx| {
             if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
@@ -167,11 +171,7 @@ impl World {
             if self.stopping.get() {
                 return Poll::Ready(None);
             }
-            let mut waiters = self.stop_waiters.take();
-            if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
-                waiters.push(cx.waker().clone());
-            }
-            self.stop_waiters.set(waiters);
+            waiting.register(cx.waker());
             Poll::Pending
         })
         .await
@@ -217,6 +217,40 @@ impl World {
             return warm;
         }
         served_since || warm
+    }
+}
+
+/// One who waits for the stop; it leaves the list when its wait ends, however that is: a waker keeps its task's memory.
+struct StopWaiter<'a> {
+    world: &'a World,
+    waker: Option<Waker>,
+}
+
+impl StopWaiter<'_> {
+    fn register(&mut self, waker: &Waker) {
+        if self.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            self.leave();
+            self.waker = Some(waker.clone());
+            let mut waiters = self.world.stop_waiters.take();
+            waiters.push(waker.clone());
+            self.world.stop_waiters.set(waiters);
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            let mut waiters = self.world.stop_waiters.take();
+            if let Some(place) = waiters.iter().position(|waiter| waiter.will_wake(&waker)) {
+                waiters.swap_remove(place);
+            }
+            self.world.stop_waiters.set(waiters);
+        }
+    }
+}
+
+impl Drop for StopWaiter<'_> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
