@@ -31,7 +31,7 @@ async def upstream_connection(reader, writer, seen: dict, way: str) -> None:
             await reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", head)[1]))
             seen["requests"] += 1
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-            await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(wait_bytes(reader))), rng.random() * 0.006)
+            await asyncio.wait_for(wait_bytes(reader), rng.random() * 0.006)
     except TimeoutError:
         seen["closed"] += 1
         reset = way != "close_notify" and rng.random() < 0.5
@@ -126,7 +126,7 @@ def test_unread_tickets_do_not_spoil_a_connection(encrypted, authority, tickets)
 
     tls = authority("root").server()
     tls.num_tickets = tickets
-    proxy, upstream = encrypted(handler, tls)
+    proxy, upstream = encrypted(handler, tls, MOCK_WARM_CONNECTIONS=None)
     with Client(proxy.address) as client:
         client.request("POST", "/v1/chat/completions", b'{"model":"held"}')
         assert proxy.wait_counter("sidestream_upstream_spares_total", 1) == 1
