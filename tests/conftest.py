@@ -63,13 +63,18 @@ def owned():
         yield lambda thing: (stack.callback(thing.close), thing)[1]
 
 
+def settings(upstream, **env):
+    """Without spares: they come when it suits them, and most tests count connections. A value of None is the default."""
+    return {k: v for k, v in {**upstream.env, "MOCK_WARM_CONNECTIONS": "0", **env}.items() if v is not None}
+
+
 @pytest.fixture
 def setup(driver, owned):
     """setup(handler, **env) -> (proxy, upstream): a proxy of this test's own before a scripted upstream."""
 
     def make(handler=None, **env):
         upstream = owned(Upstream(handler))
-        return owned(Sidestream(driver, {**upstream.env, **env})), upstream
+        return owned(Sidestream(driver, settings(upstream, **env))), upstream
 
     return make
 
@@ -88,6 +93,6 @@ def encrypted(driver, owned, authority):
     def make(handler=None, tls=None, **env):
         root = authority("root")
         upstream = owned(Upstream(handler, tls or root.server()))
-        return owned(Sidestream(driver, {**upstream.env, "MOCK_CA_FILE": root.file, **env})), upstream
+        return owned(Sidestream(driver, settings(upstream, MOCK_CA_FILE=root.file, **env))), upstream
 
     return make

@@ -14,7 +14,6 @@ from support.wire import Client, ask
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 JSON, HELD = b'{"model":"m"}', b'{"model":"held"}'
-NO_SPARES = {"MOCK_WARM_CONNECTIONS": "0"}
 
 
 def upstream_counters(proxy, *names: str) -> list[int]:
@@ -67,7 +66,7 @@ def test_spare_is_there_before_it_is_needed(either):
     """Not before the first use; then one stands by while the other is in use, the next request takes it without a
     handshake, and another takes its place."""
     holding = Holding()
-    proxy, upstream = either(holding)
+    proxy, upstream = either(holding, MOCK_WARM_CONNECTIONS=None)
     time.sleep(0.3)  # the silence is the subject
     assert upstream.peers == []
     with held(proxy, holding, 1):
@@ -92,7 +91,7 @@ def test_spares_as_many_as_are_set(setup):
 
 def test_no_spares(setup):
     holding = Holding()
-    proxy, upstream = setup(holding, **NO_SPARES)
+    proxy, upstream = setup(holding)
     with held(proxy, holding, 1):
         time.sleep(0.5)  # the silence is the subject
         assert len(upstream.peers) == 1
@@ -102,7 +101,7 @@ def test_no_spares(setup):
 def test_kept_connections_are_bounded(setup):
     """Five at once, two are kept, the others are closed."""
     holding = Holding()
-    proxy, upstream = setup(holding, MOCK_KEEPALIVE_CONNECTIONS="2", **NO_SPARES)
+    proxy, upstream = setup(holding, MOCK_KEEPALIVE_CONNECTIONS="2")
     with held(proxy, holding, 5) as clients:
         holding.release(5)
         for client in clients:
@@ -120,7 +119,7 @@ def test_kept_connections_are_bounded(setup):
 def test_who_finds_all_taken_waits(either):
     """In the order in which they came, on the connections that become free; the upstream never sees a third."""
     holding = Holding()
-    proxy, upstream = either(holding, MOCK_MAX_CONNECTIONS="2")
+    proxy, upstream = either(holding, MOCK_MAX_CONNECTIONS="2", MOCK_WARM_CONNECTIONS=None)
     with held(proxy, holding, 2) as first, contextlib.ExitStack() as stack:
         waiting = []
         for number in range(4):

@@ -10,7 +10,7 @@ from queue import Queue
 
 import pytest
 
-from support.process import Sidestream
+from support.process import DRIVERS, Sidestream
 from support.proxy import ConnectProxy
 from support.upstream import LAST_CHUNK, OK, SSE_HEAD, Upstream, answer, chunk
 from support.wire import Client, ask
@@ -66,6 +66,7 @@ WAYS = {
 }
 
 
+@pytest.mark.parametrize("driver", DRIVERS[:1])  # read once, at the start
 @pytest.mark.parametrize("rule", WAYS)
 def test_way(behind, rule):
     variables, host, asked = WAYS[rule]

@@ -122,7 +122,8 @@ def full_queue(owned) -> tuple[int, int]:
 def test_abort_during_connect(driver, owned, note):
     """T7: the upstream's queue is full, so connecting hangs; the client leaves; the attempt ends with it."""
     port, hanging = full_queue(owned)
-    proxy = owned(Sidestream(driver, {"MOCK_ENDPOINT_URL": f"http://127.0.0.1:{port}/v1"}))
+    env = {"MOCK_ENDPOINT_URL": f"http://127.0.0.1:{port}/v1", "MOCK_WARM_CONNECTIONS": "0"}
+    proxy = owned(Sidestream(driver, env))
     with Client(proxy.address) as warm:
         warm.ask("GET", "/")
     before = proxy.descriptors()

@@ -57,7 +57,7 @@ def test_everything_passes(encrypted, authority, rule):
                 for at in range(0, len(OK), size):
                     peer.send(OK[at : at + size])
 
-    proxy, upstream = encrypted(handler, authority("root").server(versions=(lowest, highest)), **NO_SPARES)
+    proxy, upstream = encrypted(handler, authority("root").server(versions=(lowest, highest)))
     with Client(proxy.address) as client:
         for _ in range(3):
             assert client.ask("POST", CHAT, b'{"model":"whole"}').body == b'{"ok":"here"}'
@@ -81,7 +81,7 @@ def test_alpn(encrypted, authority, offered):
         peer.request()
         peer.send(OK)
 
-    proxy, _ = encrypted(handler, tls, **NO_SPARES)
+    proxy, _ = encrypted(handler, tls)
     assert ask(proxy.address, "POST", CHAT, JSON).status == 200
     assert sessions == ["http/1.1" if offered else None]
 
@@ -97,7 +97,7 @@ def test_sessions_are_resumed(encrypted, authority, rule):
 
     root = authority("root")
     identity = root.issue()
-    proxy, upstream = encrypted(handler, root.server(identity, versions), **NO_SPARES)
+    proxy, upstream = encrypted(handler, root.server(identity, versions))
     for _ in range(2):
         for _ in range(3):
             assert ask(proxy.address, "POST", CHAT, JSON).body == b"{}"
@@ -296,7 +296,7 @@ def test_cut_answer_never_looks_whole(encrypted, rule, version):
         received.wait(5)
         getattr(peer, end)()
 
-    proxy, _ = encrypted(handler, **NO_SPARES)
+    proxy, _ = encrypted(handler)
     with Client(proxy.address) as client:
         client.request("POST", FILES, b"x", version=version)
         _, body = client.response_head()
@@ -340,7 +340,7 @@ def test_abort_closes_the_upstream(encrypted, note, driver, rule):
         except ssl.SSLError:
             closed.put(time.monotonic())
 
-    proxy, upstream = encrypted(handler, **NO_SPARES)
+    proxy, upstream = encrypted(handler)
     worst = 0.0
     for _ in range(ROUNDS):
         with Client(proxy.address) as client:

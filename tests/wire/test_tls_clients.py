@@ -27,7 +27,8 @@ def listening(driver, owned, authority):
     def make(handler=None, **env):
         upstream, root = owned(Upstream(handler)), authority("root")
         identity = root.issue()
-        env = {"SIDESTREAM_TLS_CERT": identity, "SIDESTREAM_TLS_KEY": identity, **upstream.env, **env}
+        env = {"SIDESTREAM_TLS_CERT": identity, "SIDESTREAM_TLS_KEY": identity, **env}
+        env = {**upstream.env, "MOCK_WARM_CONNECTIONS": "0", **env}
         return owned(Sidestream(driver, env)), upstream, root.client()
 
     return make
@@ -152,7 +153,7 @@ def test_abort_closes_the_upstream(listening, note, driver, way, sent):
         reached.put(True)
         closed.put(peer.wait_closed()[1])
 
-    proxy, upstream, tls = listening(handler, MOCK_WARM_CONNECTIONS="0")
+    proxy, upstream, tls = listening(handler)
     worst = 0.0
     for _ in range(ROUNDS):
         with Client(proxy.address, tls=tls) as client:
@@ -179,7 +180,7 @@ def test_end_of_an_answer(listening, whole, version):
         peer.request()
         peer.send(SSE_HEAD + chunk(content) + (LAST_CHUNK if whole else b""))
 
-    proxy, _, tls = listening(handler, MOCK_WARM_CONNECTIONS="0")
+    proxy, _, tls = listening(handler)
     with Client(proxy.address, tls=tls) as client:
         client.request("POST", FILES, b"x", version=version)
         _, body = client.response_head()
