@@ -225,6 +225,7 @@ async fn reach<'a>(
     upload: &mut Upload<'_>,
 ) -> Result<(Answering, &'a Destination, &'a Pool), Stop> {
     let targets = std::mem::take(&mut work.targets);
+    let mut lent_to = None;
     let mut last = Stop::from(Reject::NotFound);
     for target in &targets {
         let Some(destination) = errand.site.destinations.get(target.provider) else { continue };
@@ -232,9 +233,13 @@ async fn reach<'a>(
         if let Upload::Buffered(_, splice) = upload {
             *splice = plan::rename(target, work);
         }
+        // A client's credential goes to the first origin that it is meant for, and follows the request to no other.
+        let wanted = destination.provider.wants_credential(errand.dialect);
+        let origin = (&pool.origin().host, pool.origin().port);
+        let elsewhere = wanted && *lent_to.get_or_insert(origin) != origin;
         work.record.provider = Some(target.provider);
         work.provider = Some(destination.provider.clone());
-        match try_one(world, client, errand, destination, pool, work, upload).await {
+        match try_one(world, client, errand, Try { destination, pool, elsewhere }, work, upload).await {
             Ok(answering) => {
                 // Its name from now on.
                 if let Some(name) = &target.rename {
@@ -248,6 +253,14 @@ async fn reach<'a>(
         }
     }
     Err(last)
+}
+
+/// Where one try goes.
+struct Try<'a> {
+    destination: &'a Destination,
+    pool: &'a Pool,
+    /// The client's credential stays behind.
+    elsewhere: bool,
 }
 
 /// Why one target gave no answer.
@@ -270,12 +283,12 @@ async fn try_one(
     world: &World,
     client: &mut Client<'_>,
     errand: &Errand<'_>,
-    destination: &Destination,
-    pool: &Pool,
+    to: Try<'_>,
     work: &mut Work,
     upload: &mut Upload<'_>,
 ) -> Result<Answering, TryError> {
     let inbox = client.inbox;
+    let Try { destination, pool, elsewhere } = to;
     let Destination { provider, numbers, .. } = destination;
     let Some(base) = provider.face(errand.dialect.face()) else { return Err(Reject::NotFound.into()) };
     let outbound = Outbound {
@@ -288,6 +301,7 @@ async fn try_one(
         tokens: &errand.site.config().tokens,
         name: &world.shared.name,
         turn: destination.next_turn(),
+        elsewhere,
     };
     let framing = match upload {
         Upload::Buffered(body, splice) => Framing::Length(plan::spliced_length(body.len(), splice.as_ref())),

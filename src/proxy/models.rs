@@ -181,7 +181,7 @@ async fn ask(
     let provider = &destination.provider;
     let is_set = |name: &[u8]| provider.headers.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()));
     let mut own: Vec<_> = fields::end_to_end(request)
-        .filter(|(name, _)| fields::is_credential(name) && !is_set(name) && is_sole(site, dialect))
+        .filter(|(name, _)| fields::is_credential(name) && !is_set(name))
         .filter(|(_, value)| outbound::passes_credential(provider, dialect, value, &site.config().tokens))
         .collect();
     // A provider may be a sidestream that asks back.
@@ -193,12 +193,6 @@ async fn ask(
         (200, body) => Ok(body.into()),
         (status, _) => Err(Unanswered(format!("it answered with status {status}"))),
     }
-}
-
-/// Whether one provider at most would get a client's credential: a request for everybody's models must not hand it to
-/// several.
-fn is_sole(site: &Site, dialect: Dialect) -> bool {
-    site.destinations.iter().filter(|one| one.provider.wants_credential(dialect)).count() <= 1
 }
 
 /// The name under which a provider's model can be asked for: its own where that leads there, else with the provider's

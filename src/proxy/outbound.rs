@@ -31,6 +31,8 @@ pub struct Outbound<'a> {
     pub name: &'a str,
     /// Which of several keys is used.
     pub turn: usize,
+    /// The client's credential was meant for another origin, which was tried before: it does not follow the request.
+    pub elsewhere: bool,
 }
 
 impl Outbound<'_> {
@@ -43,7 +45,7 @@ impl Outbound<'_> {
         out.push(b' ');
         write_target(out, self.base, self.dialect.face(), self.path);
         if let Some(query) = self.request.query() {
-            write_query(out, query, |value| passes_credential(self.provider, self.dialect, value, self.tokens));
+            write_query(out, query, |value| self.passes_credential(value));
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write::field(out, b"host", self.base.authority.as_bytes());
@@ -69,9 +71,15 @@ impl Outbound<'_> {
     /// Whether a field of the client's stays behind.
     fn replaces(&self, name: &[u8], value: &[u8]) -> bool {
         is_ours(name)
-            || (fields::is_credential(name) && !passes_credential(self.provider, self.dialect, value, self.tokens))
+            || (fields::is_credential(name) && !self.passes_credential(value))
             || (self.is_json && name.eq_ignore_ascii_case(b"accept-encoding"))
             || self.provider.headers.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()))
+    }
+}
+
+impl Outbound<'_> {
+    fn passes_credential(&self, value: &[u8]) -> bool {
+        !self.elsewhere && passes_credential(self.provider, self.dialect, value, self.tokens)
     }
 }
 

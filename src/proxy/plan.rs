@@ -5,14 +5,13 @@
 use super::job::Work;
 use super::site::Site;
 use super::upload::Splice;
-use crate::config::Config;
 use crate::dialect::{Dialect, Face};
 use crate::fault::{Fault, Who};
 use crate::http::head::RequestHead;
 use crate::http::reject::Reject;
 use crate::json::{Kind, text};
 use crate::limits;
-use crate::route::{Asked, Candidate, NoRoute};
+use crate::route::{Asked, NoRoute};
 
 /// One place that may answer a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +72,7 @@ pub fn plan(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &mut Wor
     let asked = Asked { model, dialect, stream, provider: chosen };
     let config = site.config();
     let plan = config.routes.plan(&asked, &config.providers).map_err(|none| no_route(&none))?;
-    let mut credential_at = None;
     for candidate in plan.candidates() {
-        if !keeps_credential(config, &candidate, dialect, &mut credential_at) {
-            continue;
-        }
         if candidate.dialect != dialect {
             // The order is the user's: a later place must not answer because an earlier one cannot yet.
             if targets.is_empty() {
@@ -89,22 +84,6 @@ pub fn plan(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &mut Wor
         targets.push(Target { provider: candidate.provider, dialect, rename });
     }
     if targets.is_empty() { Err(Reject::NotFound.into()) } else { Ok(()) }
-}
-
-/// A client's credential goes to one origin: a further place that would get it too, elsewhere, is left out.
-fn keeps_credential<'a>(
-    config: &'a Config,
-    candidate: &Candidate<'_>,
-    dialect: Dialect,
-    at: &mut Option<(&'a str, u16)>,
-) -> bool {
-    let Some(provider) = config.providers.get(candidate.provider) else { return false };
-    let Some(base) = provider.face(candidate.dialect.face()) else { return false };
-    if !provider.wants_credential(dialect) {
-        return true;
-    }
-    let origin = (base.host.as_str(), base.port);
-    *at.get_or_insert(origin) == origin
 }
 
 /// The same for a request that names no model. Where its provider is settled, it is spoken to on the face it has: the

@@ -98,6 +98,10 @@ pub struct World {
     /// The grace is over: upstream connections were ended, and what they carried is cut.
     pub stopping: Cell<bool>,
     /// Boxed: a job is lent to a future for long; moving its box is cheap, moving it is not.
+    #[allow(
+        clippy::vec_box,
+        reason = "a job is lent for long, and moving its box is cheap; the lint looks at its size alone"
+    )]
     jobs: RefCell<Vec<Box<Job>>>,
     /// Who waits for `stopping`.
     stop_waiters: Cell<Vec<Waker>>,
