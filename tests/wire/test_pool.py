@@ -65,7 +65,7 @@ def test_spare_is_there_before_it_is_needed(either):
     """Not before the first use; then one stands by while the other is in use, the next request takes it without a
     handshake, and another takes its place."""
     holding = Holding()
-    proxy, upstream = either(holding)
+    proxy, upstream = either(holding, MOCK_WARM_CONNECTIONS="")  # unset: one is the default
     time.sleep(0.3)  # the silence is the subject
     assert upstream.peers == []
     with held(proxy, holding, 1):

@@ -100,7 +100,8 @@ def check_502(refused, dialect="chat"):
 def shared(driver):
     """One proxy for the tables; a test sets the upstream's script."""
     with Upstream() as upstream:
-        proxy = Sidestream(driver, upstream.env)
+        # A spare would be a connection more than the requests need, and would take a turn of the script.
+        proxy = Sidestream(driver, {**upstream.env, "MOCK_WARM_CONNECTIONS": "0"})
         yield proxy, upstream
         proxy.close()
 
