@@ -11,6 +11,8 @@ from support.process import BINARY, DRIVERS, NO_URING, Sidestream
 from support.tls import Authority
 from support.upstream import Upstream
 
+# A spare would be a connection more than the requests need, and would take a turn of a script.
+NO_SPARES = {"MOCK_WARM_CONNECTIONS": "0"}
 LONG = os.environ.get("SIDESTREAM_TEST_LONG") == "1"
 
 

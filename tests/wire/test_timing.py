@@ -572,7 +572,7 @@ def test_T16_grace_ends_for_an_unfinished_request(setup, sent):
 def test_T16_grace_ends_while_connecting(driver, owned):
     """The upstream's queue is full: the attempt ends with the grace, and its client is told."""
     port, hanging = full_queue(owned)
-    env = {"MOCK_ENDPOINT_URL": f"http://127.0.0.1:{port}/v1", "SIDESTREAM_DRAIN": "300ms"}
+    env = {"MOCK_ENDPOINT_URL": f"http://127.0.0.1:{port}/v1", "MOCK_WARM_CONNECTIONS": "0", "SIDESTREAM_DRAIN": "300ms"}
     proxy = owned(Sidestream(driver, env))
     with Client(proxy.address) as client:
         client.request("POST", CHAT, JSON)

@@ -364,9 +364,10 @@ def check_error_event(event: bytes, path: str, told):
     data = json.loads(event.removeprefix(start))
     message = (data if path == "/v1/responses" else data["error"]).pop("message")
     assert message
+    assert data.pop("request_id", "ss-").startswith("ss-")
     assert data == {
         CHAT: {"error": {"type": openai, "param": None, "code": code}},
-        "/v1/messages": {"type": "error", "error": {"type": anthropic}, "request_id": None},
+        "/v1/messages": {"type": "error", "error": {"type": anthropic}},
         "/v1/responses": {"type": "error", "code": code, "param": None},
     }[path]
 
