@@ -261,7 +261,7 @@ def test_a_credential_in_the_query_stays_behind_like_any_other(stage):
     assert ask(proxy.address, "POST", target, JSON_BODY % b"m", [("x-api-key", TOKEN)]).status == 200
     assert fleet.one().path == "/chat/completions?x=%20"
     assert ask(proxy.address, "GET", "/bare/v1/files?key=canary-query", None, [("x-api-key", TOKEN)]).status == 200
-    assert fleet.one().path == "/files"
+    assert fleet.one().request.target.endswith("/v1/files")
     # A token in the query is none.
     assert ask(proxy.address, "POST", f"/bare/v1/chat/completions?api_key={TOKEN}", JSON_BODY % b"m").status == 401
     assert fleet.take() == []

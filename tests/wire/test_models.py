@@ -77,7 +77,7 @@ def test_the_clients_shape(merged, path, shape):
         assert by["gpt-5"]["created_at"] == "2024-05-10T18:50:49Z"
     want = {"/openai/openai", "/anthropic/anthropic", "/groq/openai", "/zai/openai" if shape.startswith("openai") else "/zai/anthropic"}
     # Each provider is asked on one face, and its list remembered for a while.
-    assert {r.target.partition("/v1/")[0] for r in fleet.take()} <= want
+    assert {one.request.target.partition("/v1/")[0] for one in fleet.take()} <= want
 
 
 def test_each_listed_name_can_be_asked_for(merged):

@@ -334,7 +334,7 @@ def test_ordered_targets(ordered, path, model):
     assert [(one.provider, one.model) for one in arrived] == ([(provider, name)] if answered else [])
     if answered and name == model:
         assert arrived[0].request.body == sent
-    elif provider:
+    elif answered:
         assert arrived[0].request.body == sent.replace(b'"model" : "%s"' % model.encode(), b'"model" : "%s"' % name.encode())
     if status == 502:
         error = json.loads(response.body)["error"]
