@@ -26,6 +26,7 @@ use std::time::Duration;
 
 pub use provider::{Auth, Base, ClientSideTls, Credential, Pem, Provider, Proxy};
 pub use secret::Secret;
+pub use url::is_off_limits;
 
 use crate::route::Routes;
 use crate::telemetry::log::{Level, LogFormat};
