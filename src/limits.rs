@@ -67,6 +67,8 @@ pub const TURN_READS: u32 = 32;
 pub const FREE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The largest buffer kept: an agent's turn (30–80 KB) is received without an allocation, a giant leaves no trace.
 pub const FREE_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Reads of one look at an idle TLS connection: tickets and key updates fit into the first, and the second finds nothing.
+pub const LOOK_READS_MAX: u32 = 2;
 /// Bytes of a client read ahead of the answer it waits for (pipelined requests).
 pub const PIPELINE_BYTES_MAX: usize = 64 * 1024;
 /// What is read and thrown away of a refused request, so that the client can read the refusal (RFC 9112 §9.6).

@@ -1,7 +1,5 @@
 //! What is dangerous only together: open doors, keys, and the ways on which they travel.
 
-use core::net::IpAddr;
-
 use super::provider::{Credential, Provider};
 use super::reader::Reader;
 use super::{Config, Listen, Secret, url};
@@ -10,16 +8,14 @@ use crate::http::fields;
 /// Looks at the whole configuration.
 pub fn check(from: &mut Reader<'_>, config: &Config) {
     check_door(from, config);
+    check_admin(from, config);
     check_tokens(from, config);
     config.providers.iter().for_each(|provider| check_way(from, provider));
 }
 
 /// Whoever reaches an open address asks at the expense of our keys.
 fn check_door(from: &mut Reader<'_>, config: &Config) {
-    let open = config.listen.iter().find(|listen| match listen {
-        Listen::Tcp(address) => !is_loopback(address.ip()),
-        Listen::Unix(_) => false,
-    });
+    let open = config.listen.iter().find(|listen| is_open(listen));
     let paying = config.providers.iter().find(|provider| has_key(provider));
     if let (Some(open), Some(provider), None) = (open, paying, from.get("SIDESTREAM_TOKENS")) {
         let what = format!(
@@ -31,8 +27,22 @@ fn check_door(from: &mut Reader<'_>, config: &Config) {
     }
 }
 
-fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
+/// The own endpoints ask for no token: who scrapes them has none.
+fn check_admin(from: &mut Reader<'_>, config: &Config) {
+    if let Some(open) = config.admin.as_ref().filter(|listen| is_open(listen)) {
+        from.warn(format!(
+            "SIDESTREAM_ADMIN: /metrics and /readyz are open to whoever reaches {open}; bar it to others than probes and \
+             scrapers, or listen on 127.0.0.1"
+        ));
+    }
+}
+
+/// Other machines can reach it.
+fn is_open(listen: &Listen) -> bool {
+    match listen {
+        Listen::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+        Listen::Unix(_) => false,
+    }
 }
 
 fn has_key(provider: &Provider) -> bool {
@@ -89,6 +99,23 @@ mod tests {
             let says =
                 |problem: &String| problem.starts_with("SIDESTREAM_TOKENS is not set") && problem.contains("none");
             assert!(problems.iter().all(says), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn open_own_endpoints_are_told() {
+        for (admin, told) in [
+            ("0.0.0.0:7731", true),
+            ("[::]:7731", true),
+            ("192.0.2.1:7731", true),
+            ("127.0.0.1:7731", false),
+            ("[::1]:7731", false),
+            ("unix:/run/admin", false),
+            ("off", false),
+        ] {
+            let warnings = read(&[("SIDESTREAM_ADMIN", admin)]).unwrap().warnings;
+            assert_eq!(warnings.len(), usize::from(told), "{admin} {warnings:?}");
+            assert!(warnings.iter().all(|warning| warning.contains("/metrics") && warning.contains(admin)));
         }
     }
 

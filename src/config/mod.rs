@@ -26,6 +26,7 @@ use std::time::Duration;
 
 pub use provider::{Auth, Base, ClientSideTls, Credential, Pem, Provider, Proxy};
 pub use secret::Secret;
+pub use url::is_off_limits;
 
 use crate::route::Routes;
 use crate::telemetry::log::{Level, LogFormat};
@@ -187,6 +188,9 @@ impl Config {
             providers,
         };
         exposure::check(&mut from, &config);
+        if config.routes.has_weights() {
+            from.warn("SIDESTREAM_ROUTES: weights have no effect in this version; targets are tried in their order");
+        }
         from.finish().map(|warnings| Self { warnings, ..config })
     }
 
@@ -289,6 +293,17 @@ mod tests {
         assert_eq!((config.body_max, config.buffer_max), (64 << 20, 256 << 20));
         assert_eq!((config.log_format, config.level), (LogFormat::Text, Level::Info));
         assert!(config.tokens.is_empty() && config.tls.is_none() && config.warnings.is_empty());
+    }
+
+    #[test]
+    fn weights_without_effect_are_told() {
+        for (routes, told) in
+            [("a -> mock weight=3", true), ("a -> mock; b -> mock weight=2", true), ("a -> mock", false), ("", false)]
+        {
+            let warnings = read(&with(&[("SIDESTREAM_ROUTES", routes)])).unwrap().warnings;
+            assert_eq!(warnings.len(), usize::from(told), "{routes} {warnings:?}");
+            assert!(warnings.iter().all(|warning| warning.contains("weights have no effect")));
+        }
     }
 
     #[test]

@@ -14,12 +14,16 @@ pub fn check(from: &mut Reader<'_>, active: &[String]) {
     for Misspelt { name, line, meant, is_provider } in found {
         match line {
             Some(line) if !is_provider => {
-                let what = format!("is no variable of sidestream; the nearest is {meant}");
-                from.problem_in_file(line, name, &what);
+                let nearest = meant.map(|meant| format!("; the nearest is {meant}")).unwrap_or_default();
+                from.problem_in_file(line, name, &format!("is no variable of sidestream{nearest}"));
             }
             _ => {
                 let place = from.place(&name).map(|place| format!(" ({place})")).unwrap_or_default();
-                from.warn(format!("{name}{place} is set and has no effect; did you mean {meant}?"));
+                let hint = match meant {
+                    Some(meant) => format!("; did you mean {meant}?"),
+                    None => ": it is no variable of sidestream".to_owned(),
+                };
+                from.warn(format!("{name}{place} is set and has no effect{hint}"));
             }
         }
     }
@@ -28,7 +32,7 @@ pub fn check(from: &mut Reader<'_>, active: &[String]) {
 struct Misspelt {
     name: String,
     line: Option<usize>,
-    meant: String,
+    meant: Option<String>,
     is_provider: bool,
 }
 
@@ -56,16 +60,8 @@ impl Ours {
         }
         let upper = name.to_ascii_uppercase();
         let is_provider = !upper.starts_with(OWN);
-        let meant = if is_provider { self.near(name)? } else { self.nearest_own(&upper) };
+        let meant = if is_provider { Some(self.near(name)?) } else { nearest_own(&upper) };
         Some(Misspelt { name: name.to_owned(), line: setting.line, meant, is_provider })
-    }
-
-    /// The nearest of the proxy's variables, however far.
-    fn nearest_own(&self, name: &str) -> String {
-        let meant = OFTEN_MEANT.iter().find(|(written, _)| *written == name).map(|(_, meant)| *meant);
-        let own = VARIABLES.iter().map(|row| row.name).filter(|own| own.starts_with(OWN));
-        let nearest = meant.or_else(|| own.min_by_key(|own| strsim::osa_distance(own, name)));
-        nearest.unwrap_or_default().to_owned()
     }
 
     /// A provider's variable so near that nothing else can be meant: one or two letters off behind the right prefix (one
@@ -91,6 +87,17 @@ impl Ours {
         });
         distances.min().map(|(_, ours)| ours.clone())
     }
+}
+
+/// The nearest of the proxy's variables; none if more than a third of what stands behind `SIDESTREAM_` differs.
+fn nearest_own(name: &str) -> Option<String> {
+    if let Some((_, meant)) = OFTEN_MEANT.iter().find(|(written, _)| *written == name) {
+        return Some((*meant).to_owned());
+    }
+    let rest = name.strip_prefix(OWN)?;
+    let own = VARIABLES.iter().filter_map(|row| row.name.strip_prefix(OWN));
+    let (distance, nearest) = own.map(|own| (strsim::osa_distance(own, rest), own)).min()?;
+    (distance * 3 <= nearest.len().max(rest.len())).then(|| format!("{OWN}{nearest}"))
 }
 
 /// Whether all that differs between two names lies within two letters, as one slip leaves it.
@@ -192,7 +199,6 @@ mod tests {
             ("SIDESTREAM_PORT", "SIDESTREAM_LISTEN"),
             ("SIDESTREAM_LOG_LEVEL", "SIDESTREAM_LOG"),
             ("sidestream_routes", "SIDESTREAM_ROUTES"),
-            ("SIDESTREAM_XYZZY", "SIDESTREAM_"),
             ("OPENAI_API_KYE", "OPENAI_API_KEY"),
             ("OPENAI_ENDPONT_URL", "OPENAI_ENDPOINT_URL"),
             ("OPNAI_API_KEY", "OPENAI_API_KEY"),
@@ -204,6 +210,17 @@ mod tests {
             assert!(said.starts_with(name) && said.contains(&format!("mean {meant}")), "{name}: {said}");
             assert!(!said.contains("canary"));
         }
+    }
+
+    #[test]
+    fn what_is_near_nothing_is_told_without_a_guess() {
+        for name in ["SIDESTREAM_BAD", "SIDESTREAM_XYZZY", "SIDESTREAM_"] {
+            assert_eq!(
+                said(name, "canary", false),
+                format!("{name} is set and has no effect: it is no variable of sidestream")
+            );
+        }
+        assert_eq!(said("SIDESTREAM_BAD", "canary", true), "/etc/s.env:2: SIDESTREAM_BAD is no variable of sidestream");
     }
 
     #[test]
@@ -254,7 +271,7 @@ mod tests {
             said("SIDESTREAM_LISTN", "canary", true),
             "/etc/s.env:2: SIDESTREAM_LISTN is no variable of sidestream; the nearest is SIDESTREAM_LISTEN"
         );
-        assert!(said("SIDESTREAM_SERVICE_HOST", "10.0.0.1", true).contains("nearest"));
+        assert!(said("SIDESTREAM_SERVICE_HOST", "10.0.0.1", true).contains("no variable"));
         assert_eq!(
             said("OPENAI_API_KYE", "canary", true),
             "OPENAI_API_KYE (/etc/s.env:2) is set and has no effect; did you mean OPENAI_API_KEY?"

@@ -172,7 +172,7 @@ mod tests {
             ("[fd00::1]", "https://[fd00::1]:8443", true),
             ("[fd00::1]:8443", "https://[fd00::1]", false),
             ("fd00::/8", "https://[fd12::9]", true),
-            ("fd00::/8", "https://[fe80::1]", false),
+            ("fd00::/8", "https://[fe00::1]", false),
             ("::/0", "https://10.0.0.1", false),
             (",, .", "https://a.example", false),
         ] {

@@ -170,7 +170,7 @@ fn faces(from: &mut Reader<'_>, p: &str, known: Option<&Known>) -> (Option<Base>
     let home = known.and_then(|known| url::base(main_base(known)?).ok());
     // A provider that was moved is not at its built-in addresses any more, with none of its faces.
     let moved = endpoint.as_ref().zip(home).is_some_and(|(endpoint, home)| !is_same_origin(endpoint, &home));
-    let known = known.filter(|_| !moved);
+    let at_home = known.filter(|_| !moved);
     // `_ENDPOINT_URL` is the main face, unless the variable of that face is set too.
     let (openai, anthropic) = match endpoint.map(Some) {
         endpoint if is_main_anthropic => (openai, anthropic.or(endpoint)),
@@ -179,11 +179,11 @@ fn faces(from: &mut Reader<'_>, p: &str, known: Option<&Known>) -> (Option<Base>
     let faces = (
         openai.clone().unwrap_or_else(|| match anthropic.clone().flatten().filter(|_| is_local) {
             Some(anthropic) => Some(with_version(anthropic)),
-            None => url::base(known?.openai?).ok(),
+            None => url::base(at_home?.openai?).ok(),
         }),
         anthropic.clone().unwrap_or_else(|| match openai.clone().flatten().filter(|_| is_local) {
             Some(openai) => without_version(openai),
-            None => url::base(known?.anthropic?).ok(),
+            None => url::base(at_home?.anthropic?).ok(),
         }),
     );
     if let Some(base) = faces.1.as_ref().filter(|base| base.path.ends_with("/v1")) {
@@ -192,9 +192,18 @@ fn faces(from: &mut Reader<'_>, p: &str, known: Option<&Known>) -> (Option<Base>
     // A URL that was refused is a problem already; a second one about its absence would only confuse.
     let is_refused = |row: &&str| from.get(&format!("{p}{row}")).is_some_and(|text| face(text.trim()).is_err());
     if faces == (None, None) && !URLS.iter().any(is_refused) {
-        from.problem_of(p, "_ENDPOINT_URL", no_address(p));
+        let what = known.map_or_else(|| no_address(p), |known| no_face(p, known));
+        from.problem_of(p, "_ENDPOINT_URL", what);
     }
     faces
+}
+
+/// What is wrong with a known provider all of whose addresses were turned off.
+fn no_face(p: &str, known: &Known) -> String {
+    let faces = [("_OPENAI_URL", known.openai), ("_ANTHROPIC_URL", known.anthropic)];
+    let off: Vec<_> = faces.iter().filter(|(_, base)| base.is_some()).map(|(row, _)| format!("{p}{row}")).collect();
+    let (name, off) = (known.name, off.join(" and "));
+    format!("is not set, and {name} has no face left: {off} turned it off; set a URL, or leave {name} out")
 }
 
 /// What is wrong with a provider that nobody knows an address for.
@@ -373,11 +382,13 @@ mod tests {
             ("mine", &[][..], "MINE_ENDPOINT_URL is not set"),
             ("opnai", &[], "did you mean openai?"),
             ("zai", &[("ZAI_OPENAI_URL", "off"), ("ZAI_ANTHROPIC_URL", "off")], "ZAI_ENDPOINT_URL is not set"),
+            ("xai", &[("XAI_OPENAI_URL", "off")], "and xai has no face left: XAI_OPENAI_URL turned it off"),
             ("mine", &[("MINE_ENDPOINT_URL", "gpu:8000")], "MINE_ENDPOINT_URL "),
         ] {
             let variables: Vec<_> = [("SIDESTREAM_PROVIDERS", name)].iter().chain(variables).copied().collect();
             let problems = read(&variables).unwrap_err();
             assert!(problems.len() == 1 && problems[0].contains(want), "{problems:?}");
+            assert_eq!(problems[0].contains("did you mean"), name == "opnai", "{problems:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! URLs of faces and of proxies, and what a host's name tells about where it is.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use fluent_uri::Uri;
 use fluent_uri::component::Authority;
@@ -32,7 +32,7 @@ pub fn base(text: &str) -> Result<Base, Wrong> {
     Ok(Base {
         tls,
         authority: authority.as_str().to_owned(),
-        host: host(&authority),
+        host: open_host(&authority)?,
         port: self::port(&authority, port)?,
         path,
         proxy: None,
@@ -61,7 +61,7 @@ pub fn proxy(text: &str) -> Result<Proxy, Wrong> {
     let userinfo = authority.userinfo().map(|userinfo| userinfo.decode().to_string());
     let userinfo = userinfo.transpose().map_err(|_| "has a user or password that is not UTF-8".to_owned())?;
     let userinfo = userinfo.filter(|userinfo| !userinfo.is_empty()).map(|userinfo| Secret::new(&userinfo));
-    Ok(Proxy { host: host(&authority), port: port(&authority, 80)?, userinfo })
+    Ok(Proxy { host: open_host(&authority)?, port: port(&authority, 80)?, userinfo })
 }
 
 fn parse<'a>(text: &'a str, form: &str) -> Result<Uri<&'a str>, Wrong> {
@@ -77,11 +77,34 @@ fn host(authority: &Authority<'_>) -> String {
     authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
 }
 
+/// The host, unless it is an address that no request may go to.
+fn open_host(authority: &Authority<'_>) -> Result<String, Wrong> {
+    let host = host(authority);
+    match address(&host).filter(|address| is_off_limits(*address)) {
+        Some(_) => {
+            Err("is a link-local address, where clouds answer with a machine's credentials; no request goes to \
+                        169.254.0.0/16, fe80::/10 or fd00:ec2::254; write another address of that server"
+                .into())
+        }
+        None => Ok(host),
+    }
+}
+
 fn port(authority: &Authority<'_>, default: u16) -> Result<u16, Wrong> {
     match authority.port_to_u16() {
         Ok(Some(0)) => Err("has the port 0; write a port from 1 to 65535".into()),
         Ok(port) => Ok(port.unwrap_or(default)),
         Err(_) => Err("has a port above 65535".into()),
+    }
+}
+
+/// Addresses that no request goes to: link-local ones, IPv4 (RFC 3927) and IPv6 (RFC 4291 §2.5.6), and AWS's other one.
+/// Clouds hand out a machine's credentials there, to whoever asks from that machine.
+pub fn is_off_limits(address: IpAddr) -> bool {
+    const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == AWS_METADATA,
     }
 }
 
@@ -187,6 +210,34 @@ mod tests {
         {
             assert!(!base(text).unwrap_err().contains("canary"), "{text}");
             assert!(!proxy(text).unwrap_err().contains("canary"), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_request_goes_to_link_local_addresses() {
+        for (address, off_limits) in [
+            ("169.254.169.254", true),
+            ("169.254.0.1", true),
+            ("::ffff:169.254.169.254", true),
+            ("fe80::1", true),
+            ("febf::1", true),
+            ("fd00:ec2::254", true),
+            ("fd00:ec2::253", false),
+            ("fec0::1", false),
+            ("169.253.255.255", false),
+            ("169.255.0.0", false),
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("10.0.0.1", false),
+            ("192.168.0.1", false),
+            ("fd00::1", false),
+            ("203.0.113.9", false),
+        ] {
+            assert_eq!(is_off_limits(address.parse().unwrap()), off_limits, "{address}");
+            let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+            for refusal in [base(&format!("http://{host}:80/v1")).err(), proxy(&format!("http://{host}:80")).err()] {
+                assert_eq!(refusal.is_some_and(|what| what.contains("link-local")), off_limits, "{address}");
+            }
         }
     }
 

@@ -4,11 +4,12 @@
 //! the worker's side reads it and wakes every future that waits on this thread's bell, each of which looks for itself.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::sync::{self, Arc};
 use std::task::{Poll, Waker};
 
 use monoio::io::AsyncReadRent;
@@ -18,26 +19,41 @@ thread_local! {
     static HERE: RefCell<Weak<Bell>> = const { RefCell::new(Weak::new()) };
 }
 
-/// What a worker's futures wait on. It lasts as long as one of them does; the socket, until the last rope is let go.
+/// What a worker's futures wait on. It lasts as long as one of them does, and so does its socket: a helper that takes
+/// minutes to answer must not keep the descriptors of those who left meanwhile.
 pub struct Bell {
-    rope: Rope,
-    waiting: Cell<Vec<Waker>>,
+    socket: Arc<UnixStream>,
+    waiting: RefCell<BTreeMap<u64, Waker>>,
+    waits: Cell<u64>,
+}
+
+/// One future's place among those that wait. When it is dropped, nothing of the future stays with the bell.
+pub struct Wait<'a> {
+    bell: &'a Bell,
+    number: u64,
 }
 
 /// The helper's end.
 #[derive(Clone, Debug)]
-pub struct Rope(Arc<UnixStream>);
+pub struct Rope(sync::Weak<UnixStream>);
 
 impl Rope {
     /// Wakes the worker. What it shall find must already be in its place.
     pub fn ring(&self) {
-        // A full pair holds rings that were not heard yet; one without a reader, nobody who would care.
-        let _ = (&*self.0).write(&[1]);
+        // A full pair holds rings that were not heard yet; a bell that is gone, nobody who would care.
+        if let Some(socket) = self.0.upgrade() {
+            let _ = (&*socket).write(&[1]);
+        }
+    }
+
+    /// Somebody may still listen.
+    pub fn is_heard(&self) -> bool {
+        self.0.strong_count() > 0
     }
 
     /// Both lead to the same bell.
     pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.ptr_eq(&other.0)
     }
 }
 
@@ -51,11 +67,11 @@ impl Bell {
             if let Some(bell) = here.upgrade() {
                 return Ok(bell);
             }
-            let (rope, ear) = UnixStream::pair()?;
-            rope.set_nonblocking(true)?;
+            let (socket, ear) = UnixStream::pair()?;
+            socket.set_nonblocking(true)?;
             ear.set_nonblocking(monoio::utils::is_legacy())?;
             let ear = monoio::net::UnixStream::from_std(ear)?;
-            let bell = Rc::new(Self { rope: Rope(Arc::new(rope)), waiting: Cell::default() });
+            let bell = Rc::new(Self { socket: Arc::new(socket), waiting: RefCell::default(), waits: Cell::new(0) });
             *here = Rc::downgrade(&bell);
             monoio::spawn(listen(Rc::downgrade(&bell), ear));
             Ok(bell)
@@ -63,40 +79,54 @@ impl Bell {
     }
 
     /// What a helper gets.
-    pub fn rope(&self) -> &Rope {
-        &self.rope
+    pub fn rope(&self) -> Rope {
+        Rope(Arc::downgrade(&self.socket))
+    }
+
+    /// A place among those that wait.
+    pub fn wait(&self) -> Wait<'_> {
+        self.waits.set(self.waits.get() + 1);
+        Wait { bell: self, number: self.waits.get() }
     }
 
     /// Looks now and after every ring, until `look` finds something.
     pub async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        let wait = self.wait();
         poll_fn(|cx| match look() {
             Some(found) => Poll::Ready(found),
             None => {
-                self.wake_at_ring(cx.waker());
+                wait.wake_at_ring(cx.waker());
                 Poll::Pending
             }
         })
         .await
     }
+}
 
-    /// Wakes `waker` once, at the next ring.
-    pub(super) fn wake_at_ring(&self, waker: &Waker) {
-        let mut waiting = self.waiting.take();
-        if !waiting.iter().any(|known| known.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
-        self.waiting.set(waiting);
+impl Wait<'_> {
+    /// Wakes `waker` once, at the next ring; the one before it is forgotten.
+    pub fn wake_at_ring(&self, waker: &Waker) {
+        let before = self.bell.waiting.borrow_mut().insert(self.number, waker.clone());
+        // Not while borrowed: the last waker of a task drops it, and with it maybe another wait.
+        drop(before);
     }
 }
 
-/// Hears until nobody can ring any more: the bell is gone, and so are all helpers that had its rope.
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let left = self.bell.waiting.borrow_mut().remove(&self.number);
+        drop(left);
+    }
+}
+
+/// Hears until nobody can ring any more: the bell is gone.
 async fn listen(bell: Weak<Bell>, mut ear: monoio::net::UnixStream) {
     let mut buffer = vec![0_u8; 16];
     loop {
         let (heard, back) = ear.read(buffer).await;
         buffer = back;
         if let Some(bell) = bell.upgrade() {
-            bell.waiting.take().into_iter().for_each(Waker::wake);
+            bell.waiting.take().into_values().for_each(Waker::wake);
         }
         if matches!(heard, Ok(0) | Err(_)) {
             return;
@@ -148,5 +178,22 @@ mod tests {
                 assert!(HERE.with_borrow(|here| here.upgrade().is_none()));
             });
         }
+    }
+
+    #[test]
+    fn whoever_leaves_is_forgotten() {
+        let (mut driver, _) = Driver::build(DriverChoice::Auto).unwrap();
+        driver.block_on(async {
+            let bell = Bell::here().unwrap();
+            for _ in 0..3 {
+                let left = monoio::time::timeout(Duration::from_millis(1), bell.until(|| None::<()>)).await;
+                assert!(left.is_err() && bell.waiting.borrow().is_empty());
+            }
+            let rope = bell.rope();
+            assert!(rope.is_heard());
+            drop(bell);
+            assert!(!rope.is_heard());
+            rope.ring();
+        });
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use super::dns::Resolver;
 use super::stream::{Inlet, Outlet, split};
 use super::tls::{self, TlsError};
 use super::tunnel::{self, TunnelError};
+use crate::config::is_off_limits;
 use crate::config::provider::Proxy;
 
 /// Where requests go, and the way there.
@@ -83,6 +84,13 @@ pub enum OpenError {
         host: String,
         /// The system's words.
         why: String,
+    },
+    /// The name leads to nothing but addresses that no request may go to.
+    OffLimits {
+        /// The name: the origin's, or its proxy's.
+        host: String,
+        /// The first of them.
+        address: IpAddr,
     },
     /// No address took the connection.
     Connect {
@@ -187,6 +195,8 @@ impl Origin {
         let addresses = addresses.map_err(|error| {
             lacking(&error).unwrap_or(OpenError::Resolve { host: host.to_owned(), why: plain(&error) })
         })?;
+        let addresses =
+            permitted(addresses).map_err(|address| OpenError::OffLimits { host: host.to_owned(), address })?;
         timings.dns_micros = watch.lap();
 
         phase.set(Phase::Tcp);
@@ -260,6 +270,11 @@ impl fmt::Display for OpenError {
             Self::Resolve { host, why } => {
                 write!(f, "the name {host} cannot be resolved: {why}; check the name, and this machine's DNS")
             }
+            Self::OffLimits { host, address } => write!(
+                f,
+                "the name {host} leads to {address}, a link-local address where clouds answer with a machine's \
+                 credentials: no request goes there; check the name, and this machine's DNS"
+            ),
             Self::Connect { to, kind: io::ErrorKind::ConnectionRefused, .. } => {
                 write!(f, "{to} refuses connections: nothing listens there")
             }
@@ -296,6 +311,15 @@ impl StopWatch {
         let began = std::mem::replace(&mut self.0, Instant::now());
         self.0.duration_since(began).as_micros() as u64
     }
+}
+
+/// The addresses that a request may go to; if there are none, one of the others.
+fn permitted(addresses: Arc<[SocketAddr]>) -> Result<Arc<[SocketAddr]>, IpAddr> {
+    let Some(off_limits) = addresses.iter().map(SocketAddr::ip).find(|address| is_off_limits(*address)) else {
+        return Ok(addresses);
+    };
+    let permitted: Arc<[_]> = addresses.iter().copied().filter(|address| !is_off_limits(address.ip())).collect();
+    if permitted.is_empty() { Err(off_limits) } else { Ok(permitted) }
 }
 
 /// Not the peer's fault: this process, or the machine, has too many files open.

@@ -94,7 +94,7 @@ pub fn connect_error(name: &str, error: &PoolError) -> ConnectError {
         }
         PoolError::Full { .. } => (503, "upstream-full"),
         PoolError::Open(OpenError::TimedOut { .. }) => (504, "upstream-connect-timeout"),
-        PoolError::Open(OpenError::Resolve { .. }) => (502, "upstream-name"),
+        PoolError::Open(OpenError::Resolve { .. } | OpenError::OffLimits { .. }) => (502, "upstream-name"),
         PoolError::Open(OpenError::Tls { .. }) => (502, "upstream-tls"),
         PoolError::Open(OpenError::Proxy { .. }) => (502, "upstream-proxy"),
         PoolError::Open(OpenError::Connect { .. }) => (502, "upstream-connect"),

@@ -60,6 +60,11 @@ impl Routes {
         if problems.is_empty() { Ok(Self { rules }) } else { Err(problems) }
     }
 
+    /// A target has a weight other than the usual one.
+    pub fn has_weights(&self) -> bool {
+        self.rules.iter().flat_map(|rule| &rule.targets).any(|target| target.weight != 1)
+    }
+
     /// The names that a user may ask for because a rule has them as its pattern, each once: those without a `*`.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().enumerate().filter_map(|(index, rule)| {

@@ -346,6 +346,29 @@ fn record(stream: &mut Served, text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_look_at_a_peer_that_says_too_much_comes_to_an_end() {
+    on_both(async |net| {
+        let (_, identity, config) = world();
+        let mut server = (*identity.server()).clone();
+        // Tickets bring no plaintext. These fill more than two reads, and less than a flight may have.
+        server.send_tls13_tickets = 450;
+        let (written, sent) = mpsc::channel();
+        let (address, thread) = tls_peer(Arc::new(server), 1, move |mut stream| {
+            written.send(()).unwrap();
+            let _ = std::io::copy(&mut stream.sock, &mut std::io::sink());
+        });
+        let (inlet, outlet) = net.connect(address, &config, "upstream.test").await.unwrap();
+        while sent.try_recv().is_err() {
+            monoio::time::sleep(limits::TURN_PAUSE).await;
+        }
+        assert_eq!(inlet.pulse(), Pulse::Talks);
+        assert_eq!(inlet.deadline().socket().pulse(), Pulse::Talks, "the rest was left");
+        drop((inlet, outlet));
+        over(thread).await;
+    });
+}
+
+#[test]
 fn the_pulse_of_an_idle_connection() {
     #[derive(Clone, Copy, Debug)]
     enum Act {

@@ -42,7 +42,7 @@ struct State {
 
 struct Asked {
     since: Duration,
-    /// Who waits, one per worker.
+    /// Who waits, one per worker, and who left since one came last.
     ropes: Vec<Rope>,
 }
 
@@ -92,14 +92,15 @@ impl Resolver {
 
     async fn wait(&self, host: &str) -> io::Result<Addresses> {
         let bell = Bell::here()?;
+        let (rope, waiting) = (bell.rope(), bell.wait());
         let mut patience = std::pin::pin!(monoio::time::sleep(limits::NAME_REFRESH_PATIENCE));
         let mut patient = true;
         poll_fn(|cx| {
             loop {
-                if let Some(found) = self.ask(host, bell.rope()) {
+                if let Some(found) = self.ask(host, &rope) {
                     return Poll::Ready(found);
                 }
-                bell.wake_at_ring(cx.waker());
+                waiting.wake_at_ring(cx.waker());
                 if !patient || patience.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
@@ -123,6 +124,7 @@ impl Resolver {
                 return older.map(Ok);
             }
             if !asked.ropes.iter().any(|known| known.same(rope)) {
+                asked.ropes.retain(Rope::is_heard);
                 asked.ropes.push(rope.clone());
             }
             return None;

@@ -96,6 +96,29 @@ fn workers_share_a_lookup() {
 }
 
 #[test]
+fn those_who_leave_a_name_that_hangs_leave_nothing_behind() {
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    each_driver(async || {
+        let (release, held) = mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let resolver = Resolver::new(move |_| {
+            let _ = held.lock().unwrap().recv();
+            Ok(vec![address(1)])
+        });
+        let before = descriptors();
+        for _ in 0..200 {
+            let left = monoio::time::timeout(Duration::from_millis(1), resolver.resolve("a.test", 1)).await;
+            assert!(left.is_err());
+        }
+        assert!(resolver.state().asked["a.test"].ropes.len() <= 2);
+        // The other tests of this process open some, too: far fewer than a pair for each who left.
+        until(|| descriptors() < before + 150).await;
+        drop(release);
+        no_helpers(&resolver).await;
+    });
+}
+
+#[test]
 fn a_slow_name_does_not_hold_up_another() {
     each_driver(async || {
         let gate = Arc::new(Gate::default());

@@ -65,6 +65,28 @@ fn what_can_go_wrong_is_told_to_a_person() {
 }
 
 #[test]
+fn names_that_lead_to_a_clouds_metadata_are_not_followed() {
+    each_driver(async || {
+        let (listener, good) = listener();
+        let to = |addresses: &'static [&'static str]| {
+            Resolver::new(move |_| Ok(addresses.iter().map(|address| address.parse().unwrap()).collect()))
+        };
+        const ALL: [&str; 4] = ["169.254.169.254:0", "[::ffff:169.254.169.254]:0", "[fe80::1]:0", "[fd00:ec2::254]:0"];
+        for address in &ALL {
+            let error = open(&origin(good), &to(std::slice::from_ref(address))).await.err().unwrap();
+            let expected: SocketAddr = address.parse().unwrap();
+            assert_eq!(error, OpenError::OffLimits { host: "origin.test".into(), address: expected.ip() });
+        }
+        let error = open(&through(good, None), &to(&["169.254.169.254:0"])).await.err().unwrap();
+        assert!(error.to_string().starts_with("the name proxy.test leads to 169.254.169.254, "), "{error}");
+        // What else the name has is used.
+        let mixed = to(&["169.254.169.254:0", "127.0.0.1:0"]);
+        open(&origin(good), &mixed).await.unwrap();
+        assert_eq!(listener.accept().unwrap().0.local_addr().unwrap(), good);
+    });
+}
+
+#[test]
 fn one_deadline_over_all_phases_and_the_phase_is_named() {
     each_driver(async || {
         let hole = BlackHole::new();

@@ -212,17 +212,20 @@ impl Tls {
         Ok(())
     }
 
-    /// A look at an idle connection, see [`super::super::stream::Inlet::pulse`].
+    /// A look at an idle connection, see [`super::super::stream::Inlet::pulse`]. A peer that has more to say than fits
+    /// into a few reads, if only tickets, counts as talking: it could keep this worker busy for ever.
     pub fn pulse(&self) -> Pulse {
         let mut cipher = self.buffers.take();
+        let mut reads = 0;
         let pulse = loop {
-            if !self.early.borrow().is_empty() {
+            if reads == limits::LOOK_READS_MAX || !self.early.borrow().is_empty() {
                 break Pulse::Talks;
             }
             if !matches!(*self.inward.borrow(), Inward::Open) {
                 break Pulse::Dead;
             }
             cipher.clear();
+            reads += 1;
             match self.socket.receive_now(&mut cipher) {
                 Ok(0) => break Pulse::Dead,
                 Ok(_) => {
