@@ -15,7 +15,6 @@
 //! | [`bell`] | how a helper thread wakes a worker |
 //! | [`dial`] | new TCP connections: the addresses of a name race |
 //! | [`tunnel`] | through an outbound proxy |
-//! | [`tls`] | TLS towards upstreams |
 //! | [`buffers`] | the worker's free list of byte vectors |
 //! | `sys` | the crate's only unsafe code: borrowed descriptors |
 

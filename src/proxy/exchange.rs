@@ -100,19 +100,15 @@ async fn answer(
             }
             let lease = upload::buffer(world, site, client, framing, work).await?;
             asked.unread = false;
-            work.record.read = Some(Instant::now());
             plan::peek(work)?;
             plan::plan(site, dialect, chosen, work)?;
-            work.record.routed = Some(Instant::now());
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
             let errand = Errand { site, request, dialect, path, is_json: true, framing, may_replay };
             forward(world, client, errand, work, Some(lease)).await
         }
         Endpoint::Other { dialect, path } | Endpoint::Models { dialect, path, .. } => {
-            work.record.read = Some(Instant::now());
             let dialect = plan::plan_without_model(site, dialect, chosen, work)?;
-            work.record.routed = Some(Instant::now());
             if withheld {
                 invite(client).await?;
             }
@@ -192,6 +188,7 @@ async fn forward(
     work: &mut Work,
     lease: Option<Lease<'_>>,
 ) -> Result<After, Stop> {
+    work.record.routed = Some(Instant::now());
     let inbox = client.inbox;
     let mut body = std::mem::take(&mut work.body);
     let mut upload = match errand.is_json {

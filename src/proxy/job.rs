@@ -63,9 +63,9 @@ pub struct Record {
     pub began: Instant,
     /// When it turned to the upstream.
     pub turned: Option<Instant>,
-    /// When the request was read, and when it was known where it goes.
+    /// When a body that is looked into was read.
     pub read: Option<Instant>,
-    /// See `read`.
+    /// When it was known where the request goes.
     pub routed: Option<Instant>,
     /// When the first byte of the upstream's final answer came.
     pub first_byte: Option<Instant>,

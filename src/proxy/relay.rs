@@ -384,7 +384,7 @@ fn write_timing(out: &mut Vec<u8>, record: &Record) {
     let began = Some(record.began);
     for (name, micros) in [
         ("server-timing: parse;dur=", between(began, record.read)),
-        (", route;dur=", between(record.read, record.routed)),
+        (", route;dur=", between(record.read.or(began), record.routed)),
         (", connect;dur=", record.connect_micros),
         (", ttfb;dur=", between(began, record.first_byte)),
     ] {

@@ -1,7 +1,7 @@
 //! The request's body: buffered and looked into, or streamed on as it comes.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::connection::{Client, Stop};
 use super::job::Work;
@@ -77,6 +77,7 @@ pub async fn buffer<'w>(
     client.deadline.disarm();
     work.record.bytes_in = work.body.len() as u64;
     work.members.finish().map_err(|error| invalid_json(&error))?;
+    work.record.read = Some(Instant::now());
     Ok(lease)
 }
 
