@@ -211,7 +211,10 @@ def test_a_failover_carries_no_credential_on(stage, kind):
                 response = ask(proxy.address, method, path, body % f"{first}>{second}".encode(), fields)
                 assert (response.status, response.get("x-sidestream-provider")) == (200, second), response
                 assert response.get("x-sidestream-attempts") == "2"
-                judge(fleet, second)
+                (arrived,) = judge(fleet, second)
+                if first == "down-own":
+                    # The client's was meant for the first origin: it follows to no other, not even to one that may have it.
+                    assert b"canary-client" not in arrived.request.raw_head
 
 
 def test_several_keys_are_used_in_turn(stage):

@@ -16,7 +16,7 @@ import pytest
 
 from support.process import Sidestream
 from support.upstream import LAST_CHUNK, OK, SSE_HEAD, Upstream, answer, chunk, serve
-from support.wire import Client, Truncated
+from support.wire import Client, Truncated, ask
 
 CHAT = "/v1/chat/completions"
 JSON = b'{"model":"m","stream":true}'
@@ -496,6 +496,72 @@ def churn(address, ends: dict[str, int], stop: threading.Event) -> None:
             how = "answered" if got and client.buffer.startswith(b"HTTP/1.1 200 ") else client.ended or "odd"
             how = "late" if how == "fin" and late else how
             ends[how] = ends.get(how, 0) + 1
+
+
+def test_T16_reload_during_a_drain_changes_nothing(driver, owned, tmp_path):
+    """SIGHUP asks for a reload, also then: the grace of what still runs is not its business."""
+    more, streaming = threading.Event(), threading.Event()
+
+    def handler(peer):
+        peer.request()
+        peer.send(SSE_HEAD + EVENT)
+        streaming.set()
+        assert more.wait(10)
+        peer.send(EVENT + LAST_CHUNK)
+        peer.wait_closed()
+
+    upstream = owned(Upstream(handler))
+    (tmp_path / "env").write_text("SIDESTREAM_DRAIN=20s\n")
+    proxy = owned(Sidestream(driver, upstream.env, args=("--env-file", str(tmp_path / "env"))))
+    with Client(proxy.address) as client:
+        client.request("POST", CHAT, JSON)
+        _, body = client.response_head()
+        first = body.piece()
+        proxy.signal(signal.SIGTERM)
+        assert until(lambda: refused(proxy.address)) <= LISTENER_GONE_SECS
+        proxy.signal(signal.SIGHUP)
+        more.set()
+        assert first + body.all() == b'data: {"n":1}\n\n' * 2
+        assert proxy.wait(5) == 0
+
+
+def test_whole_time_of_a_provider(setup):
+    """`_TIMEOUT` counts from the request: an answer that has not begun by then is a 504, one under way is cut, and told."""
+
+    def handler(peer):
+        if b"stream" in peer.request().body:
+            peer.send(SSE_HEAD + EVENT)
+        peer.wait_closed()
+
+    proxy, _ = setup(handler, MOCK_TIMEOUT="500ms")
+    began = time.monotonic()
+    late = ask(proxy.address, "POST", CHAT, JSON)
+    assert (late.status, late.get("x-sidestream-error")) == (504, "upstream-timeout")
+    with Client(proxy.address) as client:
+        client.request("POST", CHAT, b'{"model":"m","stream":true}')
+        _, body = client.response_head()
+        with pytest.raises(Truncated) as cut:
+            body.all()
+        assert b"upstream-timeout" in cut.value.partial
+    assert 0.9 < time.monotonic() - began < 5
+
+
+def test_connections_that_dial_leave_nothing_behind(setup, note, driver):
+    """A client connection and an upstream connection for each request: memory stays where it was."""
+    def handler(peer):
+        peer.request()
+        peer.send(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+
+    proxy, _ = setup(handler)
+
+    def requests(count):
+        for _ in range(count):
+            assert ask(proxy.address, "POST", CHAT, JSON).status == 200
+        return proxy.resident_kib()
+
+    before, after = requests(500), requests(2000)
+    note(f"2,000 connections that dialled [{driver}]: proxy grew {after - before} KiB")
+    assert after - before < 4 << 10
 
 
 def test_T16_drain_loses_no_request_of_new_connections(setup, note, driver):
