@@ -535,7 +535,7 @@ def test_whole_time_of_a_provider(setup):
 
     proxy, _ = setup(handler, MOCK_TIMEOUT="500ms")
     began = time.monotonic()
-    late = ask(proxy.address, "POST", CHAT, JSON)
+    late = ask(proxy.address, "POST", CHAT, b'{"model":"m"}')
     assert (late.status, late.get("x-sidestream-error")) == (504, "upstream-timeout")
     with Client(proxy.address) as client:
         client.request("POST", CHAT, b'{"model":"m","stream":true}')
