@@ -78,7 +78,9 @@ fn providers() {
         let own = format!("{}_API_KEY", prefix(known.name));
         let keys: Vec<_> = [own.as_str()].into_iter().chain(known.keys.iter().copied()).collect();
         assert_eq!(quoted(row[1]), keys, "{}", known.name);
-        assert_eq!(row[2], faces(known), "{}", known.name);
+        // What is not certain is marked.
+        let unmarked = [" ¹", " ²", " ³"].iter().fold(row[2].to_string(), |text, mark| text.replace(mark, ""));
+        assert_eq!(unmarked, faces(known), "{}", known.name);
     }
 }
 
