@@ -162,6 +162,9 @@ pub const UPSTREAM_IDLE_MIN: Duration = Duration::from_secs(1);
 pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(120);
 /// For so long after an origin closed first, the limit does not grow: one more try a minute costs next to nothing.
 pub const UPSTREAM_IDLE_REST: Duration = Duration::from_secs(60);
+/// Idle connections beyond `{NAME}_KEEPALIVE_CONNECTIONS` are closed after so long: a busy moment would close and open them
+/// by turns.
+pub const SURPLUS_REST: Duration = Duration::from_secs(1);
 /// How often idle upstream connections are looked at.
 pub const UPSTREAM_LOOK: Duration = Duration::from_secs(1);
 /// An origin without a request for so long is not in use: no spare connections are kept.

@@ -53,7 +53,7 @@ pub struct Taken {
 pub struct Bounds {
     /// Open ones, idle or in use.
     pub max: usize,
-    /// Idle ones.
+    /// Idle ones, in the long run.
     pub kept_max: usize,
     /// Idle ones to have ready while the origin is in use.
     pub warm: usize,
@@ -236,17 +236,22 @@ impl Pool {
             self.looked.set(now);
         }
         let max = self.idle_limit.get().ticks();
+        let rested = limits::ticks(limits::SURPLUS_REST);
         let mut ended = Vec::new();
         let mut idle = self.idle.borrow_mut();
+        let mut surplus = idle.len().saturating_sub(self.bounds.kept_max);
         let mut index = 0;
         while let Some(one) = idle.get_mut(index) {
-            let expired = now.saturating_sub(one.since) >= max;
+            let idle_for = now.saturating_sub(one.since);
+            // The front ones were not needed for the longest.
+            let expired = idle_for >= max || (surplus > 0 && idle_for >= rested);
             let sound = !(look || expired) || self.is_sound(one, now);
             if expired && sound {
-                self.update(&self.idle_limit, |limit| limit.alive_after(now.saturating_sub(one.since), now));
+                self.update(&self.idle_limit, |limit| limit.alive_after(idle_for, now));
             }
             if expired || !sound {
                 ended.extend(idle.remove(index));
+                surplus = surplus.saturating_sub(1);
             } else {
                 index += 1;
             }
@@ -364,12 +369,10 @@ impl Pool {
 
     fn put(&self, upstream: Upstream, now: u32, push: impl FnOnce(&mut VecDeque<Idle>, Idle)) {
         let mut idle = self.idle.borrow_mut();
-        let oldest = if idle.len() >= self.bounds.kept_max { idle.pop_front() } else { None };
-        if idle.len() < self.bounds.kept_max {
+        // Between two answers of a busy moment more may be idle than are kept in the long run: see `sweep`.
+        if self.bounds.kept_max > 0 {
             push(&mut idle, Idle { upstream, since: now, seen: now });
         }
-        drop(idle);
-        drop(oldest);
     }
 
     async fn open(&self) -> Result<Opened, OpenError> {

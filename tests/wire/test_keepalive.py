@@ -135,6 +135,7 @@ def test_unread_tickets_do_not_spoil_a_connection(encrypted, authority, tickets)
             assert ask(proxy.address, "POST", "/v1/chat/completions", b"{}").status == 200
         held.set()
         assert client.response().status == 200
-    assert [peer.served for peer in upstream.peers] == [1, 3]
+    # While both are in use another spare may be opened: it serves nobody.
+    assert [peer.served for peer in upstream.peers if peer.served] == [1, 3]
     counters = {name: proxy.counter(f"sidestream_upstream_{name}_total") for name in COUNTERS}
-    assert (counters["connects"], counters["reuses"], counters["stale"]) == (2, 3, 0)
+    assert (counters["connects"] - counters["spares"], counters["reuses"], counters["stale"]) == (1, 3, 0)
