@@ -1,12 +1,20 @@
-//! The wire languages. In this version: which one a request speaks ([`endpoint`]), how each says an error ([`error`]) and
-//! lists models ([`models`]), and what each reports as used ([`usage`]).
+//! The wire languages: which one a request speaks ([`endpoint`]), how each says an error ([`error`]) and lists models
+//! ([`models`]), and what each reports as used ([`usage`]).
+//!
+//! Different dialects meet at a narrow waist ([`turn`]): each has a folder with a reader and a writer for requests, answers
+//! and errors.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod endpoint;
 pub mod error;
+pub mod failure;
+pub mod ids;
+pub mod loss;
 pub mod models;
+pub mod profile;
+pub mod turn;
 pub mod usage;
 
 /// A wire language.

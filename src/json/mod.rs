@@ -1,17 +1,21 @@
-//! JSON without I/O, for texts that pass untouched: finding members in a request's body, and editing them in place.
+//! JSON without I/O: finding members in a body that passes untouched, editing them in place, and walking a body that is
+//! translated.
 //!
 //! - [`Scanner`] checks a body while it arrives and gives the places of the top-level members that we read.
+//! - [`Index`] gives the places of all values of a whole text.
 //! - [`text`] decodes and encodes strings.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod error;
+mod index;
 mod number;
 pub mod scanner;
 pub mod text;
 mod watch;
 
 pub use error::{JsonError, What};
+pub use index::{Index, Value, same};
 pub use scanner::Scanner;
 pub use watch::{Kind, Member};

@@ -419,7 +419,7 @@ enum Role {
 }
 
 /// The next byte that is not white space (RFC 8259 §2), and where.
-fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
+pub(super) fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
     let mut at = at;
     loop {
         match *input.get(at)? {
@@ -432,7 +432,7 @@ fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
 /// The next quote or backslash from `at` on: where, and the input from there.
 ///
 /// Most keys and many values are shorter than the call of a vector search costs, so eight bytes are looked at first.
-fn find_special(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
+pub(super) fn find_special(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
     let rest = input.get(at..)?;
     let found = match rest.first_chunk().and_then(|word| find_special_in(*word)) {
         Some(found) => found,
@@ -453,7 +453,7 @@ fn find_special_in(word: [u8; 8]) -> Option<usize> {
 }
 
 /// The first byte of `input[from..to]` that RFC 8259 §7 wants escaped.
-fn find_control(input: &[u8], from: usize, to: usize) -> Option<usize> {
+pub(super) fn find_control(input: &[u8], from: usize, to: usize) -> Option<usize> {
     let run = input.get(from..to)?;
     // Without an early exit the compiler looks at a vector of bytes at a time; there is none in nearly every string.
     let any = run.iter().fold(false, |any, byte| any | (*byte < 0x20));
@@ -461,16 +461,16 @@ fn find_control(input: &[u8], from: usize, to: usize) -> Option<usize> {
 }
 
 /// RFC 8259 §7: what may follow a backslash, `u` aside.
-fn is_escape(byte: u8) -> bool {
+pub(super) fn is_escape(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
 }
 
-fn begins_with_hex_digits(bytes: &[u8]) -> bool {
+pub(super) fn begins_with_hex_digits(bytes: &[u8]) -> bool {
     bytes.get(..HEX_DIGITS).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
-const HEX_DIGITS: usize = 4;
+pub(super) const HEX_DIGITS: usize = 4;
 /// One bit of `Scanner::containers` for each level.
 const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
 

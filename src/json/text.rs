@@ -50,16 +50,59 @@ pub fn decode(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Appends `text` as a string, quotes included, with no more escapes than JSON demands. What is not UTF-8 in it becomes
-/// U+FFFD, for nothing else would be JSON.
-pub fn encode(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
+/// The same, with U+FFFD for what stands for no text.
+pub fn decode_lossy(raw: &[u8], out: &mut Vec<u8>) {
+    let mut rest = raw;
+    while let Err(error) = decode(rest, out) {
+        let (good, bad) = rest.split_at_checked(error.offset).unwrap_or((rest, &[]));
+        // What comes before the error was decoded once already: it has none.
+        let _ = decode(good, out);
+        out.extend_from_slice("\u{FFFD}".as_bytes());
+        let skipped = match (error.what, bad) {
+            (DecodeWhat::LoneSurrogate, _) => 6,
+            (DecodeWhat::Escape, _) => 2,
+            (DecodeWhat::Utf8, _) => 1,
+        };
+        rest = bad.get(skipped..).unwrap_or_default();
+    }
+}
+
+/// Appends the content of a string, still escaped, to another string as it stands; what no JSON text may hold (raw
+/// control characters, bytes that are not UTF-8) is escaped, or becomes U+FFFD.
+pub fn copy_escaped(raw: &[u8], out: &mut Vec<u8>) {
+    let control = raw.iter().fold(false, |any, byte| any | (*byte < 0x20));
+    if !control && std::str::from_utf8(raw).is_ok() {
+        out.extend_from_slice(raw);
+        return;
+    }
+    for chunk in raw.utf8_chunks() {
+        for byte in chunk.valid().bytes() {
+            match byte {
+                0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+                _ => out.push(byte),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{FFFD}".as_bytes());
+        }
+    }
+}
+
+/// Appends `text` as the content of a string: escaped, without quotes.
+pub fn escape(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
         encode_valid(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{FFFD}".as_bytes());
         }
     }
+}
+
+/// Appends `text` as a string, quotes included, with no more escapes than JSON demands. What is not UTF-8 in it becomes
+/// U+FFFD, for nothing else would be JSON.
+pub fn encode(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape(text, out);
     out.push(b'"');
 }
 
