@@ -51,6 +51,16 @@ pub const JSON_KEY_BYTES_MAX: usize = 256;
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
 
+// ── Helper threads ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Threads for work that would hold an event loop up. More than one, because counting a giant takes seconds; few, because
+/// they share the cores with the loops.
+pub const ASIDE_THREADS_MAX: usize = 4;
+/// Pieces of work that wait for a helper thread, over all workers. Editors count tokens in bursts of fifty.
+pub const ASIDE_WAITING_MAX: usize = 256;
+/// A helper thread without work for so long ends.
+pub const ASIDE_REST_MAX: Duration = Duration::from_secs(10);
+
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The weight of one target: sums of weights stay far from overflow.
