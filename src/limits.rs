@@ -50,6 +50,15 @@ pub const JSON_KEY_BYTES_MAX: usize = 256;
 
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
+/// What is kept of an upstream's error message. Clients show it; pages of HTML and traces have more.
+pub const FAILURE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// Objects in objects in which an upstream's error is looked for; gateways wrap another's once or twice.
+pub const FAILURE_NESTING_MAX: u32 = 4;
+/// Blocks of one answer that a reader or a writer keeps open at once. The dialects have one, or one for each of some
+/// parallel calls.
+pub const BLOCKS_OPEN_MAX: usize = 128;
+/// Thoughts of a block that are held until their signature comes. The longest budgets are some 100,000 tokens.
+pub const THINKING_BYTES_HELD_MAX: usize = 1024 * 1024;
 
 // ── Helper threads ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 
 pub use super::failure::{Class, Failure};
+use super::loss::Losses;
 pub use super::usage::Usage;
 use crate::json::Value;
 
@@ -451,6 +452,10 @@ pub trait Writer {
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>);
     /// Shows the client that the answer goes on.
     fn ping(&mut self, out: &mut Vec<u8>);
+    /// What could not be written, since the last time it was asked for.
+    fn losses(&mut self) -> Losses {
+        Losses::default()
+    }
 }
 
 /// Reads an upstream's answer.
