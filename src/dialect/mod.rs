@@ -12,9 +12,11 @@ pub mod error;
 pub mod failure;
 pub mod ids;
 pub mod loss;
+pub mod messages;
 pub mod models;
 pub mod pairing;
 pub mod profile;
+pub mod raw;
 pub mod turn;
 pub mod usage;
 
