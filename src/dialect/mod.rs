@@ -18,6 +18,7 @@ pub mod messages;
 pub mod models;
 pub mod pairing;
 pub mod profile;
+pub mod raw;
 pub mod turn;
 pub mod usage;
 

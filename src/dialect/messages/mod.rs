@@ -1,3 +1,4 @@
 //! Anthropic Messages.
 
 pub mod answer;
+pub mod request;
