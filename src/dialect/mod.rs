@@ -14,6 +14,7 @@ pub mod failure;
 pub mod ids;
 pub mod loss;
 pub mod models;
+pub mod pairing;
 pub mod profile;
 pub mod turn;
 pub mod usage;
