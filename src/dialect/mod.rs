@@ -8,11 +8,13 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod arguments;
+pub mod chat;
 pub mod endpoint;
 pub mod error;
 pub mod failure;
 pub mod ids;
 pub mod loss;
+pub mod messages;
 pub mod models;
 pub mod pairing;
 pub mod profile;
