@@ -2,7 +2,7 @@
 //! ([`models`]), and what each reports as used ([`usage`]).
 //!
 //! Different dialects meet at a narrow waist ([`turn`]): each has a folder with a reader and a writer for requests, answers
-//! and errors.
+//! and errors. Between an answer's reader and its writer stands the [`sequencer`].
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
@@ -20,6 +20,8 @@ pub mod models;
 pub mod pairing;
 pub mod profile;
 pub mod raw;
+pub mod sequencer;
+pub mod think_tags;
 pub mod turn;
 pub mod usage;
 

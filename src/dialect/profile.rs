@@ -145,12 +145,3 @@ impl Default for Profile {
         table::plain()
     }
 }
-
-/// Where a request goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
-    /// The model, as the upstream calls it.
-    pub model: &'a str,
-    /// How its provider's face differs.
-    pub profile: &'a Profile,
-}
