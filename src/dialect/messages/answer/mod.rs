@@ -3,5 +3,7 @@
 mod blocks;
 mod members;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub use read::Reader;
