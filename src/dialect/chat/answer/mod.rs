@@ -2,6 +2,8 @@
 
 pub(in crate::dialect) mod envelope;
 mod reasoning;
+#[cfg(test)]
+mod tests;
 mod write_body;
 mod write_stream;
 
