@@ -434,6 +434,15 @@ pub enum Stop {
 pub trait Writer {
     /// Blocks may be open side by side.
     const INTERLEAVES: bool;
+    /// Thoughts are written also for a client that did not ask for them.
+    const WANTS_UNASKED_THINKING: bool = true;
+    /// How a call's id begins that is made here.
+    const CALL_ID_PREFIX: &'static str = "call_";
+
+    /// A call's id as the dialect allows it; not empty.
+    fn call_id(id: Escaped<'_>) -> Cow<'_, [u8]> {
+        super::ids::tool_id_for_chat(id)
+    }
 
     /// The answer begins; `id` and `model` are the upstream's.
     fn start(&mut self, usage: &Usage, out: &mut Vec<u8>);
