@@ -1,5 +1,7 @@
 //! What is read of answers, as words in short.
 
+use proptest::prelude::*;
+
 use super::Reader;
 use crate::dialect::turn::{self, Open, Usage, Word};
 
@@ -218,4 +220,59 @@ fn a_reader_is_reused() {
         reader.reset();
     }
     assert_eq!(answers, ["start(m,) open0:text", "start(m,) open0:text"]);
+}
+
+/// Events of which streams are made, the usual and the odd.
+fn any_event() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        Just(String::new()),
+        "[a-z]{1,3}",
+        Just("\\\"\\n\\u00e9".to_owned()),
+        Just("{\\\"a\\\":1}".to_owned())
+    ];
+    let pieces = (0..2u32, 0..4usize, text, 0..3usize).prop_map(|(index, kind, text, shape)| {
+        let (kind, member) = [
+            ("text_delta", "text"),
+            ("thinking_delta", "thinking"),
+            ("input_json_delta", "partial_json"),
+            ("signature_delta", "signature"),
+        ][kind];
+        let fragment = format!(r#"{{"type":"{kind}","{member}":"{text}"}}"#);
+        match shape {
+            0 => delta(index, &fragment),
+            1 => format!(r#"{{"type":"content_block_delta","index":{index},"seq":"{text}1","delta":{fragment}}}"#),
+            _ => format!(r#"{{ "delta": {fragment}, "index": {index}, "type": "content_block_delta" }}"#),
+        }
+    });
+    let call = r#"{"type":"tool_use","id":"t","name":"f","input":{"whole":1}}"#;
+    let others = prop::sample::select(vec![
+        begin(0, TEXT),
+        begin(0, THINKING),
+        begin(0, call),
+        begin(1, call),
+        begin(1, r#"{"type":"server_tool_use","id":"s","name":"web_search","input":{}}"#),
+        end(0),
+        end(1),
+        r#"{"type":"ping"}"#.to_owned(),
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#.to_owned(),
+        r#"{"type":"message_stop"}"#.to_owned(),
+        "{".to_owned(),
+        String::new(),
+    ]);
+    prop_oneof![4 => pieces, 1 => others]
+}
+
+proptest! {
+    /// Events that are recognised by their shape say what they say when they are read.
+    #[test]
+    fn shapes_change_nothing(events in prop::collection::vec(any_event(), 0..40)) {
+        let (mut learning, mut forgetful) = (Reader::new(), Reader::new());
+        for event in &events {
+            let (mut words, mut want) = (Vec::new(), Vec::new());
+            turn::Reader::event(&mut learning, b"x", event.as_bytes(), &mut |word| words.push(short(word)));
+            turn::Reader::event(&mut forgetful, b"x", event.as_bytes(), &mut |word| want.push(short(word)));
+            forgetful.forget_shape();
+            prop_assert_eq!(words, want, "{} in {:?}", event, events);
+        }
+    }
 }
