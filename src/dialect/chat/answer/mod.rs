@@ -4,6 +4,8 @@ mod calls;
 pub(in crate::dialect) mod envelope;
 mod failed;
 mod finish;
+#[cfg(test)]
+mod from_messages_tests;
 mod pieces;
 mod read;
 mod reasoning;
