@@ -53,7 +53,7 @@ pub const LOSSES_MAX: usize = 32;
 /// What is kept of an upstream's error message. Clients show it; pages of HTML and traces have more.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// Objects in objects in which an upstream's error is looked for; gateways wrap another's once or twice.
-pub const FAILURE_NESTING_MAX: u32 = 4;
+pub const FAILURE_NESTING_MAX: u32 = 8;
 /// Blocks of one answer that a reader or a writer keeps open at once. The dialects have one, or one for each of some
 /// parallel calls.
 pub const BLOCKS_OPEN_MAX: usize = 128;
