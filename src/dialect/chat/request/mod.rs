@@ -1,5 +1,5 @@
 //! Requests.
 
-mod read;
+pub(in crate::dialect) mod read;
 
 pub use read::read;
