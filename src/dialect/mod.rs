@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod chat;
 pub mod endpoint;
 pub mod error;
 pub mod failure;
@@ -17,6 +18,7 @@ pub mod models;
 pub mod pairing;
 pub mod profile;
 pub mod raw;
+pub mod schema;
 pub mod turn;
 pub mod usage;
 
