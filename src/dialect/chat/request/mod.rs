@@ -9,3 +9,6 @@ mod write_tools;
 mod write_vendor_tools;
 
 pub use write::write;
+
+#[cfg(test)]
+mod tests;
