@@ -61,6 +61,15 @@ pub const ASIDE_WAITING_MAX: usize = 256;
 /// A helper thread without work for so long ends.
 pub const ASIDE_REST_MAX: Duration = Duration::from_secs(10);
 
+// ── Tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Blocks whose tokens are remembered, in about 2 MB: fifty long conversations of agents.
+pub const BLOCK_COUNTS_MAX: usize = 32 * 1024;
+/// Text of one request that is encoded, at 20 MB/s; what is beyond it fits into no window, and its bytes are divided by four.
+pub const COUNTED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Models of which one worker remembers how many bytes a token has.
+pub const LEARNED_MODELS_MAX: usize = 256;
+
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The weight of one target: sums of weights stay far from overflow.
