@@ -7,13 +7,18 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod chat;
 pub mod endpoint;
 pub mod error;
 pub mod failure;
 pub mod ids;
 pub mod loss;
+pub mod messages;
 pub mod models;
+pub mod pairing;
 pub mod profile;
+pub mod raw;
+pub mod schema;
 pub mod turn;
 pub mod usage;
 
