@@ -131,7 +131,7 @@ fn vendors() -> [Profile; 9] {
             flags: flags.with(&[ThinkingOff, TextOnly]).without(&[JsonSchema, Files]),
             stop_max: 16,
             reasoning: Reasoning::Thinking,
-            efforts: Efforts::of(&[High, Max]),
+            efforts: Efforts::of(&[Low, High, Max]),
             history: History::ReasoningContent,
             ..plain()
         },
