@@ -342,6 +342,19 @@ fn conversations_by_profile() {
         json!([{"type": "image_url", "image_url": {"url": "http://i"}}])
     );
     assert_eq!(said(pictures, "deepseek")[1]["content"], "[image omitted]");
+    let pdf = json!([
+        assistant(json!([call.clone()])),
+        result(
+            json!([{"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "x"}}, {"type": "image", "source": {"type": "file", "file_id": "f"}}])
+        )
+    ]);
+    let told = written(json!({"messages": pdf}), "vllm", "m");
+    let content = told.body["messages"][1]["content"].as_str().unwrap();
+    assert!(
+        content.starts_with("[left out: the provider of this model reads no files;") && content.lines().count() == 2,
+        "{content}"
+    );
+    assert!(told.losses.contains(&"dropped messages.content.source".to_owned()));
     // Roles.
     let noted = json!([user.clone(), {"role": "system", "content": "note"}]);
     assert_eq!(
