@@ -51,6 +51,9 @@ pub const JSON_KEY_BYTES_MAX: usize = 256;
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
 
+/// An error's body in which the name of a refused field is looked for; real ones have at most some kilobytes.
+pub const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The weight of one target: sums of weights stay far from overflow.

@@ -67,7 +67,7 @@ pub fn write(
 
 fn one(tool: &Tool<'_>, generation: &Generation, terms: &mut Terms, losses: &mut Losses, out: &mut Vec<u8>) {
     if let ToolKind::Vendor { raw, .. } = &tool.kind {
-        return crate::json::text::copy_escaped(raw.raw(), out);
+        return crate::dialect::raw::copy(raw.raw(), out);
     }
     out.push(b'{');
     put::text("name", &terms.names.send(&tool.name, MESSAGES_NAME_MAX), out);
