@@ -179,7 +179,14 @@ fn said_by_model<'a>(blocks: Vec<Block<'a>>, profile: &Profile, losses: &mut Los
             None
         }
     };
-    blocks.into_iter().filter_map(said).collect()
+    let mut said: Vec<_> = blocks.into_iter().filter_map(said).collect();
+    // Thoughts that came to nothing must not be the end of a turn.
+    let thought = |block: &Block<'_>| matches!(block.content, Content::Thinking { .. } | Content::RedactedThinking(_));
+    while said.last().is_some_and(thought) {
+        losses.dropped("messages.content.thinking");
+        said.pop();
+    }
+    said
 }
 
 fn said_by_user<'a>(blocks: Vec<Block<'a>>, profile: &Profile, losses: &mut Losses) -> Result<Vec<Block<'a>>, Refused> {

@@ -41,7 +41,8 @@ pub fn structure<'a>(
 /// Messages takes a schema only if all its objects are closed (`additionalProperties: false`), as strict ones of Chat are.
 fn is_closed(schema: Value<'_>) -> bool {
     let is_open = |value: Value<'_>| {
-        let is_object = value.get("type").is_some_and(|kind| kind.is("object"));
+        let is_object =
+            value.get("type").is_some_and(|kind| kind.is("object") || kind.items().any(|kind| kind.is("object")));
         is_object && value.get("additionalProperties").and_then(|more| more.as_bool()) != Some(false)
     };
     schema.kind() == Kind::Object && !schema.walk().any(is_open)

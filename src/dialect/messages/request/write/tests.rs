@@ -147,6 +147,9 @@ fn thoughts_of_the_past() {
          r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[{"type":"thinking","thinking":"t\u00e9","signature":"EqQBCkYIARgCKkDv\/A=="},{"type":"redacted_thinking","data":"Eabc"},«a»]},{"role":"user","content":[«v»]}]"#),
         (r#"{"role":"user","content":"u"},{"role":"assistant","content":"a","reasoning_details":[{"type":"reasoning.text","text":"on","index":0},{"type":"reasoning.text","text":"e","index":0},{"type":"reasoning.text","signature":"EqQBCkYIARgCKkDv","index":0},{"type":"reasoning.text","text":"","signature":"EqQBCkYIARgCKkDw","index":1}]},{"role":"user","content":"v"}"#,
          r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[{"type":"thinking","thinking":"one","signature":"EqQBCkYIARgCKkDv"},{"type":"thinking","thinking":"","signature":"EqQBCkYIARgCKkDw"},«a»]},{"role":"user","content":[«v»]}]"#),
+        // Thoughts that came to nothing.
+        (r#"{"role":"user","content":"u"},{"role":"assistant","content":"","reasoning_details":[{"type":"reasoning.text","text":"t","signature":"EqQBCkYIARgCKkDv"}]},{"role":"user","content":"v"}"#,
+         r#""messages":[{"role":"user","content":[«u»,«v»]}] ! messages.content.thinking dropped"#),
         // Those of others, and without proof.
         (r#"{"role":"user","content":"u"},{"role":"assistant","content":"a","reasoning_details":[{"type":"reasoning.text","text":"t","signature":"EqQBCkYIARgCKkDv","format":"google-gemini-v1"},{"type":"reasoning.encrypted","data":"x","format":"openai-responses-v1"}]},{"role":"user","content":"v"}"#,
          r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[«a»]},{"role":"user","content":[«v»]}] ! messages.reasoning_details.signature dropped, messages.reasoning_details dropped, messages.content.thinking dropped"#),
@@ -357,7 +360,11 @@ fn tools_and_choices() {
     // None at all.
     settings(&[
         (r#"sonnet-4-5: "max_tokens":9,"tools":[],"tool_choice":"auto","parallel_tool_calls":false"#, "9", ""),
-        (r#"sonnet-4-5: "max_tokens":9,"tool_choice":"required""#, "9", "tool_choice dropped"),
+        (
+            r#"sonnet-4-5: "max_tokens":9,"tools":[{"name":"f"},{"name":"f","description":"again"}]"#,
+            r#"9 "tools":[{"name":"f","input_schema":{"type":"object","properties":{}}}]"#,
+            "tools dropped",
+        ),
         (r#"sonnet-4-5: "max_tokens":9,"tools":[{"type":"web_search"}]"#, "9", "tools dropped"),
     ]);
 }
@@ -452,6 +459,8 @@ fn forms() {
         // An open object, and a model that cannot.
         (r#"sonnet-4-5: "max_tokens":9,"response_format":{"type":"json_schema","json_schema":{"schema":{"type":"object"}}}"#,
          r#"9 "system":[«Respond with a single JSON value that matches this JSON schema, and with nothing else: {\"type\":\"object\"}»]"#, "response_format approximated"),
+        (r#"sonnet-4-5: "max_tokens":9,"response_format":{"type":"json_schema","json_schema":{"schema":{"type":["object","null"]}}}"#,
+         r#"9 "system":[«Respond with a single JSON value that matches this JSON schema, and with nothing else: {\"type\":[\"object\",\"null\"]}»]"#, "response_format approximated"),
         (r#"opus-4-0: "max_tokens":9,"response_format":{"type":"json_schema","json_schema":{"schema":{"type":"string"}}}"#,
          r#"9 "system":[«Respond with a single JSON value that matches this JSON schema, and with nothing else: {\"type\":\"string\"}»]"#, "response_format approximated"),
     ]);
@@ -481,6 +490,8 @@ fn refused() {
         (r#"{"messages":[],"tool_choice":"some"}"#, "tool_choice"),
         (r#"{"messages":[],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[]}}}"#, "tool_choice.allowed_tools.tools"),
         (r#"{"messages":[],"tools":[{"type":"web_search"}],"tool_choice":"required"}"#, "tool_choice"),
+        (r#"{"messages":[],"tools":[{"name":"f"},{"type":"web_search"}],"tool_choice":{"type":"function","function":{"name":"web_search"}}}"#, "tool_choice"),
+        (r#"{"messages":[],"tool_choice":"required"}"#, "tool_choice"),
         (r#"{"messages":[],"response_format":{"type":"grammar"}}"#, "response_format.type"),
         (r#"{"messages":[],"response_format":{"type":"json_schema"}}"#, "response_format.json_schema"),
         (r#"{"messages":[],"user":7}"#, "user"),
