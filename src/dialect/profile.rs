@@ -12,3 +12,12 @@ impl Default for Profile {
         Self { name: "plain" }
     }
 }
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The model, as the upstream calls it.
+    pub model: &'a str,
+    /// How its provider's face differs.
+    pub profile: &'a Profile,
+}

@@ -1,0 +1,5 @@
+//! Requests.
+
+pub(in crate::dialect) mod read;
+
+pub use read::read;
