@@ -6,9 +6,12 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use sidestream::dialect::chat::answer::Reader;
 use sidestream::dialect::loss::Losses;
+use sidestream::dialect::messages::answer::StreamWriter;
 use sidestream::dialect::profile::{Profile, Target};
-use sidestream::dialect::turn::Terms;
+use sidestream::dialect::sequencer::Sequencer;
+use sidestream::dialect::turn::{Reader as _, Terms};
 use sidestream::dialect::usage::UsageReader;
 use sidestream::dialect::{chat, messages};
 use sidestream::http::chunked::ChunkDecoder;
@@ -80,6 +83,71 @@ fn main() {
     });
     usage();
     translation(turn);
+    answers();
+}
+
+/// What a token of a Chat stream costs on its way to a Messages client, from its event's data to the event written; and
+/// how many of a stream's events are recognised without being read.
+fn answers() {
+    println!("\n{:<44}{:>10}{:>12}{:>12}", "answer, Chat to Messages, per event", "bytes", "ns", "recognised");
+    for (name, event) in STREAMS {
+        let events: Vec<Vec<u8>> = (0..512).map(|number| filled(event, number)).collect();
+        let bytes = events.iter().map(Vec::len).sum::<usize>() / events.len();
+        let mut out = Vec::with_capacity(1 << 20);
+        let mut rounds: Vec<f64> = Vec::new();
+        let mut recognised = 0.0;
+        for _ in 0..200 {
+            let terms = Terms { thinking: true, ..Terms::default() };
+            let mut sequencer = Sequencer::new(StreamWriter::new(&terms, "chat"), terms);
+            let mut reader = Reader::new(&Profile::default());
+            out.clear();
+            let began = Instant::now();
+            for event in &events {
+                reader.event(b"", black_box(event), &mut |word| sequencer.say(word, &mut out));
+            }
+            rounds.push(began.elapsed().as_nanos() as f64 / events.len() as f64);
+            recognised = reader.recognised() as f64 / events.len() as f64 * 100.0;
+            black_box(out.len());
+        }
+        rounds.sort_by(f64::total_cmp);
+        println!("{name:<44}{bytes:>10}{:>12.0}{recognised:>11.1}%", rounds[rounds.len() / 2]);
+    }
+    let (event, other) = (filled(STREAMS[0].1, 1), filled(STREAMS[1].1, 2));
+    let terms = Terms { thinking: true, ..Terms::default() };
+    let mut sequencer = Sequencer::new(StreamWriter::new(&terms, "chat"), terms);
+    let mut reader = Reader::new(&Profile::default());
+    let mut out = Vec::with_capacity(1 << 20);
+    measure("answer: two events that are not recognised", event.len() + other.len(), || {
+        out.clear();
+        for event in [&event, &other] {
+            reader.event(b"", black_box(event), &mut |word| sequencer.say(word, &mut out));
+        }
+    });
+    measure("answer: an event that is recognised", event.len(), || {
+        out.clear();
+        reader.event(b"", black_box(&event), &mut |word| sequencer.say(word, &mut out));
+    });
+}
+
+/// Events as servers stream them: `$t` is a token, `$n` a number that grows, `$f` a fraction, `$o` an obfuscation.
+#[rustfmt::skip]
+const STREAMS: [(&str, &str); 6] = [
+    ("OpenAI", r#"{"id":"chatcmpl-0123456789","object":"chat.completion.chunk","created":1795355991,"model":"m","service_tier":"default","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":"$t"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"$o"}"#),
+    ("vLLM", r#"{"id":"chatcmpl-01","object":"chat.completion.chunk","created":1795355991,"model":"m","choices":[{"index":0,"delta":{"content":"$t"},"logprobs":null,"finish_reason":null,"token_ids":null}]}"#),
+    ("vLLM, reasoning", r#"{"id":"chatcmpl-01","object":"chat.completion.chunk","created":1795355991,"model":"m","choices":[{"index":0,"delta":{"reasoning":"$t","content":null},"logprobs":null,"finish_reason":null,"token_ids":null}]}"#),
+    ("OpenRouter", r#"{"id":"gen-1795355991-abc","provider":"P","model":"p/m","object":"chat.completion.chunk","created":$n,"choices":[{"index":0,"delta":{"role":"assistant","content":"$t"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}],"system_fingerprint":"fp_1"}"#),
+    ("llama.cpp, timings", r#"{"choices":[{"finish_reason":null,"index":0,"delta":{"content":"$t"}}],"created":$n,"id":"chatcmpl-1","model":"m","object":"chat.completion.chunk","timings":{"prompt_n":11,"prompt_ms":$f,"predicted_n":$n,"predicted_ms":$f,"predicted_per_token_ms":$f,"predicted_per_second":$f}}"#),
+    ("OpenAI, arguments of a call", r#"{"id":"chatcmpl-01","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"$t"}}]},"finish_reason":null}],"usage":null,"obfuscation":"$o"}"#),
+];
+
+/// One event of a stream.
+fn filled(event: &str, number: usize) -> Vec<u8> {
+    let token = [" word", " the", "\\n", " caf\u{e9}", "\\\"", " of"][number % 6];
+    let token = if event.contains("arguments") && number == 0 { "{\\\"a\\\":\\\"" } else { token };
+    let (fraction, obfuscation) =
+        (format!("{}.{}", number * 7 % 100, number % 1000), &"aB3dE6gHiJkLmNo"[number * 5 % 13..]);
+    let event = event.replace("$t", token).replace("$n", &(1000 + number).to_string());
+    event.replace("$f", &fraction).replace("$o", obfuscation).into_bytes()
 }
 
 /// What reading the usage in passing costs: on most events nothing but the search for a word.

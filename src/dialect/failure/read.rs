@@ -163,7 +163,7 @@ impl Said {
 }
 
 /// What a status means, and whether it leaves a doubt.
-fn class_of_status(status: u16) -> (Class, bool) {
+pub(super) fn class_of_status(status: u16) -> (Class, bool) {
     match status {
         401 => (Class::Authentication, true),
         402 => (Class::Billing, true),
