@@ -68,6 +68,9 @@ pub const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Scalars of one event that a learned template may skip. The longest real events have about 20.
 pub const TEMPLATE_SCALARS_MAX: usize = 64;
 
+/// An error's body in which the name of a refused field is looked for; real ones have at most some kilobytes.
+pub const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The weight of one target: sums of weights stay far from overflow.

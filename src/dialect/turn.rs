@@ -493,6 +493,9 @@ pub struct Terms {
     pub only_tool: Option<Vec<u8>>,
     /// Names that went upstream in another spelling.
     pub names: super::ids::Names,
+    /// Tools that were declared as taking free text (Chat's `custom`), as the client calls them, and that went upstream as
+    /// functions: the text is the member `input` of what they are called with.
+    pub free_text_tools: Vec<Vec<u8>>,
     /// What the input is estimated to be, in tokens, for clients that are told before the upstream counted.
     pub input_estimate: u64,
     /// How tokens are told to the client: real window and the one that it believes in; equal for no scaling.
