@@ -1,5 +1,7 @@
 //! Tables of what upstreams say, and of what becomes of it.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::dialect::Dialect::{self, Chat, Messages, Responses};
 
@@ -311,4 +313,19 @@ fn body(failure: &Failure, dialect: Dialect) -> serde_json::Value {
     let mut out = Vec::new();
     failure.write_body(dialect, "ss-1", &mut out);
     serde_json::from_slice(&out).unwrap()
+}
+
+proptest! {
+    /// Whatever an upstream says, there is a message, and what is written is JSON of the right shape.
+    #[test]
+    fn anything_is_read(body in "[\\[\\]{}\",:<>/a-e0-9 \n]{0,40}|\\PC{0,40}|(data: )?\\{\"(error|detail|message|code)\":.{0,20}\\}", status in 200u16..600) {
+        for dialect in [Chat, Messages] {
+            let failure = read(dialect, status, body.as_bytes());
+            prop_assert!(!failure.message.trim().is_empty());
+            for to in [Chat, Messages, Responses] {
+                prop_assert!((400..600).contains(&failure.status(to)));
+                prop_assert!(super::tests::body(&failure, to)["error"]["message"].is_string());
+            }
+        }
+    }
 }

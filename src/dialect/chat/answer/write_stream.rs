@@ -4,6 +4,7 @@ use super::envelope::{DONE, PING, finish_reason, write_head, write_sequence, wri
 use super::reasoning::{self, Thoughts};
 use crate::dialect::Dialect;
 use crate::dialect::loss::Losses;
+use crate::dialect::messages::signature::is_genuine;
 use crate::dialect::turn::{Escaped, Failure, Open, Stop, Terms, Usage, Writer};
 use crate::http::write::number;
 use crate::json::text::copy_escaped;
@@ -176,8 +177,8 @@ impl Writer for StreamWriter {
     }
 
     fn signature(&mut self, number: u32, signature: Escaped<'_>, out: &mut Vec<u8>) {
-        if !reasoning::is_genuine(signature) {
-            return;
+        if !is_genuine(signature) {
+            return self.losses.dropped("content.signature");
         }
         let mut detail = Vec::new();
         match self.thoughts.prove(number) {
