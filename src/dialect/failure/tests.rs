@@ -141,6 +141,9 @@ fn overflows() {
     #[rustfmt::skip]
     let others = [
         (400, "max_tokens is too large: 5000"),
+        (400, "max_tokens of 70000 exceeds the limit of 64000"),
+        (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for x"),
+        (400, "The token count must be greater than 0"),
         (400, "temperature must not be larger than 2"),
         (400, "Invalid 'messages[3].content': the token <x> is unknown"),
         (429, "Request too large for gpt-4 on tokens per min (TPM): Limit 10000, Requested 12000. The input must be reduced: maximum context length"),

@@ -79,6 +79,7 @@ impl StreamWriter {
 
     /// Appends the chunk of one piece of the block that is framed.
     fn piece(&self, text: Escaped<'_>, out: &mut Vec<u8>) {
+        out.reserve(self.frame.len() + text.len() + self.frame_tail.len());
         out.extend_from_slice(&self.frame);
         copy_escaped(text, out);
         out.extend_from_slice(&self.frame_tail);
@@ -161,6 +162,7 @@ impl Writer for StreamWriter {
         self.open.push((number, kind));
     }
 
+    #[inline]
     fn delta(&mut self, number: u32, text: Escaped<'_>, out: &mut Vec<u8>) {
         if self.framed != Some(number) {
             let Some((_, kind)) = self.open.iter_mut().find(|(open, _)| *open == number) else { return };
