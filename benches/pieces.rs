@@ -84,6 +84,7 @@ fn main() {
     usage();
     translation(turn);
     answers();
+    answers_to_chat();
 }
 
 /// What a token of a Chat stream costs on its way to a Messages client, from its event's data to the event written; and
@@ -231,4 +232,26 @@ fn event() -> Vec<u8> {
     let mut event = Vec::new();
     sidestream::sse::frame::write_event(&mut event, "", data.as_bytes());
     event
+}
+
+/// The same from Messages to Chat.
+fn answers_to_chat() {
+    let terms = Terms { model: b"m".to_vec(), ..Terms::default() };
+    let mut sequencer = Sequencer::new(chat::answer::StreamWriter::new(&terms), terms);
+    let mut reader = messages::answer::Reader::new();
+    let mut out = Vec::with_capacity(1 << 20);
+    let begin = br#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    reader.event(b"", begin, &mut |word| sequencer.say(word, &mut out));
+    let event = br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" word"}}"#;
+    let spaced = br#"{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " word"}}"#;
+    measure("answer, Messages to Chat: two events, read", event.len() + spaced.len(), || {
+        out.clear();
+        for event in [&event[..], spaced] {
+            reader.event(b"", black_box(event), &mut |word| sequencer.say(word, &mut out));
+        }
+    });
+    measure("answer, Messages to Chat: recognised", event.len(), || {
+        out.clear();
+        reader.event(b"", black_box(event), &mut |word| sequencer.say(word, &mut out));
+    });
 }

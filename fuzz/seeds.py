@@ -73,6 +73,11 @@ MESSAGES_ANSWERS = [
     b'data: {"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":9}}\n\n'
     b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
     b'\2event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"m"}}\n\n',
+    b'\0{"id":"m","content":[{"type":"text","text":"Hi"},{"type":"tool_use","id":"t","name":"f","input":{"a":1}}],'
+    b'"stop_reason":"tool_use","usage":{"input_tokens":3,"output_tokens":9}}',
+    b'\0{"error":{"message":"maximum context length is 8192 tokens. However, you requested 9000 tokens","code":"x"}}',
+    b'\0{"detail":[{"loc":["body","messages",0],"msg":"Field required"}]}',
+    b"\0<html><title>502 Bad Gateway</title></html>",
     bytes([3, 0, 0, 2, 0, 8, 16, 9, 32, 12, 0, 1, 1, 7, 17, 12, 1, 4, 34, 10, 0x92, 12, 2, 15, 0, 16, 0]),
     bytes([1, 0, 0, 4, 16, 5, 17, 10, 0x70, 10, 0x81, 7, 18, 12, 0, 12, 1, 13, 0xE0, 16, 0]),
 ]

@@ -1,13 +1,16 @@
-//! Whatever a Messages server streams, a Chat client gets a legal stream with all of its text, in any split.
+//! Whatever a Messages server streams, a Chat client gets a legal stream with all of its text, in any split. Whatever it
+//! answers in one piece, the client gets JSON.
 #![no_main]
 
 use std::collections::HashMap;
 
 use libfuzzer_sys::fuzz_target;
-use sidestream::dialect::chat::answer::StreamWriter;
+use sidestream::dialect::Dialect;
+use sidestream::dialect::chat::answer::{BodyWriter, StreamWriter};
+use sidestream::dialect::failure;
 use sidestream::dialect::messages::answer::Reader;
 use sidestream::dialect::sequencer::Sequencer;
-use sidestream::dialect::turn::{self, Key, Open, Terms, Word};
+use sidestream::dialect::turn::{self, Failure, Key, Open, Terms, Word};
 use sidestream::json::{Index, Value};
 use sidestream::sse::Splitter;
 
@@ -19,7 +22,40 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(out, translated(stream.chunks(1), mode & 2 != 0).0);
     assert_eq!(out, translated(stream.chunks(1 + stream.len() % 7), mode & 2 != 0).0);
     assert_eq!(checked(&out), text);
+    check_whole(rest);
+    for status in [200, 400, 500] {
+        check_failure(&failure::read(Dialect::Messages, status, rest));
+    }
 });
+
+/// A whole answer, or a failure that can be told.
+fn check_whole(body: &[u8]) {
+    let terms = Terms { model: b"m".to_vec(), ..Terms::default() };
+    let (mut reader, mut out) = (Reader::new(), Vec::new());
+    let mut sequencer = Sequencer::new(BodyWriter::new(&terms), terms);
+    turn::Reader::body(&mut reader, body, &mut |word| sequencer.say(word, &mut out));
+    sequencer.finish(&mut out);
+    match sequencer.failure() {
+        Some(failure) => check_failure(failure),
+        None => {
+            let mut index = Index::default();
+            let answer = index.read(&out).unwrap();
+            let choice = answer.get("choices").unwrap().items().next().unwrap();
+            assert!(choice.get("message").unwrap().get("role").is_some() && choice.get("finish_reason").is_some());
+        }
+    }
+}
+
+fn check_failure(failure: &Failure) {
+    assert!(!failure.message.trim().is_empty());
+    for dialect in [Dialect::Chat, Dialect::Messages, Dialect::Responses] {
+        let mut out = Vec::new();
+        failure.write_body(dialect, "id", &mut out);
+        let mut index = Index::default();
+        assert!(index.read(&out).unwrap().get("error").unwrap().get("message").unwrap().escaped().is_some());
+        assert!((400..600).contains(&failure.status(dialect)));
+    }
+}
 
 /// What the client gets, and the text that was in it.
 fn translated<'a>(pieces: impl Iterator<Item = &'a [u8]>, usage: bool) -> (Vec<u8>, Vec<u8>) {
