@@ -38,8 +38,8 @@ pub(super) type Encode<'e> = &'e dyn Fn(&str) -> usize;
 
 /// What goes before the answer.
 const REPLY: u64 = 3;
-/// What goes around a message.
-const MESSAGE: u64 = 3;
+/// What goes around a message, and its role.
+const MESSAGE: u64 = 4;
 /// A call's id, and what goes around the call.
 const CALL: u64 = 8;
 /// The id of the call that a result answers.
@@ -163,18 +163,33 @@ impl Counting<'_> {
         };
     }
 
-    /// Vendors' own tools come with texts that nobody sees; these lengths are those that Anthropic tells. Another vendor's
-    /// server cannot run what Anthropic's runs: writers leave that out.
     fn vendor_tool(&mut self, kind: &[u8], raw: Raw<'_>) -> u64 {
-        const RUN_BY_SERVER: &[&[u8]] = &[b"web_search_", b"web_fetch_", b"code_execution_", b"tool_search_", b"mcp_"];
-        const LENGTHS: &[(&[u8], u64)] = &[(b"bash_", 245), (b"text_editor_", 700), (b"computer_", 735)];
-        if self.rules.upstream != Dialect::Messages && RUN_BY_SERVER.iter().any(|name| kind.starts_with(name)) {
-            return 0;
+        let known = VENDOR_TOOLS.iter().find(|(begin, _, _)| kind.starts_with(begin));
+        match known {
+            Some((_, own, _)) if self.rules.upstream == Dialect::Messages => {
+                own.unwrap_or_else(|| TOOL + self.table.json(raw))
+            }
+            Some((_, _, described)) => *described,
+            None => TOOL + self.table.json(raw),
         }
-        let known = LENGTHS.iter().find(|(name, _)| kind.starts_with(name));
-        known.map_or_else(|| TOOL + self.table.json(raw), |(_, tokens)| *tokens)
     }
 }
+
+/// Vendors' own tools, by the beginning of their type: the texts that come with them where they are known, as far as their
+/// vendor tells how long they are, and the descriptions that writers give them elsewhere. What only the vendor's servers can
+/// run is left out there.
+const VENDOR_TOOLS: &[(&[u8], Option<u64>, u64)] = &[
+    (b"bash_", Some(245), 90),
+    (b"text_editor_", Some(700), 250),
+    (b"computer_20", Some(735), 420),
+    (b"memory_", None, 340),
+    (b"web_search_", None, 0),
+    (b"web_fetch_", None, 0),
+    (b"code_execution_", None, 0),
+    (b"tool_search_", None, 0),
+    (b"mcp_toolset", None, 0),
+    (b"advisor_", None, 0),
+];
 
 /// What is not sent on.
 fn is_left_out(block: &Block<'_>, role: Role, rules: &Rules) -> bool {
