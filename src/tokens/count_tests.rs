@@ -128,7 +128,7 @@ fn webp(form: &[u8]) -> Vec<u8> {
 #[test]
 fn pictures_are_measured() {
     #[rustfmt::skip]
-    let table: &[(&str, Vec<u8>, Option<(u64, u64)>)] = &[
+    let table = [
         ("png", png(640, 480), Some((640, 480))),
         ("gif", b"GIF89a\x80\x02\xE0\x01\xF7\0\0".to_vec(), Some((640, 480))),
         ("jpeg", jpeg(640, 480, 0), Some((640, 480))), ("jpeg of a camera", jpeg(4000, 3000, 3), Some((4000, 3000))),
@@ -142,7 +142,7 @@ fn pictures_are_measured() {
     ];
     for (name, bytes, want) in table {
         let size = picture::size(STANDARD.encode(bytes).as_bytes());
-        assert_eq!(size.map(|size| (size.width, size.height)), *want, "{name}");
+        assert_eq!(size.map(|size| (size.width, size.height)), want, "{name}");
     }
     assert_eq!(picture::size(b"not base64!"), None);
     let url =
