@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
 
 use super::*;
 use crate::dialect::loss::Losses;
@@ -12,10 +13,14 @@ use crate::dialect::profile::Profile;
 use crate::json::Index;
 
 fn counted(rules: &Rules, memory: &BlockCounts, json: &str, encode: Encode<'_>) -> u64 {
+    counted_within(usize::MAX, rules, memory, json, encode)
+}
+
+fn counted_within(bytes_left: usize, rules: &Rules, memory: &BlockCounts, json: &str, encode: Encode<'_>) -> u64 {
     let mut index = Index::default();
     let body = index.read(json.as_bytes()).unwrap_or_else(|error| panic!("{error}: {json}"));
     let request = read_to_count(body, &mut Losses::default()).unwrap_or_else(|refused| panic!("{refused:?}: {json}"));
-    count_with(&request, rules, memory, encode)
+    count_with(&request, rules, Table { memory, encode, decoded: Vec::new(), bytes_left })
 }
 
 /// Each byte is a token; what a request counts beside [`EMPTY`].
@@ -230,16 +235,24 @@ fn the_next_turn_pays_for_its_new_blocks() {
 
 #[test]
 fn giants_are_guessed() {
-    let text = "x".repeat(limits::COUNTED_BYTES_MAX);
-    let json = user(&format!(r#"{{"type":"text","text":"{text}"}},{{"type":"text","text":"abcdefgh"}}"#));
+    const MAX: usize = 100_000;
     let encoded = Cell::new(0);
     let encode = |text: &str| {
         encoded.set(encoded.get() + text.len());
         text.len()
     };
-    let rules = Rules::of("gpt-4o", Dialect::Chat, &Profile::default());
-    let count = counted(&rules, &BlockCounts::default(), &json, &encode);
-    assert_eq!((count - EMPTY - MESSAGE, encoded.get()), (limits::COUNTED_BYTES_MAX as u64 / 4 + 8, 9));
+    let (rules, memory) = (Rules::of("gpt-4o", Dialect::Chat, &Profile::default()), BlockCounts::default());
+    let count = |json: &str| counted_within(MAX, &rules, &memory, json, &encode) - EMPTY - MESSAGE;
+    let text = "x".repeat(MAX + 4);
+    let json = user(&format!(r#"{{"type":"text","text":"{text}"}},{{"type":"text","text":"abcdefgh"}}"#));
+    // A guess is not remembered.
+    for asked in 1..=2 {
+        assert_eq!((count(&json), encoded.get()), (MAX as u64 / 4 + 1 + 8, 9), "{asked}");
+    }
+    // Pages are not what this is about.
+    let data = "A".repeat(MAX + 4);
+    let source = format!(r#"{{"type":"base64","media_type":"application/pdf","data":"{data}"}}"#);
+    assert_eq!(count(&user(&format!(r#"{{"type":"document","source":{source}}}"#))), 3000);
 }
 
 /// The one test that loads the table.
@@ -266,4 +279,36 @@ fn by_the_table() {
     let agent = include_str!("../../tests/data/captures/cc-hi-002.body");
     let tokens = count("gpt-4o", agent);
     assert!((agent.len() as u64 / 6..agent.len() as u64 / 2).contains(&tokens), "{tokens} of {}", agent.len());
+}
+
+proptest! {
+    /// Heads of pictures come from anywhere.
+    #[test]
+    fn no_head_is_too_broken(
+        format in 0_usize..6,
+        cut in 0_usize..60,
+        changed in proptest::collection::vec((0_usize..60, any::<u8>()), 0..6),
+    ) {
+        let mut bytes = match format {
+            0 => png(640, 480),
+            1 => jpeg(640, 480, 0),
+            2 => webp(b"VP8 \0\0\0\0\0\0\0\x9d\x01\x2a\x80\x42\xE0\x81"),
+            3 => webp(b"VP8L\0\0\0\0\x2f\x7f\xC2\x77\x10"),
+            4 => webp(b"VP8X\0\0\0\0\0\0\0\0\x7f\x02\0\xDF\x01\0"),
+            _ => b"%PDF-1.5\n1 0 obj << /Linearized 1 /N 12 /Type /Page >>".to_vec(),
+        };
+        bytes.truncate(cut);
+        for (at, byte) in changed {
+            if let Some(old) = bytes.get_mut(at) {
+                *old = byte;
+            }
+        }
+        let base64 = STANDARD.encode(&bytes);
+        let size = picture::size(base64.as_bytes());
+        for model in ["gpt-4o", "o4-mini", "claude-opus-4-7", "gemini", "m"] {
+            prop_assert!(Rules::of(model, Dialect::Chat, &Profile::default()).pictures.tokens(size, None) > 0);
+        }
+        prop_assert!(pdf::pages(base64.as_bytes()) > 0);
+        prop_assert!(picture::size(&bytes).is_none_or(|size| size.width > 0));
+    }
 }
