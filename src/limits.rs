@@ -48,6 +48,9 @@ pub const USAGE_BYTES_MAX: usize = 64 * 1024;
 /// An object key of a request's top level that is compared to the members we read, escapes included.
 pub const JSON_KEY_BYTES_MAX: usize = 256;
 
+/// Properties and branches of one tool's schema that are taken together where a server wants no alternatives; references
+/// can lead to the same branches again and again.
+pub const SCHEMA_MERGE_MAX: usize = 4096;
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
 
