@@ -6,13 +6,17 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use sidestream::dialect::loss::Losses;
+use sidestream::dialect::profile::{Profile, Target};
+use sidestream::dialect::turn::Terms;
 use sidestream::dialect::usage::UsageReader;
+use sidestream::dialect::{chat, messages};
 use sidestream::http::chunked::ChunkDecoder;
 use sidestream::http::fields;
 use sidestream::http::framing;
 use sidestream::http::head::{HeadKind, HeadScanner, RequestHead};
 use sidestream::http::write;
-use sidestream::json::Scanner;
+use sidestream::json::{Index, Scanner};
 use sidestream::limits;
 use sidestream::sse::{Splitter, Tail};
 
@@ -75,6 +79,7 @@ fn main() {
         black_box(tail.is_between_events());
     });
     usage();
+    translation(turn);
 }
 
 /// What reading the usage in passing costs: on most events nothing but the search for a word.
@@ -106,6 +111,24 @@ fn usage() {
         reader.reset();
         reader.push_json(black_box(body.as_bytes()));
         black_box(reader.usage());
+    });
+}
+
+/// What a request costs that goes to another dialect.
+fn translation(turn: &[u8]) {
+    let mut index = Index::default();
+    measure("request: index", turn.len(), || {
+        black_box(index.read(turn).unwrap());
+    });
+    let profile = Profile::of("vllm", None);
+    let mut out = Vec::new();
+    measure("request: index, Messages to Chat", turn.len(), || {
+        out.clear();
+        let (mut losses, mut terms) = (Losses::default(), Terms::default());
+        let request = messages::request::read(index.read(turn).unwrap(), &mut losses).unwrap();
+        let to = Target { model: "Qwen/Qwen3-32B", profile: &profile };
+        chat::request::write(&request, &to, &mut terms, &mut losses, &mut out).unwrap();
+        black_box(out.len());
     });
 }
 

@@ -127,7 +127,7 @@ pub const PROVIDER_VARIABLES: &[Variable] = &[
     Variable::new("_MAX_CONNECTIONS", "100", "connections per worker"),
     Variable::new("_KEEPALIVE_CONNECTIONS", "20", "kept connections per worker"),
     Variable::new("_WARM_CONNECTIONS", "1", "spare connections per worker"),
-    Variable::new("_PROFILE", "", "vendor profile").later(value::is_anything),
+    Variable::new("_PROFILE", "", "vendor profile for translated requests: a name, and settings after commas"),
     Variable::new("_HEADERS", "", "extra static headers, name: value per line or ;").shows(Shows::Nothing),
     Variable::new("_CA_FILE", "", "extra root certificates for this provider alone").shows(Shows::Path),
     Variable::new("_PROXY", "", "HTTP proxy for this provider alone; off = none").shows(Shows::Url),
