@@ -370,6 +370,10 @@ fn conversations_by_profile() {
         said(row, "plain,alternate_roles"),
         json!([{"role": "user", "content": "hi\n\nhi"}, {"role": "assistant", "content": "a\n\nb"}])
     );
+    let talk = json!([assistant(json!([call.clone()])), result(json!("R")), user.clone()]);
+    let roles: Vec<_> =
+        said(talk, "mistral").as_array().unwrap().iter().map(|message| message["role"].clone()).collect();
+    assert_eq!(roles, ["assistant", "tool", "assistant", "user"]);
     // Beginnings of answers.
     let prefill = json!({"messages": [user.clone(), assistant(json!("Well,"))]});
     assert_eq!(written(prefill.clone(), "mistral", "m").body["messages"][1]["prefix"], true);
