@@ -41,9 +41,9 @@ fn read_by(reader: &mut Reader, events: &[impl AsRef<[u8]>], forgets: bool) -> V
 
 /// What a stream's events say, whether their shape is learned or not.
 fn read(events: &[&str], tags: ThinkTags) -> String {
-    let mut reader = Reader::with_think_tags(tags);
+    let mut reader = Reader::with(tags, false);
     let words = read_by(&mut reader, events, false);
-    let again = read_by(&mut Reader::with_think_tags(tags), events, true);
+    let again = read_by(&mut Reader::with(tags, false), events, true);
     assert_eq!(words, again, "{events:?}");
     reader.reset();
     assert_eq!(read_by(&mut reader, events, false), words, "after a reset: {events:?}");
@@ -176,7 +176,7 @@ fn events() {
         assert_eq!(read(&[event], ThinkTags::Off), want, "{event}");
     }
     let mut words = Vec::new();
-    let mut reader = Reader::with_think_tags(ThinkTags::Off);
+    let mut reader = Reader::with(ThinkTags::Off, false);
     for (name, data) in [("ping", "{}"), ("ping", "x"), ("error", r#"{"oops":1}"#)] {
         reader.event(name.as_bytes(), data.as_bytes(), &mut |word| words.push(shown(&word)));
     }
@@ -226,6 +226,19 @@ fn think_tags() {
 }
 
 #[test]
+fn arguments_that_are_repeated() {
+    let fragments = ["{", r#"{\"x\""#, r#"{\"x\""#, r#"{\"x\":1}"#, r#"{\"x\":1}"#];
+    let mut fragments = fragments.map(|arguments| format!("0|a|f|{arguments}")).to_vec();
+    fragments.push("1|b|f|{}".to_owned());
+    let mut words = Vec::new();
+    let mut reader = Reader::with(ThinkTags::Off, true);
+    for fields in fragments {
+        reader.event(b"", fragment(&fields).as_bytes(), &mut |word| words.push(shown(&word)));
+    }
+    assert_eq!(words.join(" "), r#"start(,) +3(a,f) 3'{' 3'\"x\"' 3':1}' +4(b,f) 4'{}'"#);
+}
+
+#[test]
 fn bodies() {
     let body = |message: &str| {
         format!(
@@ -242,7 +255,7 @@ fn bodies() {
     ];
     for (message, want) in table {
         let mut words = Vec::new();
-        Reader::with_think_tags(ThinkTags::Off).body(body(message).as_bytes(), &mut |word| words.push(shown(&word)));
+        Reader::with(ThinkTags::Off, false).body(body(message).as_bytes(), &mut |word| words.push(shown(&word)));
         assert_eq!(words.join(" "), format!("start(c,m) {want} usage(12+-/5) EndTurn end"));
     }
     #[rustfmt::skip]
@@ -251,12 +264,12 @@ fn bodies() {
         (r#"{"choices":null}"#, "failed(Api,the upstream answered without choices)"),
         (r#"{"choices":[]}"#, "failed(Api,the upstream answered without choices)"),
         (r#"{"message":"boom","code":"401"}"#, "failed(Authentication,boom)"),
-        ("<html>", "failed(Api,<html>)"),
+        ("<html><title>Bad gateway</title>", "failed(Api,Bad gateway)"),
         (r#"{"choices":[{"message":{"content":"x"},"finish_reason":"error"}]}"#, "start(,) +0:text 0'x' failed(Api,the upstream broke off its answer: error)"),
     ];
     for (body, want) in failures {
         let mut words = Vec::new();
-        Reader::with_think_tags(ThinkTags::Off).body(body.as_bytes(), &mut |word| words.push(shown(&word)));
+        Reader::with(ThinkTags::Off, false).body(body.as_bytes(), &mut |word| words.push(shown(&word)));
         assert_eq!(words.join(" "), want);
     }
 }
@@ -306,13 +319,13 @@ proptest! {
             event.truncate(at);
         }
         let tags = if tagged { ThinkTags::Tagged } else { ThinkTags::Off };
-        let learned = read_by(&mut Reader::with_think_tags(tags), &events, false);
-        prop_assert_eq!(learned, read_by(&mut Reader::with_think_tags(tags), &events, true));
+        let learned = read_by(&mut Reader::with(tags, false), &events, false);
+        prop_assert_eq!(learned, read_by(&mut Reader::with(tags, false), &events, true));
     }
 
     #[test]
     fn any_bytes_are_read(events in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4)) {
-        let mut reader = Reader::with_think_tags(ThinkTags::Tagged);
+        let mut reader = Reader::with(ThinkTags::Tagged, false);
         read_by(&mut reader, &events, false);
         events.iter().for_each(|body| reader.body(body, &mut |_| {}));
     }
