@@ -147,7 +147,10 @@ impl<'a> Value<'a> {
     pub fn pick<const N: usize>(&self, keys: [&str; N]) -> [Option<Value<'a>>; N] {
         let mut found = [None; N];
         for (name, value) in self.members() {
-            let place = keys.iter().zip(&mut found).find(|(key, _)| name.is(key));
+            let name = name.escaped().unwrap_or_default();
+            let is_plain = memchr::memchr(b'\\', name).is_none();
+            let is_it = |key: &str| if is_plain { name == key.as_bytes() } else { same(name, key) };
+            let place = keys.iter().zip(&mut found).find(|(key, _)| is_it(key));
             if let Some((_, found)) = place {
                 *found = Some(value).filter(|value| !value.is_null());
             }

@@ -26,7 +26,7 @@ pub(super) struct Pieces {
     calls: Calls,
     /// Keys of text, thoughts and a refusal that were opened.
     opened: [bool; 3],
-    has_new_call: bool,
+    has_call: bool,
     scratch: Vec<u8>,
 }
 
@@ -63,18 +63,26 @@ impl<'v> Event<'v> {
 impl Pieces {
     pub fn new(tags: ThinkTags, is_cumulative: bool) -> Self {
         let (calls, tags) = (Calls::default(), Splitter::new(tags));
-        Self { tags, is_cumulative, calls, opened: [false; 3], has_new_call: false, scratch: Vec::new() }
+        Self { tags, is_cumulative, calls, opened: [false; 3], has_call: false, scratch: Vec::new() }
     }
 
     pub fn reset(&mut self, tags: ThinkTags) {
         self.tags = Splitter::new(tags);
         self.calls.clear();
-        (self.opened, self.has_new_call) = ([false; 3], false);
+        (self.opened, self.has_call) = ([false; 3], false);
     }
 
-    /// A call began since this was asked last.
-    pub fn has_new_call(&mut self) -> bool {
-        std::mem::replace(&mut self.has_new_call, false)
+    /// A fragment of a call was read since this was asked last.
+    pub fn has_call(&mut self) -> bool {
+        std::mem::replace(&mut self.has_call, false)
+    }
+
+    /// What comes next in the same shape is more of the same: behind whole arguments another call may begin.
+    pub fn goes_on(&mut self, target: Target) -> bool {
+        match target {
+            Target::Call(at) => self.calls.get_mut(at).is_some_and(|call| !call.arguments.is_whole()),
+            _ => true,
+        }
     }
 
     /// More of a block.
@@ -187,6 +195,7 @@ impl Pieces {
         let place =
             if event.is_whole { self.calls.add(fragment) } else { self.calls.find(fragment, self.is_cumulative) };
         let Some((at, call)) = place.and_then(|at| Some((at, self.calls.get_mut(at)?))) else { return };
+        self.has_call = true;
         let is_new = call.id.is_empty() && call.name.is_empty() && call.arguments.is_blank();
         let has_more =
             (call.id.is_empty() && !fragment.id.is_empty()) || (call.name.is_empty() && !fragment.name.is_empty());
@@ -196,7 +205,6 @@ impl Pieces {
             }
         }
         let open = Word::Open { key: key(at), block: Open::ToolCall { id: fragment.id, name: fragment.name } };
-        self.has_new_call |= is_new || has_more;
         if is_new {
             say(open);
             self.arguments(at, fragment, event, say);

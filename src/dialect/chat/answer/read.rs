@@ -91,13 +91,14 @@ impl Reader {
             others += u32::from(!matches!(word, Word::Delta { .. }));
             say(word);
         });
+        let has_call = answer.pieces.has_call();
         match seen.only_piece() {
             Some((only, text)) if others == 0 => {
                 *target = only;
                 template.learn(event, text, is_free);
             }
             // What a call's fragments are recognised by may mean another call from here on.
-            _ if answer.pieces.has_new_call() => template.clear(),
+            _ if has_call => template.clear(),
             _ => {}
         }
     }
@@ -108,7 +109,7 @@ impl turn::Reader for Reader {
     fn event(&mut self, name: &[u8], data: &[u8], say: &mut impl FnMut(Word<'_>)) {
         match self.template.find(data) {
             // An empty text lets others beside it count.
-            Some(text) if !text.is_empty() => {
+            Some(text) if !text.is_empty() && self.answer.pieces.goes_on(self.target) => {
                 self.recognised += 1;
                 self.answer.pieces.piece(self.target, text, say);
             }

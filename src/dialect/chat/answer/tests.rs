@@ -276,12 +276,14 @@ fn bodies() {
 
 /// Events of one stream, of a few shapes, with contents that may be anything.
 fn stream() -> impl Strategy<Value = Vec<String>> {
+    let id = prop_oneof![Just(""), Just("a"), Just("b")];
     let text = prop_oneof![
         4 => "[a-z ]{0,6}",
         1 => "[a-z\"\\\\{}:,u0-9\u{e9}]{0,6}",
         1 => Just("\\\"a\\\\\\u00e9".to_owned()),
         1 => Just("{\\\"a\\\":".to_owned()),
         1 => Just("1}".to_owned()),
+        1 => Just("{}".to_owned()),
     ];
     let number = prop_oneof![3 => "[1-9][0-9]{0,3}", 1 => Just("-1.5e3".to_owned()), 1 => Just("01".to_owned())];
     let shape = prop_oneof![
@@ -289,7 +291,8 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
         3 => Just(r#"{"choices":[{"index":0,"delta":{"content":null,"reasoning":"$t"}}],"timings":{"a":$n,"b":[$n,"$s"]}}"#),
         3 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"$t"}}]}}]}"#),
         2 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"function":{"arguments":"$t"}}]}}]}"#),
-        2 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":$i,"id":"$s","function":{"name":"$s","arguments":"$t"}}]}}]}"#),
+        2 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"id":"$id","function":{"name":"$id","arguments":"$t"}}]}}]}"#),
+        2 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":$i,"id":"$id","function":{"name":"f","arguments":"$t"}}]}}]}"#),
         1 => Just(r#"{"choices":[{"index":$i,"delta":{"content":"$t"}}]}"#),
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t"},"finish_reason":"$s"}]}"#),
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t","content":"$s"}}]}"#),
@@ -299,9 +302,10 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t","reasoning":"","reasoning_details":[{"text":"$s"}]}}]}"#),
         1 => Just("[DONE]"),
     ];
-    let fill = (text.clone(), text, number, 0..3u8);
+    let fill = (text.clone(), text, number, 0..3u8, id);
     let run = (shape, prop::collection::vec(fill, 1..5)).prop_map(|(shape, fills)| {
-        let filled = |(one, two, number, index): (String, String, String, u8)| {
+        let filled = |(one, two, number, index, id): (String, String, String, u8, &str)| {
+            let shape = shape.replace("$id", id);
             shape.replace("$t", &one).replace("$s", &two).replace("$n", &number).replace("$i", &index.to_string())
         };
         fills.into_iter().map(filled).collect::<Vec<_>>()
@@ -310,7 +314,7 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn a_learned_shape_changes_nothing(events in stream(), tagged: bool, cut in prop::option::of((0..24usize, 0..200usize))) {
