@@ -246,7 +246,7 @@ async fn count_here(
     let destination = target.and_then(|target| errand.site.destinations.get(target.provider));
     let Some((target, destination)) = target.zip(destination) else { return Err(Reject::NotFound.into()) };
     let model = target.rename.clone().unwrap_or_else(|| work.model.clone());
-    let rules = Rules::of(&model, target.dialect, &destination.provider.profile);
+    let rules = Rules::of(&model, target.dialect).behind(&destination.provider.profile.for_model(&model));
     let scale = errand.site.config().windows.scale(&model, errand.dialect);
     let counted = count_tokens(body, messages::request::read_to_count, rules, scale, world.shared.counts.clone());
     let counted = unless_gone(client.inbox, Box::pin(counted).as_mut()).await??;
