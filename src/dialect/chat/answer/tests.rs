@@ -300,6 +300,7 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t"}}],"error":"$s"}"#),
         2 => Just(r#"{"choices":[{"index":0,"delta":{"reasoning":"$t","reasoning_details":[{"text":"$s"}]}}]}"#),
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t","reasoning":"","reasoning_details":[{"text":"$s"}]}}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"$t"}},{"id":"$id","function":{"name":"f"}}]}}]}"#),
         1 => Just("[DONE]"),
     ];
     let fill = (text.clone(), text, number, 0..3u8, id);
