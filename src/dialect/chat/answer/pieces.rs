@@ -200,6 +200,8 @@ impl Pieces {
         let Some((at, call)) = place.and_then(|at| Some((at, self.calls.get_mut(at)?))) else { return };
         self.has_call = true;
         event.fragments += 1;
+        // Another name means another call once there are arguments: such a fragment is never recognised by its shape.
+        event.fragments += u32::from(!fragment.name.is_empty() && !call.name.is_empty() && call.name != fragment.name);
         let is_new = call.id.is_empty() && call.name.is_empty() && call.arguments.is_blank();
         let has_more =
             (call.id.is_empty() && !fragment.id.is_empty()) || (call.name.is_empty() && !fragment.name.is_empty());

@@ -126,6 +126,7 @@ fn fragments_of_calls() {
         ("no ids, name repeated",  &["0|-|f|{", "0|-|f|}", "0|-|f|"],    "+3(,f) 3'{' 3'}'"),
         ("never a name",           &["0|a|-|{", "0|-|-|}"],              "+3(a,) 3'{' 3'}'"),
         ("nothing",                &["0||-|", "-||-|"],                  ""),
+        ("another name, later",    &["0|b|b| ", "0|-|f|1", "0|-|f|1"],    "+3(b,b) 3' ' 3'1' +4(,f) 4'1'"),
         ("same id in two places",  &["0|a|f|{}", "1|a|g|{}"],            "+3(a,f) 3'{}' +4(a,g) 4'{}'"),
     ];
     for (name, fragments, want) in table {
