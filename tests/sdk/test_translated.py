@@ -1,0 +1,83 @@
+"""The official SDKs through a translation, both ways, to the project's own mock and to one nobody here wrote: an OpenAI
+client whose provider speaks Messages, an Anthropic client whose provider speaks Chat. What the application sees is what it
+sees when it talks to the same mock in its own dialect."""
+
+import contextlib
+import json
+import os
+import subprocess
+
+import pytest
+from sdk import helpers
+from sdk import run as python_sdks
+from sdk.test_sdk import HERE, AiMock, expect
+
+from support.fleet import many
+from support.process import DRIVERS, Mock
+
+# Of run.py: what both dialects have.
+CHAT = {name: s for name, s in python_sdks.OPENAI.items() if name.startswith("chat")}
+MESSAGES = python_sdks.ANTHROPIC
+SCENARIOS = sorted([*CHAT, *MESSAGES, *helpers.OPENAI, *helpers.ANTHROPIC])
+NODE_ONLY = ["chat_tool_runner"]
+# What a mock does not have: the own one has no JSON on demand, the other one's streams do not fail when told by a header.
+ABSENT = {"mock": {"chat_parse", "messages_parse"}, "aimock": {"chat_error_inside", "messages_error_inside"}}
+# How an answer is cut, counted and blamed is each server's own.
+OWN = {"chunks", "tokens", "message", "counted"}
+
+
+def run_python(origin):
+    return python_sdks.run(origin, "usual", {**CHAT, **helpers.OPENAI}, {**MESSAGES, **helpers.ANTHROPIC})
+
+
+def run_node(origin):
+    env = {k: os.environ[k] for k in ("PATH", "HOME") if k in os.environ}
+    command = ["node", str(HERE / "run.mjs"), origin, "usual", "helpers"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+LANGUAGES = {"python": run_python, "node": run_node}
+
+
+@pytest.fixture(scope="module", params=["mock", "aimock"])
+def provider(request):
+    """It, and in `direct` what each language sees without sidestream."""
+    program = {"mock": Mock, "aimock": AiMock}[request.param]()
+    program.name = request.param
+    try:
+        program.direct = {language: run(program.origin) for language, run in LANGUAGES.items()}
+        yield program
+    finally:
+        program.close()
+
+
+@pytest.fixture(scope="module", params=[d for d in DRIVERS if d != "denied"])
+def seen(provider, request):
+    """language -> scenario -> result, through one proxy that has each face at another provider."""
+    env = {
+        "SIDESTREAM_PROVIDERS": "talker,writer",
+        "SIDESTREAM_ROUTES": f"{python_sdks.CLAUDE} -> talker/{python_sdks.MODEL}; {python_sdks.MODEL} -> writer/{python_sdks.CLAUDE}; * -> talker",
+        "TALKER_OPENAI_URL": provider.origin + "/v1", "TALKER_ANTHROPIC_URL": "off", "TALKER_API_KEY": "sk-1", "TALKER_MAX_RETRIES": "0",
+        "WRITER_OPENAI_URL": "off", "WRITER_ANTHROPIC_URL": provider.origin, "WRITER_API_KEY": "sk-2", "WRITER_MAX_RETRIES": "0",
+    }
+    with contextlib.ExitStack() as stack:
+        proxy = many(env, request.param)
+        stack.callback(proxy.close)
+        yield {language: run("http://%s:%d" % proxy.address) for language, run in LANGUAGES.items()}
+
+
+@pytest.mark.parametrize("language, scenario", [*((language, s) for language in LANGUAGES for s in SCENARIOS), *(("node", s) for s in NODE_ONLY)])
+def test_scenario(provider, seen, language, scenario):
+    if scenario in ABSENT[provider.name]:
+        return
+    result, direct = seen[language][scenario], provider.direct[language][scenario]
+    if scenario == "count_tokens":
+        assert result["tokens"] > 0
+        return
+    assert "raised" not in result, result
+    assert result.get("counted", True)
+    assert {k: v for k, v in result.items() if k not in OWN} == {k: v for k, v in direct.items() if k not in OWN}
+    if scenario in python_sdks.OPENAI or scenario in python_sdks.ANTHROPIC:
+        expect(scenario, result)
