@@ -112,8 +112,9 @@ def held_to_message(message: dict, started: bool = False) -> dict:
     assert isinstance(message["model"], str) and message["stop_sequence"] is None or not started
     if started:
         assert message["content"] == [] and message["stop_reason"] is None
-        assert message["usage"]["input_tokens"] + message["usage"].get("cache_read_input_tokens", 0) > 0, "a context meter at 0 %"
     held_to_usage(message["usage"])
+    if started:
+        assert message["usage"]["input_tokens"] + message["usage"]["cache_read_input_tokens"] > 0, "a context meter at 0 %"
     return message
 
 

@@ -1,13 +1,14 @@
 """Whole answers of Messages providers to Chat clients, stop reasons and usage both ways, names and ids: what the tables of
 habits do not cover."""
 
+import gzip
 import json
 import re
 
 import pytest
 
 from support.translation import (
-    DONE, GOOD, UPSTREAM, WELL, B, D, F, S, Stage, completion, ends, function, message, says, sse, thinks, to_messages, tool,
+    DONE, GOOD, UPSTREAM, WELL, B, D, F, S, Stage, completion, ends, function, message, says, sse, thinks, to_messages,
 )
 
 USAGE = " usage(12,9,21,cached 4)"
@@ -175,8 +176,6 @@ def test_a_small_answer_for_no_tokens(stage):
 
 def test_compressed_answers(stage):
     """Identity is asked for; what comes compressed all the same is read, or said to be unreadable."""
-    import gzip
-
     got = stage.messages(reply=WELL, headers=[("Accept-Encoding", "gzip, br")])
     assert got.request.get("accept-encoding") in ("identity", None)
     body = gzip.compress(WELL.partition(b"\r\n\r\n")[2])
@@ -191,4 +190,3 @@ def test_tools_are_named_as_the_client_named_them(stage):
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", sent["name"])
     chat = stage.chat(reply=message(USE.replace('"f"', json.dumps(sent["name"])), "tool_use"), tools=[function(odd)]).chat()
     assert chat.calls[0]["name"] == odd
-    assert tool

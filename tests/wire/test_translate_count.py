@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support.translation import COUNT, GOOD, SCHEMA, Stage, assistant, capture, text, tool, user
+from support.translation import COUNT, WELL, Stage, assistant, capture, text, tool, user
 from support.upstream import answer
 from support.wire import Client
 
@@ -88,8 +88,6 @@ def test_a_provider_that_counts_is_asked(stage):
 
 def test_a_burst_of_counts_holds_nobody_up(stage, note):
     """Forty large counts at once, as an editor's extension sends them: a stream beside them goes on."""
-    from support.translation import WELL
-
     large = json.dumps({"model": "m", "messages": [user("some words of a long conversation " * 6000)]}).encode()
     failures, stop = [], threading.Event()
 
@@ -115,4 +113,3 @@ def test_a_burst_of_counts_holds_nobody_up(stage, note):
     assert not failures, failures
     note(f"slowest small request beside 8 × 5 counts of 200 KB: {1000 * slowest:.0f} ms")
     assert slowest < 2
-    assert SCHEMA and GOOD

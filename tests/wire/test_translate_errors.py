@@ -2,6 +2,7 @@
 by what they match on; the numbers of rate limits; and the one retry without a parameter that was refused."""
 
 import json
+import re
 
 import pytest
 
@@ -123,8 +124,6 @@ def test_overflow_to_messages(stage, wording, way):
         status, body = bodies[way]
         reply = whole(body, f"{status} X")
     message = held_to_messages(stage.messages(reply=reply, stream=way == "200 stream", messages=[user("x" * 40_000)]), 400, "invalid_request_error")
-    import re
-
     match = re.match(r"prompt is too long: (\d+) tokens > (\d+) maximum", message)
     assert match, message
     tokens, window = int(match[1]), int(match[2])

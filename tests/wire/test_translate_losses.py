@@ -6,7 +6,9 @@ import json
 import pytest
 
 from support.dialects import dropped_in, events
+from support.fleet import Fleet, many
 from support.translation import CHAT, DONE, FINE, GOOD, KIND, MESSAGES, WELL, B, D, F, S, Stage, assistant, ends, function, message, says, sse, text, to_chat, to_messages, tool, user
+from support.upstream import answer
 from support.wire import ask
 
 MARK = {"cache_control": {"type": "ephemeral"}}
@@ -151,9 +153,6 @@ def test_counted_and_logged():
 
 def test_same_dialect_loses_nothing():
     """Translation is for what needs it: the same bodies between equals arrive byte for byte, without a word of losses."""
-    from support.fleet import Fleet, many
-    from support.upstream import answer
-
     with Fleet(lambda request: answer(b"{}")) as fleet:
         proxy = many({**fleet.faces("both"), "SIDESTREAM_PROVIDERS": "both", "SIDESTREAM_STRICT": "1"})
         for path, body in ((MESSAGES, to_chat(metadata={"user_id": "u"}, novelty=1)), (CHAT, to_messages(seed=1, novelty=1))):

@@ -8,7 +8,8 @@ import pytest
 
 from support.process import DRIVERS
 from support.translation import (
-    CHAT, GOOD, KEY, MESSAGES, SCHEMA, UPSTREAM, WELL, Stage, assistant, capture, function, text, to_chat, to_messages, tool, user,
+    CHAT, DONE, GOOD, KEY, MESSAGES, SCHEMA, UPSTREAM, WELL, F, Stage, T, assistant, capture, completion, function, sse, text, to_chat,
+    to_messages, tool, user,
 )
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -281,8 +282,6 @@ def test_tools_that_the_client_runs(stage):
 
 def test_names_that_chat_does_not_allow(stage):
     """Sent in another spelling, and the client sees its own again: in the call, in the stream, in the history."""
-    from support.translation import D, DONE, F, T, completion, sse
-
     odd, long = "mcp.files/read", "n" * 100
     history = [user("a"), assistant([tool_use("i1", odd)]), user([result("i1", "r")])]
     got = stage.messages(messages=history, tools=[tool(odd), tool(long), tool("mcp.files.read")], tool_choice={"type": "tool", "name": odd})
@@ -297,7 +296,6 @@ def test_names_that_chat_does_not_allow(stage):
         call = json.dumps([called("a", names[number])])
         assert stage.messages(reply=completion(f'"content":null,"tool_calls":{call}', "tool_calls"), **body).talk().blocks[0]["name"] == name
     stage.upstream.reply = WELL
-    assert D
 
 
 def test_arguments_keep_their_spelling(stage):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from support.translation import GOOD, KIND, MESSAGES, Stage
+from support.translation import DONE, GOOD, KIND, MESSAGES, D, F, Stage, T, sse, tool
 
 GENUINE = "EqQBCkYIBxgCKkBzaWduYXR1cmUtb2YtdGhlLXZlbmRvci13aGljaC1pcy1sb25nLWVub3VnaA=="
 
@@ -86,8 +86,6 @@ def test_thinking_goes_off_where_the_last_calls_lost_their_thought(stage, thinki
 
 def test_a_session_that_changes_its_provider(stage):
     """Chat, then Messages, then Chat: what one made, the other takes."""
-    from support.translation import DONE, F, T, D, sse, tool
-
     stream = D('"reasoning_content":"th"') + T(0, "functions.Bash:0", "f", '{"x":1}') + F("tool_calls") + DONE
     turns = [{"role": "user", "content": "a"}]
     talk = stage.messages(reply=sse(stream), stream=True, thinking={"type": "enabled", "budget_tokens": 1024}, messages=turns, tools=[tool("f")]).talk()

@@ -8,7 +8,7 @@ import pytest
 from support.dialects import messages_stream
 from support.process import DRIVERS
 from support.translation import (
-    DONE, NUMBERS, C, D, F, Stage, T, U, completion, drip, sse, tool, whole,
+    DONE, NUMBERS, C, D, F, Stage, T, completion, drip, sse, tool, whole,
 )
 
 THINKING = {"type": "enabled", "budget_tokens": 1024}
