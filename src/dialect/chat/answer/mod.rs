@@ -1,0 +1,17 @@
+//! Answers in Chat Completions.
+
+mod calls;
+pub(in crate::dialect) mod envelope;
+mod failed;
+mod finish;
+mod pieces;
+mod read;
+mod reasoning;
+#[cfg(test)]
+mod tests;
+mod write_body;
+mod write_stream;
+
+pub use read::Reader;
+pub use write_body::BodyWriter;
+pub use write_stream::StreamWriter;

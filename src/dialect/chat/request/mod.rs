@@ -1,0 +1,5 @@
+//! Requests.
+
+mod read;
+
+pub use read::read;

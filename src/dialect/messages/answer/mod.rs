@@ -1,0 +1,11 @@
+//! Answers in Messages.
+
+mod blocks;
+mod body;
+mod members;
+mod read;
+mod write;
+
+pub use body::BodyWriter;
+pub use read::Reader;
+pub use write::StreamWriter;
