@@ -619,8 +619,11 @@ def test_reasoning_effort_to_messages(stage, model, effort):
 
 
 def test_thinking_needs_room(stage):
-    sent = stage.chat(reply=GOOD, reasoning_effort="high", max_tokens=1000, temperature=0.3).sent
+    sent = stage.chat(reply=GOOD, reasoning_effort="high", max_tokens=3000, temperature=0.3).sent
     assert sent["max_tokens"] > sent["thinking"]["budget_tokens"] >= 1024 and "temperature" not in sent
+    got = stage.chat(reply=GOOD, reasoning_effort="high", max_tokens=1000)
+    thinking = got.sent.get("thinking", {"type": "disabled"})
+    assert thinking["type"] == "disabled" and "reasoning_effort" in got.dropped or got.sent["max_tokens"] > thinking["budget_tokens"] >= 1024
 
 
 def test_thinking_is_off_where_the_last_turn_lost_its_proof(stage):
@@ -630,9 +633,10 @@ def test_thinking_is_off_where_the_last_turn_lost_its_proof(stage):
 
 
 def test_structured_output_to_messages(stage):
-    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA, "strict": True}}
+    closed = {**SCHEMA, "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": closed, "strict": True}}
     sent = stage.chat(reply=GOOD, model="c-opus", response_format=form).sent
-    assert sent["output_config"]["format"] == {"type": "json_schema", "schema": SCHEMA}
+    assert sent["output_config"]["format"] == {"type": "json_schema", "schema": closed}
     sent = stage.chat(reply=GOOD, model="c-haiku", response_format=form).sent
     assert "output_config" not in sent and "JSON" in json.dumps(sent["system"])
     sent = stage.chat(reply=GOOD, response_format={"type": "json_object"}).sent

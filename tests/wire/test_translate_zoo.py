@@ -136,8 +136,9 @@ STREAMS = {
     **{f"finish {reason}": (D('"content":"a"') + F(reason) + DONE, text("a", "refusal")) for reason in ("content_filter", "sensitive")},
     **{
         f"finish {reason}": (D('"content":"a"') + F(reason) + DONE, "start0:text text0:'a' error(api_error)")
-        for reason in ("error", "network_error", "abort", "insufficient_system_resource")
+        for reason in ("error", "network_error", "abort")
     },
+    "finish insufficient_system_resource": (D('"content":"a"') + F("insufficient_system_resource") + DONE, "start0:text text0:'a' error(overloaded_error)"),
     "finish null": (D('"content":"a"') + C('[{"index":0,"delta":{},"finish_reason":null}]') + DONE, text("a")),
     "finish missing": (D('"content":"a"') + C('[{"index":0,"delta":{}}]') + DONE, text("a")),
     "stop with a call": (T(0, "a", "f", X) + STOP, one("a", X)),
