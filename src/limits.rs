@@ -53,7 +53,7 @@ pub const LOSSES_MAX: usize = 32;
 /// What is kept of an upstream's error message. Clients show it; pages of HTML and traces have more.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// Objects in objects in which an upstream's error is looked for; gateways wrap another's once or twice.
-pub const FAILURE_NESTING_MAX: u32 = 4;
+pub const FAILURE_NESTING_MAX: u32 = 8;
 /// Blocks of one answer that a reader or a writer keeps open at once. The dialects have one, or one for each of some
 /// parallel calls.
 pub const BLOCKS_OPEN_MAX: usize = 128;
@@ -79,6 +79,9 @@ pub const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const FAILURE_TEXT_BYTES_MAX: usize = 512;
 /// Scalars of one event that a learned template may skip. The longest real events have about 20.
 pub const TEMPLATE_SCALARS_MAX: usize = 64;
+
+/// An error's body in which the name of a refused field is looked for; real ones have at most some kilobytes.
+pub const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,6 +6,8 @@ pub(super) mod envelope;
 mod fields;
 mod overflow;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use fields::error_field;

@@ -20,6 +20,7 @@ pub mod models;
 pub mod pairing;
 pub mod profile;
 pub mod raw;
+pub mod schema;
 pub mod sequencer;
 pub mod think_tags;
 pub mod turn;

@@ -5,10 +5,12 @@
 
 pub mod flags;
 pub mod models;
+pub mod refusal;
 pub mod settings;
 pub mod table;
 
 pub use flags::{Efforts, Flag, Flags};
+pub use refusal::{refused_parameter, without};
 use settings::Setting;
 
 /// Where a request goes, for the writer of its dialect.

@@ -30,6 +30,23 @@ pub fn escape(raw: &[u8], out: &mut Vec<u8>) {
     text::escape(&compact(raw), out);
 }
 
+/// Appends a value as it stands; U+FFFD stands for what is not UTF-8, for nothing else would be JSON.
+pub fn copy(raw: &[u8], out: &mut Vec<u8>) {
+    for chunk in raw.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{FFFD}".as_bytes());
+        }
+    }
+}
+
+/// A client's word, so that it can stand in a loss's path: letters, digits, `_` and `-`, and not too many.
+pub fn printable(name: &[u8]) -> String {
+    const LONGEST: usize = 64;
+    let plain = |byte: &u8| if byte.is_ascii_alphanumeric() || *byte == b'-' { char::from(*byte) } else { '_' };
+    name.iter().take(LONGEST).map(plain).collect()
+}
+
 /// Where a string that begins with its quote ends.
 fn string_end(string: &[u8]) -> usize {
     let mut at = 1;

@@ -182,3 +182,83 @@ fn write_choice(text: Escaped<'_>, stop: Option<Stop>, sequence: Option<Escaped<
     write_sequence(sequence, out);
     out.extend_from_slice(b"}]");
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::dialect::turn::Class;
+
+    fn play(writer: &mut impl Writer, out: &mut Vec<u8>) {
+        writer.start(&Usage::default(), out);
+        writer.open(0, Open::Thinking, out);
+        writer.delta(0, b"hidden", out);
+        writer.signature(0, b"S", out);
+        writer.close(0, out);
+        writer.open(1, Open::Text, out);
+        writer.delta(1, b"On\\nce", out);
+        writer.close(1, out);
+        writer.open(2, Open::ToolCall { id: b"a", name: b"f" }, out);
+        writer.delta(2, b"{}", out);
+        writer.close(2, out);
+        writer.open(3, Open::Refusal, out);
+        writer.delta(3, b" no", out);
+        writer.close(3, out);
+        writer.open(4, Open::RedactedThinking(b"D"), out);
+        writer.close(4, out);
+        let usage = Usage { input: Some(3), output: Some(2), ..Usage::default() };
+        writer.end(Stop::ToolUse, None, &usage, out);
+    }
+
+    fn paths(losses: &Losses) -> Vec<&str> {
+        losses.iter().map(|loss| loss.path.as_ref()).collect()
+    }
+
+    const LOST: [&str; 3] = ["content.thinking", "content.tool_use", "content.redacted_thinking"];
+
+    #[test]
+    fn streamed() {
+        let terms = Terms { model: b"m".to_vec(), usage: true, ..Terms::default() };
+        let (mut writer, mut out) = (StreamWriter::new(&terms), Vec::new());
+        play(&mut writer, &mut out);
+        writer.ping(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let events: Vec<&str> = text.split_terminator("\n\n").collect();
+        assert_eq!(events[4..], ["data: [DONE]", ": ping"]);
+        let chunks: Vec<Value> = events[..4]
+            .iter()
+            .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+            .collect();
+        let choice = |text: &str, reason: Option<&str>| json!([{"index": 0, "text": text, "logprobs": null, "finish_reason": reason}]);
+        assert_eq!(
+            chunks.iter().map(|chunk| chunk["choices"].clone()).collect::<Vec<_>>(),
+            [choice("On\nce", None), choice(" no", None), choice("", Some("stop")), json!([])]
+        );
+        assert!(chunks.iter().all(|chunk| chunk["object"] == "text_completion" && chunk["id"] == chunks[0]["id"]));
+        assert_eq!(chunks[3]["usage"], json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}));
+        assert_eq!(paths(&writer.losses()), LOST);
+    }
+
+    #[test]
+    fn whole() {
+        let terms = Terms { model: b"m".to_vec(), ..Terms::default() };
+        let (mut writer, mut out) = (BodyWriter::new(&terms), Vec::new());
+        play(&mut writer, &mut out);
+        let answer: Value = serde_json::from_slice(&out).unwrap();
+        let choice = json!({"index": 0, "text": "On\nce no", "logprobs": null, "finish_reason": "stop"});
+        assert_eq!(answer["choices"], json!([choice]));
+        assert!(answer["id"].as_str().unwrap().starts_with("cmpl-") && answer["usage"]["total_tokens"] == 5);
+        assert_eq!(paths(&writer.losses()), LOST);
+    }
+
+    #[test]
+    fn failed() {
+        let failure = Failure::new(Class::RateLimit, "slow");
+        let (mut streamed, mut whole) = (Vec::new(), Vec::new());
+        StreamWriter::new(&Terms::default()).fail(&failure, &mut streamed);
+        BodyWriter::new(&Terms::default()).fail(&failure, &mut whole);
+        assert_eq!(String::from_utf8(streamed).unwrap(), format!("data: {}\n\n", str::from_utf8(&whole).unwrap()));
+        assert!(whole.starts_with(b"{\"error\":{\"message\":\"slow\",\"type\":\"rate_limit_error\""));
+    }
+}

@@ -50,7 +50,6 @@ const BEFORE_WINDOW: &[&str] = &[
     "context size (",
     "context window of",
     "context window is",
-    "context limit:",
     "tokens allowed (",
     "limit of",
     "token limit:",
@@ -74,12 +73,19 @@ pub fn recognise(name: Option<&str>, message: &str) -> Option<(Option<u64>, Opti
 fn numbers(words: &str) -> (Option<u64>, Option<u64>) {
     let all = counts(words);
     let largest = |above: u64| all.iter().map(|(_, count)| *count).filter(|count| *count > above).max();
-    if let Some(window) = window_after_words(words).or_else(|| window_after_sign(words, &all)) {
+    if let Some(window) = window_after_words(words) {
         return (largest(window), Some(window));
+    }
+    if let Some((tokens, window)) = compared(words) {
+        return (Some(tokens), Some(window));
     }
     let tokens = largest(0);
     let window = tokens.and_then(|tokens| all.iter().map(|(_, count)| *count).filter(|count| *count < tokens).max());
-    (tokens, window)
+    match window {
+        // One number alone is the limit.
+        None => (None, tokens),
+        window => (tokens, window),
+    }
 }
 
 fn window_after_words(words: &str) -> Option<u64> {
@@ -91,9 +97,16 @@ fn window_after_words(words: &str) -> Option<u64> {
 }
 
 /// `N tokens > M maximum`, and `A + B > M`.
-fn window_after_sign(words: &str, all: &[(usize, u64)]) -> Option<u64> {
-    let sign = words.find("> ")?;
-    all.iter().find(|(start, _)| *start == sign + 2).map(|(_, count)| *count)
+fn compared(words: &str) -> Option<(u64, u64)> {
+    let (left, right) = words.split_once(" > ")?;
+    let (_, window) = counts(right).into_iter().next().filter(|(start, _)| *start == 0)?;
+    let terms = counts(left);
+    let tokens = match terms.as_slice() {
+        [.., (_, first), (at, second)] if left.get(..*at)?.ends_with(" + ") => first.checked_add(*second)?,
+        [.., (_, tokens)] => *tokens,
+        [] => return None,
+    };
+    (tokens > window).then_some((tokens, window))
 }
 
 /// Whole numbers that stand for themselves (not the digits of a name like `gpt-4-32k`) and where they begin; groups of

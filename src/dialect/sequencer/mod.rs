@@ -122,6 +122,7 @@ impl<W: Writer> Sequencer<W> {
 
     /// What could not be said.
     pub fn losses(&mut self) -> &mut Losses {
+        self.losses.append(&mut self.writer.losses());
         &mut self.losses
     }
 

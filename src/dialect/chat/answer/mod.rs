@@ -4,6 +4,8 @@ mod calls;
 pub(in crate::dialect) mod envelope;
 mod failed;
 mod finish;
+#[cfg(test)]
+mod from_messages_tests;
 mod pieces;
 mod read;
 mod reasoning;
@@ -11,6 +13,8 @@ mod reasoning;
 mod tests;
 mod write_body;
 mod write_stream;
+#[cfg(test)]
+mod write_tests;
 
 pub use read::Reader;
 pub use write_body::BodyWriter;

@@ -68,7 +68,7 @@ pub fn read<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Request<'a>, Ref
 }
 
 /// What Chat and the older completions have in common.
-pub(crate) fn sampling<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Request<'a>, Refused> {
+pub(in crate::dialect) fn sampling<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Request<'a>, Refused> {
     let max_tokens = match whole(body, "max_completion_tokens")? {
         Some(tokens) => Some(tokens),
         None => whole(body, "max_tokens")?,
@@ -145,7 +145,7 @@ fn format<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Option<Format<'a>>
 }
 
 /// `safety_identifier` takes the place of `user`.
-pub(crate) fn user<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Option<Text<'a>>, Refused> {
+pub(in crate::dialect) fn user<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Option<Text<'a>>, Refused> {
     let (new, old) = (text(body, "safety_identifier")?, text(body, "user")?);
     if new.is_some() && old.is_some() && new != old {
         losses.dropped("user");
@@ -189,7 +189,7 @@ fn effort(body: Value<'_>, request: &mut Request<'_>, losses: &mut Losses) {
 }
 
 /// All other fields, but for those that say what is so anyway.
-pub(crate) fn others_but<'a>(body: Value<'a>, read: &[&str], request: &mut Request<'a>) {
+pub(in crate::dialect) fn others_but<'a>(body: Value<'a>, read: &[&str], request: &mut Request<'a>) {
     for (key, value) in body.members() {
         let Some(name) = key.escaped() else { continue };
         if value.is_null() || read.iter().any(|known| key.is(known)) || is_default(key, value) {
@@ -217,17 +217,17 @@ fn is_default(key: Value<'_>, value: Value<'_>) -> bool {
     }
 }
 
-pub(crate) fn wrong(field: &'static str, what: &str) -> Refused {
+pub(in crate::dialect) fn wrong(field: &'static str, what: &str) -> Refused {
     Refused::new(field, format!("{field} must be {what}"))
 }
 
 /// A member's path under another's, short and plain enough for a log and a header.
-pub(crate) fn path(under: &str, key: Value<'_>) -> String {
+pub(in crate::dialect) fn path(under: &str, key: Value<'_>) -> String {
     let key: String = key.text().unwrap_or_default().chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
     format!("{under}.{key}")
 }
 
-pub(crate) fn whole(body: Value<'_>, field: &'static str) -> Result<Option<u64>, Refused> {
+pub(in crate::dialect) fn whole(body: Value<'_>, field: &'static str) -> Result<Option<u64>, Refused> {
     body.get(field).map(|value| value.as_u64().ok_or_else(|| wrong(field, "a whole number from 0 up"))).transpose()
 }
 

@@ -78,30 +78,51 @@ impl Blocks {
         }
     }
 
-    /// `content_block_delta`.
-    pub fn delta(&mut self, index: u64, fragment: Value<'_>, say: &mut impl FnMut(Word<'_>)) {
+    /// `content_block_delta`. Gives the block and the text, if that is all that such an event says.
+    pub fn delta<'v>(
+        &mut self,
+        index: u64,
+        fragment: Value<'v>,
+        say: &mut impl FnMut(Word<'_>),
+    ) -> Option<(Key, Value<'v>)> {
         let string = |key: &str| fragment.get(key).and_then(|value| value.escaped()).unwrap_or_default();
+        let kind = string("type");
         let block = self.open.iter_mut().find(|block| block.index == index);
-        match (string("type"), block) {
-            (_, Some(Block { kind: Kind::Foreign, .. })) => {}
-            (b"text_delta", Some(Block { kind: Kind::Text, key, .. })) => delta(*key, string("text"), say),
-            (b"thinking_delta", Some(Block { kind: Kind::Thinking, key, .. })) => delta(*key, string("thinking"), say),
+        let (key, member) = match (kind, block) {
+            (_, Some(Block { kind: Kind::Foreign, .. })) => return None,
+            (b"text_delta", Some(Block { kind: Kind::Text, key, .. })) => (*key, "text"),
+            (b"thinking_delta", Some(Block { kind: Kind::Thinking, key, .. })) => (*key, "thinking"),
+            (b"input_json_delta", Some(Block { kind: Kind::Tool(input), key, .. })) => {
+                if !string("partial_json").is_empty() {
+                    input.clear();
+                }
+                (*key, "partial_json")
+            }
             (b"signature_delta", Some(Block { kind: Kind::Thinking, key, .. })) => {
                 signature(*key, string("signature"), say);
-            }
-            (b"input_json_delta", Some(Block { kind: Kind::Tool(input), key, .. })) => {
-                let partial = string("partial_json");
-                if !partial.is_empty() {
-                    input.clear();
-                    delta(*key, partial, say);
-                }
+                return None;
             }
             // The block that it is for was not begun: some servers leave that out.
-            (b"text_delta", _) => self.begin_late(index, Kind::Text, Open::Text, string("text"), say),
-            (b"thinking_delta", _) => self.begin_late(index, Kind::Thinking, Open::Thinking, string("thinking"), say),
-            (b"citations_delta", _) => say(Word::Foreign("content.citations".into())),
-            (kind, _) => say(Word::Foreign(path("content", Some(kind)))),
-        }
+            (b"text_delta", _) => {
+                self.begin_late(index, Kind::Text, Open::Text, string("text"), say);
+                return None;
+            }
+            (b"thinking_delta", _) => {
+                self.begin_late(index, Kind::Thinking, Open::Thinking, string("thinking"), say);
+                return None;
+            }
+            (b"citations_delta", _) => {
+                say(Word::Foreign("content.citations".into()));
+                return None;
+            }
+            (kind, _) => {
+                say(Word::Foreign(path("content", Some(kind))));
+                return None;
+            }
+        };
+        let value = fragment.get(member)?;
+        delta(key, value.escaped().unwrap_or_default(), say);
+        Some((key, value)).filter(|_| value.escaped().is_some_and(|text| !text.is_empty()))
     }
 
     /// `content_block_stop`.

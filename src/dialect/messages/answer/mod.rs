@@ -4,6 +4,8 @@ mod blocks;
 mod body;
 mod members;
 mod read;
+#[cfg(test)]
+mod read_tests;
 mod write;
 
 pub use body::BodyWriter;

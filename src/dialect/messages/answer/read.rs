@@ -4,8 +4,8 @@ use super::blocks::Blocks;
 use super::members::{path, stop, usage};
 use crate::dialect::Dialect;
 use crate::dialect::failure;
-use crate::dialect::turn::{self, Class, Failure, Open, Word};
-use crate::json::{Index, Kind, Value, same};
+use crate::dialect::turn::{self, Class, Failure, Key, Open, Word};
+use crate::json::{Index, Kind, Template, Value, same};
 
 /// Reads one answer at a time; its memory is reused.
 ///
@@ -16,6 +16,9 @@ pub struct Reader {
     index: Index,
     blocks: Blocks,
     has_started: bool,
+    /// The shape of the last piece, and the block that pieces of this shape are for.
+    template: Template,
+    learned: Key,
 }
 
 impl Reader {
@@ -27,17 +30,21 @@ impl Reader {
     /// Makes it ready for another answer.
     pub fn reset(&mut self) {
         self.blocks.reset();
+        self.template.clear();
         self.has_started = false;
     }
-}
 
-impl turn::Reader for Reader {
-    fn event(&mut self, name: &[u8], data: &[u8], say: &mut impl FnMut(Word<'_>)) {
+    #[cfg(test)]
+    pub(super) fn forget_shape(&mut self) {
+        self.template.clear();
+    }
+
+    fn read(&mut self, name: &[u8], data: &[u8], say: &mut impl FnMut(Word<'_>)) {
+        let Self { index, blocks, has_started, template, learned } = self;
         // Other dialects' end of a stream: some servers send it in all of theirs.
         if data.trim_ascii().is_empty() || data.trim_ascii() == b"[DONE]" {
             return;
         }
-        let Self { index, blocks, has_started } = self;
         let Ok(event) = index.read(data) else {
             let failure = match name {
                 b"error" => failure::read(Dialect::Messages, 200, data),
@@ -45,45 +52,43 @@ impl turn::Reader for Reader {
             };
             return say(Word::Failed(failure));
         };
-        let kind = event.get("type").and_then(|kind| kind.escaped()).unwrap_or(name);
+        let own_kind = event.get("type").and_then(|kind| kind.escaped());
         let at = event.get("index").and_then(|index| index.as_u64()).unwrap_or_default();
-        match kind {
-            b"content_block_delta" => match event.get("delta") {
-                Some(delta) => blocks.delta(at, delta, say),
-                None => say(Word::Foreign("content_block_delta".into())),
-            },
-            b"content_block_start" => match event.get("content_block") {
-                Some(block) => blocks.begin(at, block, say),
-                None => say(Word::Foreign("content_block_start".into())),
-            },
-            b"content_block_stop" => blocks.end(at, say),
+        match own_kind.unwrap_or(name) {
+            b"content_block_delta" => {
+                let Some(delta) = event.get("delta") else {
+                    return say(Word::Foreign("content_block_delta".into()));
+                };
+                match blocks.delta(at, delta, say).filter(|_| own_kind.is_some()) {
+                    Some((key, text)) => {
+                        *learned = key;
+                        template.learn(event, text, means_nothing);
+                    }
+                    // It may have begun another block.
+                    None => template.clear(),
+                }
+            }
             b"ping" => say(Word::Ping),
-            b"message_start" => {
-                if let Some(message) = event.get("message") {
-                    start(message, has_started, say);
-                    whole_blocks(message, blocks, say);
-                    told_usage(message, say);
-                }
+            kind => {
+                template.clear();
+                rare(kind, event, at, blocks, has_started, say);
             }
-            b"message_delta" => {
-                if let Some(delta) = event.get("delta") {
-                    ending(delta, blocks, say);
-                }
-                told_usage(event, say);
-            }
-            b"message_stop" => {
-                blocks.end_all(say);
-                say(Word::End);
-            }
-            _ if event.get("error").is_some() || same(kind, "error") => {
-                say(Word::Failed(failure::read_value(Dialect::Messages, 200, event)));
-            }
-            kind => say(Word::Foreign(path("", Some(kind)))),
+        }
+    }
+}
+
+impl turn::Reader for Reader {
+    #[inline]
+    fn event(&mut self, name: &[u8], data: &[u8], say: &mut impl FnMut(Word<'_>)) {
+        match self.template.find(data) {
+            Some(b"") => {}
+            Some(text) => say(Word::Delta { key: self.learned, text }),
+            None => self.read(name, data, say),
         }
     }
 
     fn body(&mut self, body: &[u8], say: &mut impl FnMut(Word<'_>)) {
-        let Self { index, blocks, has_started } = self;
+        let Self { index, blocks, has_started, .. } = self;
         let Ok(message) = index.read(body) else {
             return say(Word::Failed(failure::read(Dialect::Messages, 200, body)));
         };
@@ -101,6 +106,54 @@ impl turn::Reader for Reader {
         ending(message, blocks, say);
         told_usage(message, say);
         say(Word::End);
+    }
+}
+
+/// The events that an answer has a few of.
+fn rare(
+    kind: &[u8],
+    event: Value<'_>,
+    at: u64,
+    blocks: &mut Blocks,
+    has_started: &mut bool,
+    say: &mut impl FnMut(Word<'_>),
+) {
+    match kind {
+        b"content_block_start" => match event.get("content_block") {
+            Some(block) => blocks.begin(at, block, say),
+            None => say(Word::Foreign("content_block_start".into())),
+        },
+        b"content_block_stop" => blocks.end(at, say),
+        b"message_start" => {
+            if let Some(message) = event.get("message") {
+                start(message, has_started, say);
+                whole_blocks(message, blocks, say);
+                told_usage(message, say);
+            }
+        }
+        b"message_delta" => {
+            if let Some(delta) = event.get("delta") {
+                ending(delta, blocks, say);
+            }
+            told_usage(event, say);
+        }
+        b"message_stop" => {
+            blocks.end_all(say);
+            say(Word::End);
+        }
+        _ if event.get("error").is_some() || same(kind, "error") => {
+            say(Word::Failed(failure::read_value(Dialect::Messages, 200, event)));
+        }
+        kind => say(Word::Foreign(path("", Some(kind)))),
+    }
+}
+
+/// Members of an event that is a piece of a block, which may be different in each: some servers number or stamp them.
+fn means_nothing(path: &[&[u8]]) -> bool {
+    let is_plain = |key: &&[u8]| !key.contains(&b'\\');
+    match path {
+        [member, ..] => path.iter().all(is_plain) && !matches!(*member, b"type" | b"index" | b"delta"),
+        [] => false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{read_content, read_tools};
 use crate::dialect::loss::Losses;
+use crate::dialect::raw;
 use crate::dialect::turn::{Effort, Format, Refused, Request, Role, Text, Thinking, Turn};
 use crate::json::{Kind, Value, text};
 
@@ -181,16 +182,9 @@ pub(super) fn rest(value: &Value<'_>, path: &str, known: &[&str], losses: &mut L
     for (key, value) in value.members() {
         let name = name_of(&key);
         if !known.iter().any(|known| known.as_bytes() == &*name) && !says_nothing(&value) {
-            losses.dropped(format!("{path}.{}", printable(&name)));
+            losses.dropped(format!("{path}.{}", raw::printable(&name)));
         }
     }
-}
-
-/// A client's word, so that it can stand in a path: word characters, and not too many.
-pub(super) fn printable(name: &[u8]) -> String {
-    const LONGEST: usize = 64;
-    let plain = |byte: &u8| if byte.is_ascii_alphanumeric() || *byte == b'-' { char::from(*byte) } else { '_' };
-    name.iter().take(LONGEST).map(plain).collect()
 }
 
 /// A value that is as good as absent.

@@ -1,8 +1,9 @@
 //! Reads the content of messages: strings, and blocks of every type.
 
-use super::read::{REQUIRED, optional_string, printable, rest, string};
+use super::read::{REQUIRED, optional_string, rest, string};
 use super::read_server_tools;
 use crate::dialect::loss::Losses;
+use crate::dialect::raw;
 use crate::dialect::turn::{
     Block, Content, Document, DocumentSource, Input, Refused, Source, Text, ToolCall, ToolResult,
 };
@@ -92,7 +93,7 @@ fn block<'a>(
 fn other<'a>(kind: &'a [u8], value: &Value<'a>, path: &str, losses: &mut Losses) -> Content<'a> {
     match read_server_tools::in_words(kind, value) {
         Some(text) => {
-            losses.approximated(format!("{path}.{}", printable(kind)));
+            losses.approximated(format!("{path}.{}", raw::printable(kind)));
             Content::Text(Text::Owned(text))
         }
         None => Content::Other { kind: kind.into(), raw: *value },

@@ -36,7 +36,10 @@ fn part<'a>(part: Value<'a>, blocks: &mut Vec<Block<'a>>, losses: &mut Losses) -
         Some("refusal") => member(part, "refusal").map(Content::Refusal),
         Some("image_url") => Some(image(part)?),
         Some("file") => Some(file(part)?),
-        Some("thinking") => return Ok(thoughts(part, blocks)),
+        Some("thinking") => {
+            thoughts(part, blocks);
+            return Ok(());
+        }
         Some(_) => Some(Content::Other { kind: member(part, "type").unwrap_or_default(), raw: part }),
         None => return Err(wrong("messages.content.type", "a string")),
     };

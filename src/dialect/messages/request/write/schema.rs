@@ -27,8 +27,7 @@ pub fn write(schema: Option<Value<'_>>, losses: &mut Losses, out: &mut Vec<u8>) 
         merged.add(schema, schema, Joined::All, DEPTH_MAX);
     }
     out.extend_from_slice(b"{\"type\":\"object\"");
-    let mut others = schema.members().filter(|(key, _)| !is_rebuilt(*key, is_split)).peekable();
-    while let Some((key, value)) = others.next() {
+    for (key, value) in schema.members().filter(|(key, _)| !is_rebuilt(*key, is_split)) {
         out.push(b',');
         copy_escaped(key.raw(), out);
         out.push(b':');

@@ -1,7 +1,7 @@
 //! Whether and how the model thinks, how hard it tries, and how long its answer may be: the three depend on each other.
 
 use super::conversation::Conversation;
-use super::generation::{Accepts, Generation, Thinks};
+use super::generation::{Generation, Thinks};
 use super::put;
 use crate::dialect::loss::Losses;
 use crate::dialect::turn::{Content, Effort, Request, Role, Thinking, ToolChoice};
@@ -56,7 +56,7 @@ pub fn decide(
             losses.dropped(field);
             decision.thinking = Some(Thinking::Disabled);
         }
-        Thinks::Budget => decision.give_budget(request, generation, field, losses),
+        Thinks::Budget => decision.give_budget(request, field, losses),
         Thinks::Adaptive | Thinks::Always => {
             let wanted = request.effort.or_else(|| budget_as_effort(request.thinking, losses));
             decision.thinking = Some(Thinking::Adaptive);
@@ -105,39 +105,23 @@ impl Decision {
 
     /// A budget must leave room for the answer. The client's limit is kept, for it is what the client pays; where it is
     /// too low for any thought, there is none.
-    fn give_budget(
-        &mut self,
-        request: &Request<'_>,
-        generation: &Generation,
-        field: &'static str,
-        losses: &mut Losses,
-    ) {
-        let wanted = match (request.effort, request.thinking) {
-            (_, Some(Thinking::Budget(tokens))) => tokens.max(BUDGET_MIN),
-            (Some(effort), _) => effort_as_budget(effort),
-            (None, _) => effort_as_budget(Effort::High),
+    fn give_budget(&mut self, request: &Request<'_>, field: &'static str, losses: &mut Losses) {
+        let wanted = match (request.thinking, request.effort) {
+            (Some(Thinking::Budget(tokens)), _) => tokens.max(BUDGET_MIN),
+            (_, Some(effort)) => effort_as_budget(effort),
+            (_, None) => effort_as_budget(Effort::High),
         };
-        if request.max_tokens.is_none() {
-            // Other vendors' models have no limit here that one must not pass.
-            let limit = if generation.accepts(Accepts::Schemas) || generation.max_tokens > 8192 {
-                generation.max_tokens
-            } else {
-                u64::MAX
-            };
-            self.max_tokens = self.max_tokens.max(wanted.saturating_add(ANSWER)).min(limit);
-        }
-        if wanted < self.max_tokens {
-            self.thinking = Some(Thinking::Budget(wanted));
-            return;
-        }
+        let answer = if request.max_tokens.is_some() { 1 } else { ANSWER };
         let half = self.max_tokens / 2;
-        if half >= BUDGET_MIN {
+        self.thinking = if wanted.saturating_add(answer) <= self.max_tokens {
+            Some(Thinking::Budget(wanted))
+        } else if half >= BUDGET_MIN {
             losses.approximated(field);
-            self.thinking = Some(Thinking::Budget(half));
+            Some(Thinking::Budget(half))
         } else {
             losses.dropped(field);
-            self.thinking = Some(Thinking::Disabled);
-        }
+            Some(Thinking::Disabled)
+        };
     }
 }
 
