@@ -14,7 +14,7 @@ from wire.fidelity import CARRIED, DROPPED, FROM_CHAT, FROM_MESSAGES, PAGE, REFU
 
 @pytest.fixture(scope="module")
 def stage():
-    with Stage() as stage:
+    with Stage(chat={"of-openai": "openai"}, models={"m-openai": "of-openai/gpt-5-mini"}) as stage:
         yield stage
 
 

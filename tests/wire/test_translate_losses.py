@@ -30,8 +30,8 @@ def strict():
 LOST = {
     "nothing": ({}, set()),
     "nothing but tools": ({"tools": [tool("f")], "tool_choice": {"type": "auto"}, "system": "s", "temperature": 0.5}, set()),
-    "metadata": ({"metadata": {"user_id": "u"}}, {"metadata"}),
-    "several": ({"metadata": {"user_id": "u"}, "messages": [user([text("a", **MARK), text("b", **MARK)])]}, {"metadata", "messages.content.cache_control"}),
+    "metadata": ({"metadata": {"user_id": "u"}}, {"metadata.user_id"}),
+    "several": ({"metadata": {"user_id": "u"}, "messages": [user([text("a", **MARK), text("b", **MARK)])]}, {"metadata.user_id", "messages.content.cache_control"}),
     "in the system": ({"system": [text("a", **MARK)]}, {"system.cache_control"}),
     "of a tool": ({"tools": [tool("f", **MARK)]}, {"tools.cache_control"}),
     "top_k": ({"top_k": 5}, {"top_k"}),

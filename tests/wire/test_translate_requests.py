@@ -93,11 +93,11 @@ TOP = {
     "a server's tool beside another": ({"tools": [{"type": "web_search_20250305", "name": "web_search"}, tool("f")]}, {"tools": [FUNCTION]}),
     "structured output": (
         {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA, "strict": True}}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA}}},
     ),
     "structured output, old spelling": (
         {"output_format": {"type": "json_schema", "schema": SCHEMA}},
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA, "strict": True}}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA}}},
     ),
     "hints are left out": (
         {
@@ -163,7 +163,7 @@ TURNS = {
     "empty text": ([user([text(""), text("a"), text("  \n")])], [user("a")]),
     "a system message in the middle": (
         [user("a"), {"role": "system", "content": "s"}, assistant("b"), user("c")],
-        [user("a\n\n<system-reminder>\ns\n</system-reminder>"), assistant("b"), user("c")],
+        [user("a\n<system-reminder>\ns\n</system-reminder>"), assistant("b"), user("c")],
     ),
     "prefill": ([user("a"), assistant("b")], [user("a"), assistant("b")]),
     "an image": (
@@ -187,7 +187,7 @@ def test_turns_to_chat(stage, rule):
     turns = got.sent["messages"]
     held_to_pairs(turns)
     if wanted is not None:
-        assert turns == wanted
+        assert parsed(turns) == parsed(wanted)
     elif rule == "an id that is long":
         (call,) = turns[1]["tool_calls"]
         assert call["id"] == turns[2]["tool_call_id"] == "call_" + hashlib.sha256(b"i" * 46).hexdigest()[:32]
@@ -196,6 +196,14 @@ def test_turns_to_chat(stage, rule):
     else:
         words = json.dumps(turns)
         assert all(f'{part}' in words for part in "TCDa") and {t["role"] for t in turns} == {"user"}
+
+
+def parsed(turns) -> list:
+    """Arguments by what they mean: white space in them is the client's."""
+    def call(c):
+        return {**c, "function": {**c["function"], "arguments": json.loads(c["function"]["arguments"])}}
+
+    return [{**t, "tool_calls": [call(c) for c in t["tool_calls"]]} if "tool_calls" in t else t for t in turns]
 
 
 def held_to_pairs(turns: list[dict]) -> None:
@@ -341,12 +349,16 @@ def test_thinking_at_openai(vendors, rule):
     holds(sent, {"thinking": ..., "output_config": ..., "max_completion_tokens": 64000, "max_tokens": ...})
 
 
+CLOSED = {**SCHEMA, "additionalProperties": False}
 ENABLED, DISABLED = {"thinking": {"type": "enabled", "budget_tokens": 8000}}, {"thinking": {"type": "disabled"}}
 PROFILES = {
     # (profile, members of the Messages request): members of the Chat request
     ("openai", "sampling"): ({"temperature": 0.2, "top_p": 0.5, "stop_sequences": ["x"]}, {"temperature": ..., "top_p": ..., "stop": ...}),
     ("4o", "sampling"): ({"temperature": 0.2, "stop_sequences": ["x"]}, {"temperature": 0.2, "stop": ["x"]}),
     ("openai", "strict"): ({"tools": [tool("f", strict=True)]}, {"tools": [function("f", strict=True)]}),
+    ("openai", "structured output"): (
+        {"output_config": {"format": {"type": "json_schema", "schema": CLOSED}}}, {"response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": CLOSED, "strict": True}}},
+    ),
     ("zai", "thinking"): (ENABLED, {"thinking": {"type": "enabled"}}),
     ("zai", "no thinking"): (DISABLED, {"thinking": {"type": "disabled"}, "reasoning_effort": ...}),
     ("zai", "stream of tools"): ({"stream": True, "tools": [tool("f")]}, {"tool_stream": True}),
@@ -403,7 +415,7 @@ def test_real_requests_of_claude_code(stage, name):
     # The ordinary words of Chat only: this server is told nothing it may refuse.
     assert set(sent) <= {"model", "messages", "max_tokens", "tools", "stream", "stream_options", "reasoning_effort", "tool_choice"}, set(sent)
     assert "cache_control" not in got.request.body.decode() and "x-anthropic-billing-header" not in got.request.body.decode()
-    assert {"metadata", "messages.content.cache_control", "system.cache_control"} & got.dropped, got.dropped
+    assert {"metadata.user_id", "messages.content.cache_control", "system.cache_control"} & got.dropped, got.dropped
 
 
 # ── Chat -> Messages ────────────────────────────────────────────────────────────────────────────────────────────────
