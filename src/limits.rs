@@ -83,6 +83,15 @@ pub const TEMPLATE_SCALARS_MAX: usize = 64;
 /// An error's body in which the name of a refused field is looked for; real ones have at most some kilobytes.
 pub const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
+// ── Tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Blocks whose tokens are remembered, in about 2 MB: fifty long conversations of agents.
+pub const BLOCK_COUNTS_MAX: usize = 32 * 1024;
+/// Text of one request that is encoded, at 20 MB/s; what is beyond it fits into no window, and its bytes are divided by four.
+pub const COUNTED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Models of which one worker remembers how many bytes a token has.
+pub const LEARNED_MODELS_MAX: usize = 256;
+
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The weight of one target: sums of weights stay far from overflow.

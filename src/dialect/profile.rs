@@ -147,3 +147,6 @@ impl Default for Profile {
         table::plain()
     }
 }
+
+#[cfg(test)]
+mod tests;
