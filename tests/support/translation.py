@@ -8,7 +8,7 @@ from .dialects import Chat, Talk, chat_body, chat_stream, messages_body, message
 from .fleet import many
 from .process import ROOT
 from .upstream import LAST_CHUNK, SSE_HEAD, Upstream, answer, chunk
-from .wire import Request, Response, ask
+from .wire import Client, Request, Response, Truncated
 
 CHAT, MESSAGES, COUNT, COMPLETIONS = "/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens", "/v1/completions"
 JSON = "Content-Type: application/json\r\n"
@@ -65,6 +65,7 @@ class Exchange:
 
     response: Response
     arrived: list[Request]
+    cut: bool = False  # the body's framing did not end
 
     @property
     def request(self) -> Request:
@@ -130,8 +131,15 @@ class Stage:
         if reply is not None:
             self.upstream.reply = reply
         payload = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
-        response = ask(self.proxy.address, "POST", path, payload, [("Content-Type", "application/json"), *headers])
-        return Exchange(response, self.upstream.take())
+        cut = False
+        with Client(self.proxy.address) as client:
+            client.request("POST", path, payload, [("Content-Type", "application/json"), *headers])
+            response, pieces = client.response_head()
+            try:
+                response.body = pieces.all()
+            except Truncated as broken:
+                response.body, cut = broken.partial, True
+        return Exchange(response, self.upstream.take(), cut)
 
     def messages(self, body=None, reply=None, headers=(), replies=(), **more) -> Exchange:
         """A Messages client whose provider speaks Chat."""

@@ -532,6 +532,14 @@ TURNS_BACK = {
         [user("a"), assistant(None, tool_calls=[called("i1")]), {"role": "tool", "tool_call_id": "i1", "content": [text("r"), text("s")]}], None,
     ),
     "only system": ([{"role": "system", "content": "s"}], None),
+    "text behind its calls, as Codex sends it": (
+        [user("a"), assistant(None, tool_calls=[called("i1")]), assistant("t"), answered("i1", "r")],
+        [user("a"), assistant([text("t"), use("i1")]), user([result("i1", "r")])],
+    ),
+    "calls of one answer apart, as Codex sends them": (
+        [user("a"), assistant("", tool_calls=[called("i1")]), assistant(None, tool_calls=[called("i2")]), answered("i1", "r"), answered("i2", "s")],
+        [user("a"), assistant([use("i1"), use("i2")]), user([result("i1", "r"), result("i2", "s")])],
+    ),
 }
 
 

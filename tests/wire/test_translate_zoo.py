@@ -364,6 +364,19 @@ def test_usage_is_estimated_where_it_is_never_told(stage):
     assert 200 < talk.usage["output_tokens"] < 2000 and talk.usage["input_tokens"] > 0
 
 
+def test_an_id_that_the_conversation_has(stage):
+    """Servers that count from `call_0` in each answer: a client drops a call whose id it has seen."""
+    block = {"type": "tool_use", "id": "call_0", "name": "f", "input": {}}
+    history = [{"role": "user", "content": "a"}, {"role": "assistant", "content": [block]}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_0", "content": "r"}]}]
+    stream = T(0, "call_0", "f", '{"x":1}') + T(1, "call_1", "g", "{}") + CALLS
+    body = plain('"content":null,"tool_calls":[{"id":"call_0","type":"function","function":{"name":"f","arguments":"{}"}}]')
+    for talk in (stage.messages(reply=sse(stream), stream=True, tools=TOOLS, messages=history).talk(), stage.messages(reply=body, tools=TOOLS, messages=history).talk()):
+        ids = [b["id"] for b in talk.blocks]
+        assert "call_0" not in ids and len(set(ids)) == len(ids)
+    talk = stage.messages(reply=sse(stream), stream=True, tools=TOOLS).talk()
+    assert [b["id"] for b in talk.blocks] == ["call_0", "call_1"], "nothing is changed without need"
+
+
 def test_the_only_tool_names_a_nameless_call(stage):
     stream = T(0, "a", None, '{"x":1}') + CALLS
     talk = stage.messages(reply=sse(stream), stream=True, tools=[tool("only")]).talk()
