@@ -9,6 +9,7 @@ use super::{chat, completions, messages};
 use crate::json::{Index, Value};
 use crate::limits;
 use crate::sse::Splitter;
+use crate::tokens::estimate::text_bytes;
 
 /// What a client asks for, among what can be translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Translated {
     pub stream: bool,
     /// What was not carried over.
     pub losses: Losses,
+    /// Bytes of it that are text to a model: the measure of its tokens.
+    pub text_bytes: usize,
 }
 
 /// The path below the version to which a translated request goes.
@@ -89,7 +92,8 @@ pub fn request(
             chat::request::write(&request, target, &mut terms, &mut losses, &mut out)?;
         }
     }
-    Ok(Translated { body: out, terms, stream: request.stream, losses })
+    let text_bytes = text_bytes(&request);
+    Ok(Translated { body: out, terms, stream: request.stream, losses, text_bytes })
 }
 
 /// An answer on its way from one dialect to another. Every method appends to `out` what the client gets.

@@ -97,6 +97,8 @@ pub struct Record {
     pub reused: bool,
     /// Body bytes received.
     pub bytes_in: u64,
+    /// Of those, what is text to a model, where that was looked at.
+    pub text_bytes: usize,
     /// Bytes sent to the client, head included.
     pub bytes_out: u64,
 }
@@ -146,6 +148,7 @@ impl Record {
             attempts: 0,
             reused: false,
             bytes_in: 0,
+            text_bytes: 0,
             bytes_out: 0,
         }
     }

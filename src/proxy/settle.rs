@@ -27,8 +27,8 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     }
     count_losses(world, work);
     let input = [usage.input, usage.cache_read, usage.cache_write].into_iter().flatten().sum();
-    if input > 0 && !work.model.is_empty() {
-        world.tokens.borrow_mut().learn(&work.model, record.bytes_in as usize, input);
+    if input > 0 && record.text_bytes > 0 {
+        world.tokens.borrow_mut().learn(&work.model, record.text_bytes, input);
     }
     if client.door == Door::Admin || !world.shared.log.enabled(Level::Info) {
         return;

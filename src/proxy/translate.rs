@@ -60,7 +60,7 @@ pub async fn request(
     let (destination, target) = to;
     let model = target.rename.clone().unwrap_or_else(|| work.model.clone());
     let provider = destination.provider.clone();
-    let terms = terms(world, site, work, &model, body.len());
+    let terms = terms(world, site, work, &model);
     let upstream = target.dialect;
     let translated = {
         let provider = provider.clone();
@@ -82,7 +82,8 @@ pub async fn request(
             translated
         }
     };
-    let Translated { body, terms, stream, mut losses } = translated.map_err(|refused| not_translatable(&refused))?;
+    let Translated { body, mut terms, stream, mut losses, text_bytes } =
+        translated.map_err(|refused| not_translatable(&refused))?;
     let body = work.omitted.iter().fold(body, |body, parameter| {
         losses.dropped(parameter.clone());
         profile::without(&body, parameter).unwrap_or(body)
@@ -91,13 +92,16 @@ pub async fn request(
         return Err(too_lossy(&losses, &destination.provider.name).into());
     }
     work.losses = losses;
+    work.record.text_bytes = text_bytes;
+    let model = target.rename.as_ref().unwrap_or(&work.model);
+    terms.input_estimate = world.tokens.borrow().estimate(model, text_bytes);
     work.record.upstream_dialect = Some(upstream);
     work.translation = Some(Box::new(Translation { asking, upstream, stream, terms, provider }));
     Ok(body)
 }
 
 /// What does not come from the body.
-fn terms(world: &World, site: &Site, work: &Work, model: &str, bytes: usize) -> Terms {
+fn terms(world: &World, site: &Site, work: &Work, model: &str) -> Terms {
     let mut name = Vec::new();
     text::escape(work.model.as_bytes(), &mut name);
     Terms {
@@ -105,7 +109,6 @@ fn terms(world: &World, site: &Site, work: &Work, model: &str, bytes: usize) -> 
         request_id: work.record.id.as_str().to_owned(),
         seed: world.seed(),
         created: now_unix(),
-        input_estimate: world.tokens.borrow().estimate(model, bytes),
         scale: site.config().windows.scale(model, work.record.dialect),
         ..Terms::default()
     }
