@@ -2,6 +2,7 @@
 words in which tables of answers are written."""
 
 import json
+import threading
 from dataclasses import dataclass
 
 from .dialects import Chat, Talk, chat_body, chat_stream, messages_body, messages_stream
@@ -39,7 +40,8 @@ class Scripted(Upstream):
             request = peer.request()
             reply = self.replies.pop(0) if self.replies else self.reply
             if callable(reply):
-                reply(peer, request)
+                if reply(peer, request) is False:
+                    return
                 continue
             for part in [reply] if isinstance(reply, bytes) else reply:
                 peer.send(part)
@@ -106,7 +108,7 @@ class Stage:
     """The proxy and its scripted providers. More providers: {"zai": "zai"} puts one by that name with that profile."""
 
     def __init__(self, driver: str = "auto", chat=None, messages=None, models=None, **env):
-        self.upstream = Scripted()
+        self.upstream, self.heard = Scripted(), threading.Event()
         chat, messages = {**CHAT_ONLY, **(chat or {})}, {**MESSAGES_ONLY, **(messages or {})}
         settings = {"SIDESTREAM_PROVIDERS": ",".join([*chat, *messages])}
         for name, profile in {**chat, **messages}.items():
@@ -132,14 +134,33 @@ class Stage:
             self.upstream.reply = reply
         payload = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
         cut = False
+        self.heard.clear()
         with Client(self.proxy.address) as client:
             client.request("POST", path, payload, [("Content-Type", "application/json"), *headers])
             response, pieces = client.response_head()
             try:
-                response.body = pieces.all()
-            except Truncated as broken:
-                response.body, cut = broken.partial, True
+                while data := pieces.piece():
+                    response.body += data
+                    self.heard.set()
+            except Truncated:
+                cut = True
         return Exchange(response, self.upstream.take(), cut)
+
+    def steps(self, first: str, rest: str, size: int | None = None, ending: bytes = LAST_CHUNK):
+        """A streamed answer whose second part waits until the client has something of the first: what goes wrong then goes
+        wrong in the middle."""
+
+        def reply(peer, request):
+            peer.send(SSE_HEAD)
+            for stream in (first.encode(), rest.encode()):
+                step = size or max(len(stream), 1)
+                for at in range(0, len(stream), step):
+                    peer.send(chunk(stream[at : at + step]))
+                assert self.heard.wait(5), "the client got nothing"
+            peer.send(ending)
+            return bool(ending)
+
+        return reply
 
     def messages(self, body=None, reply=None, headers=(), replies=(), **more) -> Exchange:
         """A Messages client whose provider speaks Chat."""

@@ -189,7 +189,7 @@ INSIDE_MESSAGES = {
 
 @pytest.mark.parametrize("error", INSIDE_MESSAGES)
 def test_inside_a_stream_to_messages(stage, error):
-    got = stage.messages(reply=sse(D('"content":"a"') + f'data: {{"error":{error}}}\n\n'), stream=True)
+    got = stage.messages(reply=stage.steps(D('"content":"a"'), f'data: {{"error":{error}}}\n\n'), stream=True)
     talk = got.talk()
     assert talk.error["type"] == (INSIDE_MESSAGES[error] or talk.error["type"]) and "boom" in talk.error["message"]
     assert talk.stop is None and b"[DONE]" not in got.response.body
@@ -205,7 +205,7 @@ INSIDE_CHAT = {
 
 @pytest.mark.parametrize("type", INSIDE_CHAT)
 def test_inside_a_stream_to_chat(stage, type):
-    got = stage.chat(reply=sse(S() + says(0, "a") + E("error", f'"error":{{"type":"{type}","message":"boom"}}')), stream=True)
+    got = stage.chat(reply=stage.steps(S() + says(0, "a"), E("error", f'"error":{{"type":"{type}","message":"boom"}}')), stream=True)
     chat = got.chat()
     assert (chat.error["type"], chat.error["code"]) == INSIDE_CHAT[type] and "boom" in chat.error["message"]
     assert chat.finish is None
@@ -264,7 +264,6 @@ INVALID = {
     "content a number": (MESSAGES, to_chat(messages=[{"role": "user", "content": 7}])),
     "chat: no messages": (CHAT, {"model": "c"}),
     "chat: messages a text": (CHAT, {"model": "c", "messages": "hi"}),
-    "chat: messages empty": (CHAT, {"model": "c", "messages": []}),
     "chat: an unknown role": (CHAT, to_messages(messages=[{"role": "wizard", "content": "x"}])),
 }
 
