@@ -110,6 +110,7 @@ TO_CHAT = [
     Row("cache_control", DROPPED, "", {"cache_control": MARK}),
     Row("context_management", DROPPED, "", {"context_management": {"edits": []}}),
     Row("mcp_servers", REFUSED, "", {"mcp_servers": [{"type": "url", "url": "https://x", "name": "x"}]}),
+    Row("thread", REFUSED, "the server would hold the conversation; SDKs go on without it", {"thread": {"type": "create"}}),
     Row("any other field", DROPPED, "", {"novelty": 1}, {}, ("novelty",)),
     Row("messages text", CARRIED, "a string", last(TEXT), {LAST: "t\nhi"}),
     Row("messages.content.cache_control", DROPPED, "", last({**TEXT, "cache_control": MARK})),

@@ -116,6 +116,16 @@ def test_refused(stage, rule):
     assert (got.json.get("type") == "error") == (path == MESSAGES)
 
 
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}], ids=lambda t: t["type"])
+def test_threads_are_refused_so_that_sdks_go_on_without(stage, thread):
+    """The server would hold the conversation. The SDKs' tool runners ask for it unasked, and send whole conversations when
+    they are told in these words that it cannot be."""
+    got = stage.messages(reply=WELL, thread=thread)
+    assert (got.response.status, got.reason, got.arrived) == (400, "not-translatable", []), got.response
+    assert got.json["error"]["details"]["error_code"] == "thread_unsupported_request", got.json
+    assert stage.messages(reply=WELL, thread=None).response.status == 200
+
+
 def test_losses_of_an_answer(stage):
     """Of a whole one in the header, of a stream in its last comment."""
     block = '{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{}}'
