@@ -34,7 +34,7 @@ FINISHES = {"stop", "length", "tool_calls", "content_filter"}
 def events(body: bytes):
     """(events, comments) of a whole stream; it ends at the end of an event."""
     reader = Reader()
-    found = reader.push(body)
+    found = [event for at in range(0, len(body), 4096) for event in reader.push(body[at : at + 4096])]
     assert not reader.data and not reader.text, f"the stream ends inside an event: {body[-200:]!r}"
     return found, [comment.strip() for comment in reader.comments]
 

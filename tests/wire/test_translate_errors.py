@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from support.translation import CHAT, COUNT, FINE, GOOD, JSON, KIND, MESSAGES, WELL, E, D, S, Stage, says, sse, to_chat, to_messages, tool, user, whole
-from support.upstream import answer
+from support.translation import CHAT, FINE, GOOD, JSON, KIND, MESSAGES, WELL, E, D, S, Stage, says, sse, to_chat, to_messages, tool, user, whole
 
 
 @pytest.fixture(scope="module")
@@ -330,9 +329,3 @@ def test_one_retry_in_a_stream_and_back(stage):
     assert got.talk().blocks[0]["text"] == "fine" and len(got.arrived) == 2
     got = stage.chat(replies=[whole(anthropic("invalid_request_error", "top_p: Extra inputs are not permitted"), "400 X")], reply=KIND, top_p=0.5, stream=True)
     assert got.chat().text == "fine" and "top_p" not in json.loads(got.arrived[1].body)
-
-
-def test_count_tokens_is_no_chat(stage):
-    """A count for a provider that cannot count asks nobody."""
-    got = stage.ask(COUNT, {k: v for k, v in to_chat().items() if k != "max_tokens"}, answer(b"{}"))
-    assert got.response.status == 200 and got.arrived == [], got.response
