@@ -158,7 +158,7 @@ fn filled(event: &str, number: usize) -> Vec<u8> {
 /// What counting 200 KB of an agent's conversation costs: the first time, and with its next turn. It runs on a helper thread.
 fn counting() {
     let (body, next) = (conversation(100), conversation(101));
-    let rules = Rules::of("glm-4.6", Dialect::Chat, &Profile::default());
+    let rules = Rules::of("glm-4.6", Dialect::Chat);
     let mut index = Index::default();
     let mut count = |body: &[u8], memory: &BlockCounts| {
         let request = read_to_count(index.read(body).unwrap(), &mut Losses::default()).unwrap();

@@ -82,6 +82,28 @@ MESSAGES_ANSWERS = [
     bytes([1, 0, 0, 4, 16, 5, 17, 10, 0x70, 10, 0x81, 7, 18, 12, 0, 12, 1, 13, 0xE0, 16, 0]),
 ]
 
+# A mode, then a stream, or numbers that choose among events.
+CHAT_ANSWERS = [
+    b"\2" + b"".join(b"data: " + event + b"\n\n" for event in events)
+    for events in [
+        [b'{"choices":[{"delta":{"content":"%d"}}]}' % number for number in range(3)] + [b"[DONE]"],
+        [
+            b'{"choices":[{"delta":{"content":null,"reasoning_content":"th"}}]}',
+            b'{"choices":[{"delta":{"content":"Hi","reasoning_content":null}}]}',
+            b'{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]}}]}',
+            b'{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"","arguments":"{\\"y\\""}}]}}]}',
+            b'{"choices":[{"delta":{"content":"note"}}]}',
+            b'{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}}]}',
+            b'{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"name":"g","arguments":":2}"}}]}}]}',
+            b'{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}',
+            b'{"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":5}}',
+            b"[DONE]",
+        ],
+        [b'{"choices":[{"delta":{"content":"<th"}}]}', b'{"choices":[{"delta":{"content":"ink>a</think>b"}}]}'],
+        [b'{"choices":[{"delta":{"content":"par"}}]}', b'{"error":{"message":"boom","code":429}}'],
+    ]
+] + [bytes([mode]) + bytes(range(step % 7, 250, step)) for mode in (1, 3, 7, 15) for step in (1, 3, 5, 11)]
+
 # A model's name, then rules.
 ROUTES = [
     b"glm-4.6-openai\nglm-*[stream, api=messages] -> zai/glm-4.6 face=openai weight=3, anthropic/*; * -> groq",
@@ -149,6 +171,7 @@ def main():
         "json_scan": BODIES + [path.read_bytes() for path in sorted((DATA / "captures").glob("*.body"))],
         "usage": USAGES + STREAMS + BODIES,
         "routes": ROUTES,
+        "answers": CHAT_ANSWERS + [b"\2" + stream for stream in STREAMS + USAGES],
         "answers_chat": MESSAGES_ANSWERS + [b"\0" + stream for stream in STREAMS],
         "chunked": CHUNKED,
         "request_head": REQUEST_HEADS,

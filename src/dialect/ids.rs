@@ -2,6 +2,7 @@
 //! every later turn, through any number of providers.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use ring::digest::{SHA256, digest};
 
@@ -68,38 +69,38 @@ pub fn fresh_of(prefix: &str, characters: usize, seed: &[u8; 16], number: u32, o
     out.extend(hash.as_ref().iter().take(characters).filter_map(|byte| ALPHABET.get(usize::from(*byte) % 62)));
 }
 
-/// Tools' names that went upstream in another spelling, so that answers name them as the client does.
+/// Tools' names as they went upstream, so that answers name them as the client does.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// What was sent, and what the client says; both escaped.
-    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The client's name, and what was sent; both escaped.
+    sent: HashMap<Vec<u8>, Vec<u8>>,
+    /// The other way round.
+    originals: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Names {
-    /// What to send for a client's name, remembered for the answer; always the same for the same name.
+    /// What to send for a client's name; always the same for the same name, and never the same for two.
     pub fn send<'a>(&mut self, original: &'a [u8], max: usize) -> Cow<'a, [u8]> {
-        if let Some((sent, _)) = self.pairs.iter().find(|(_, known)| known == original) {
-            return Cow::Owned(sent.clone());
+        if let Some(sent) = self.sent.get(original) {
+            return if sent == original { Cow::Borrowed(original) } else { Cow::Owned(sent.clone()) };
         }
         let mut sent = tool_name(original, max);
-        if sent == original {
-            return sent;
-        }
-        // Two names that differ in what is not allowed only.
-        if self.pairs.iter().any(|(taken, _)| *taken == *sent) {
+        // Two names may differ only in what is not allowed.
+        if self.originals.contains_key(&*sent) {
             let mut other = sent.into_owned();
             other.truncate(max - 9);
             other.push(b'_');
             hex(original, 4, &mut other);
             sent = Cow::Owned(other);
         }
-        self.pairs.push((sent.to_vec(), original.to_vec()));
+        self.sent.insert(original.to_vec(), sent.to_vec());
+        self.originals.insert(sent.to_vec(), original.to_vec());
         sent
     }
 
     /// The client's name for what the upstream names.
     pub fn restore<'a>(&'a self, sent: &'a [u8]) -> &'a [u8] {
-        self.pairs.iter().find(|(known, _)| known == sent).map_or(sent, |(_, original)| original)
+        self.originals.get(sent).map_or(sent, Vec::as_slice)
     }
 }
 
@@ -157,6 +158,7 @@ mod tests {
         assert_eq!(names.restore(b"mcp_files_read"), b"mcp.files/read");
         assert_eq!(names.restore(&other), b"mcp.files.read");
         assert_eq!(names.restore(b"Read"), b"Read");
+        assert_ne!(string(&names.send(b"mcp_files_read", CHAT_NAME_MAX)), "mcp_files_read");
         let long = names.send(&[b'a'; 100], CHAT_NAME_MAX).into_owned();
         assert_eq!((long.len(), names.restore(&long)), (64, &[b'a'; 100][..]));
         assert_eq!(names.send(&[b'a'; 100], CHAT_NAME_MAX), long);

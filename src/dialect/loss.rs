@@ -93,6 +93,17 @@ impl LossKind {
     }
 }
 
+/// The path of what has no word: `parent` and a name of the upstream's, unless that is none that a log should show.
+pub fn path(parent: &'static str, name: Option<&[u8]>) -> Cow<'static, str> {
+    const NAME_BYTES_MAX: usize = 64;
+    let is_shown = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let name = name.filter(|name| !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.iter().all(is_shown));
+    match (parent, name.and_then(|name| str::from_utf8(name).ok())) {
+        (parent, None) => Cow::Borrowed(parent),
+        (parent, Some(name)) => Cow::Owned(format!("{parent}.{name}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,13 +62,12 @@ mod tests {
     use super::*;
     use crate::config::DriverChoice;
     use crate::dialect::messages::request::read_to_count;
-    use crate::dialect::profile::Profile;
     use crate::net::driver::Driver;
 
     #[test]
     fn counted_and_refused() {
         let (mut driver, _) = Driver::build(DriverChoice::Auto).unwrap();
-        let (rules, memory) = (Rules::of("gpt-4o", Dialect::Chat, &Profile::default()), Arc::default());
+        let (rules, memory) = (Rules::of("gpt-4o", Dialect::Chat), Arc::default());
         let scale = Scale { expected: 200_000, real: 100_000 };
         let count = |body: &str| count_tokens(body.into(), read_to_count, rules, scale, Arc::clone(&memory));
         let hello = r#"{"model":"m","messages":[{"role":"user","content":"hello world"}]}"#;

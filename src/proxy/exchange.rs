@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::admit::{self, Admitted, Guest};
 use super::connection::{After, Client, Door, Stop};
 use super::count::count_tokens;
+use super::deliver;
 use super::job::{Job, Work};
 use super::local::{self, Asked};
 use super::models;
@@ -14,7 +15,6 @@ use super::reach::{self, Errand, Reached};
 use super::relay;
 use super::settle::settle;
 use super::site::Site;
-use super::translate;
 use super::upload::{self, Upload};
 use super::world::{Lease, World};
 use crate::dialect::endpoint::{self, Endpoint};
@@ -74,11 +74,7 @@ async fn answer(
     if guest == Guest::Preflight || matches!(endpoint, Endpoint::Root) {
         // A client that waits to be asked for its body gets the answer instead, and keeps the body.
         asked.unread = withheld || !local::discard(client, framing).await?;
-        return match client.door {
-            _ if guest == Guest::Preflight => local::preflight(world, client, request, *asked, work).await,
-            Door::Clients => local::root(world, client, request, *asked, work).await,
-            Door::Admin => local::admin(world, site, client, request, *asked, work).await,
-        };
+        return own(world, site, client, request, work, *asked, guest).await;
     }
     let chosen = plan::chosen(site, request, by_path)?;
     match endpoint {
@@ -106,11 +102,13 @@ async fn answer(
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
             let errand = Errand { site, request, dialect, path, is_json: true, framing, may_replay };
-            if path == endpoint::COUNT_TOKENS && work.targets.first().is_some_and(|target| target.dialect != dialect) {
-                let body = std::mem::take(&mut work.body);
-                return count_here(world, client, &errand, body, work).await;
+            let counts =
+                path != endpoint::COUNT_TOKENS || work.targets.first().is_none_or(|target| target.dialect == dialect);
+            if counts {
+                return forward(world, client, errand, work, Some(lease)).await;
             }
-            forward(world, client, errand, work, Some(lease)).await
+            let body = std::mem::take(&mut work.body);
+            count_here(world, client, &errand, body, work).await
         }
         Endpoint::Other { dialect, path } | Endpoint::Models { dialect, path, .. } => {
             let dialect = plan::plan_without_model(site, dialect, chosen, work)?;
@@ -122,6 +120,23 @@ async fn answer(
             let errand = Errand { site, request, dialect, path, is_json: false, framing, may_replay };
             forward(world, client, errand, work, None).await
         }
+    }
+}
+
+/// What is answered here without a look at the body.
+async fn own(
+    world: &World,
+    site: &Site,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    work: &mut Work,
+    asked: Asked,
+    guest: Guest,
+) -> Result<After, Stop> {
+    match client.door {
+        _ if guest == Guest::Preflight => local::preflight(world, client, request, asked, work).await,
+        Door::Clients => local::root(world, client, request, asked, work).await,
+        Door::Admin => local::admin(world, site, client, request, asked, work).await,
     }
 }
 
@@ -205,7 +220,7 @@ async fn forward(
         // Boxed: a plain request shall not carry its size.
         Some(_) => {
             let site = errand.site;
-            let relayed = translate::relay(world, site, destination, client, answering, errand.request, work);
+            let relayed = deliver::deliver(world, site, destination, client, answering, errand.request, work);
             unless_gone(inbox, Box::pin(relayed).as_mut()).await
         }
     };
@@ -231,7 +246,7 @@ async fn count_here(
     let destination = target.and_then(|target| errand.site.destinations.get(target.provider));
     let Some((target, destination)) = target.zip(destination) else { return Err(Reject::NotFound.into()) };
     let model = target.rename.clone().unwrap_or_else(|| work.model.clone());
-    let rules = Rules::of(&model, target.dialect, &destination.provider.profile);
+    let rules = Rules::of(&model, target.dialect).behind(&destination.provider.profile.for_model(&model));
     let scale = errand.site.config().windows.scale(&model, errand.dialect);
     let counted = count_tokens(body, messages::request::read_to_count, rules, scale, world.shared.counts.clone());
     let counted = unless_gone(client.inbox, Box::pin(counted).as_mut()).await??;

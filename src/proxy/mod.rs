@@ -11,7 +11,7 @@
 //! | [`reach`] | from targets to an answer: what each gets, and what is sent once more |
 //! | [`ask`] | one try at an upstream: take or dial, send, hear the head of the answer |
 //! | [`relay`] | the answer's body on its way to the client, untouched |
-//! | [`translate`] | the request into another dialect, and the answer back |
+//! | [`translate`], [`deliver`] | the request into another dialect, and the answer back |
 //! | [`rhythm`] | when a silent stream needs a word of ours |
 //! | [`intake`], [`incoming`] | the upstream's side of an answer under way, and its payload |
 //! | [`count`] | tokens counted here |
@@ -33,6 +33,7 @@ pub mod ask;
 pub mod connection;
 pub mod cors;
 pub mod count;
+pub mod deliver;
 pub mod exchange;
 pub mod fetch;
 pub mod incoming;

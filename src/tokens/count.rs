@@ -6,10 +6,10 @@
 use super::blocks::{BlockCounts, Kind};
 use super::rules::{Rules, Tools};
 use super::{pdf, picture, schema, text};
-use crate::dialect::Dialect;
 use crate::dialect::turn::{
     Block, Content, Document, DocumentSource, Format, Input, Raw, Request, Role, Source, Tool, ToolKind, Turn,
 };
+use crate::dialect::{Dialect, raw};
 use crate::json::text::decode_lossy;
 use crate::limits;
 
@@ -221,9 +221,9 @@ impl Table<'_> {
         self.known(Kind::Escaped, &[escaped], |out| decode_lossy(escaped, out))
     }
 
-    /// A JSON value.
+    /// A JSON value, as writers send it.
     fn json(&mut self, json: &[u8]) -> u64 {
-        self.known(Kind::Json, &[json], |out| text::compact(json, out))
+        self.known(Kind::Json, &[json], |out| out.extend_from_slice(&raw::compact(json)))
     }
 
     fn pages(&mut self, base64: &[u8]) -> u64 {

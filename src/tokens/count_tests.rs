@@ -25,7 +25,7 @@ fn counted_within(bytes_left: usize, rules: &Rules, memory: &BlockCounts, json: 
 
 /// Each byte is a token; what a request counts beside [`EMPTY`].
 fn lengths(model: &str, upstream: Dialect, profile: &str, json: &str) -> u64 {
-    let rules = Rules::of(model, upstream, &Profile::parse(profile).unwrap());
+    let rules = Rules::of(model, upstream).behind(&Profile::parse(profile).unwrap());
     counted(&rules, &BlockCounts::default(), json, &str::len) - EMPTY
 }
 
@@ -59,7 +59,8 @@ fn texts_and_tools() {
         ("system", top(r#""system":"hello""#), MESSAGE + 5),
         ("system blocks", top(r#""system":[{"type":"text","text":"hello"},{"type":"text","text":"you"}]"#), MESSAGE + 8),
         ("what changes with every request is not sent", top(r#""system":[{"type":"text","text":"x-anthropic-billing-header: cch=1;"},{"type":"text","text":"you"}]"#), MESSAGE + 3),
-        ("a call", assistant(r#"{"type":"tool_use","id":"toolu_1","name":"get","input":{"a": [1, "b c"]}}"#), MESSAGE + CALL + 3 + 15),
+        ("a call", assistant(r#"{"type":"tool_use","id":"toolu_1","name":"get","input":{"a": [1, "b c"]}}"#), MESSAGE + CALL + 3 + 17),
+        ("a call on several lines", assistant("{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"get\",\"input\":{\n  \"a\": 1\n}}"), MESSAGE + CALL + 3 + 7),
         ("a result", result(r#""content":"hello""#), MESSAGE + RESULT + 5),
         ("an empty result", result(r#""content":[]"#), MESSAGE + RESULT),
         ("a result's blocks", result(r#""content":[{"type":"text","text":"hello"},{"type":"image","source":{"type":"url","url":"http://a/"}}]"#), MESSAGE + RESULT + 5 + 1600),
@@ -73,7 +74,7 @@ fn texts_and_tools() {
         ("no tools", top(r#""tools":[]"#), 0),
         ("a vendor's tool that the client runs", top(r#""tools":[{"type":"bash_20250124","name":"bash"}]"#), TOOL_LINES + 90),
         ("one that the vendor runs", top(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#), 0),
-        ("a schema of the answer", top(r#""output_config":{"format":{"type":"json_schema","schema":{ "a": 1 }}}"#), FORMAT + 7),
+        ("a schema of the answer", top(r#""output_config":{"format":{"type":"json_schema","schema":{ "a": 1 }}}"#), FORMAT + 10),
     ];
     for (name, json, want) in table {
         assert_eq!(lengths("gpt-4o", Dialect::Chat, "plain", &json), want, "{name}");
@@ -88,8 +89,8 @@ fn what_depends_on_the_upstream() {
     let server = top(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#);
     let bash = top(r#""tools":[{"type":"bash_20250124","name":"bash"}]"#);
     let tool = top(r#""tools":[{"name":"get","input_schema":{"type": "object"}}]"#);
-    let json =
-        r#"{"type":"function","function":{"name":"get","description":"","parameters":{"type":"object"}}}"#.len() as u64;
+    let json = r#"{"type":"function","function":{"name":"get","description":"","parameters":{"type": "object"}}}"#.len()
+        as u64;
     let picture = user(r#"{"type":"image","source":{"type":"url","url":"http://a/"}}"#);
     let (chat, messages) = (Dialect::Chat, Dialect::Messages);
     #[rustfmt::skip]
@@ -169,11 +170,11 @@ fn pictures_count() {
     ];
     for (model, width, height, detail, want) in table {
         let detail = (!detail.is_empty()).then_some(detail.as_bytes());
-        let rules = Rules::of(model, Dialect::Chat, &Profile::default());
+        let rules = Rules::of(model, Dialect::Chat);
         let size = picture::size(STANDARD.encode(png(width, height)).as_bytes());
         assert_eq!(rules.pictures.tokens(size, detail), want, "{model} {width}×{height} {detail:?}");
     }
-    let tiles = Rules::of("gpt-4o", Dialect::Chat, &Profile::default()).pictures;
+    let tiles = Rules::of("gpt-4o", Dialect::Chat).pictures;
     assert_eq!((tiles.tokens(None, None), tiles.tokens(None, Some(b"low"))), (1600, 85));
 }
 
@@ -216,7 +217,7 @@ fn the_next_turn_pays_for_its_new_blocks() {
             turns.join(",")
         )
     };
-    let (rules, memory) = (Rules::of("glm-4.6", Dialect::Chat, &Profile::default()), BlockCounts::default());
+    let (rules, memory) = (Rules::of("glm-4.6", Dialect::Chat), BlockCounts::default());
     let mut costs = Vec::new();
     for turns in [10, 10, 11, 12] {
         let json = conversation(turns);
@@ -229,7 +230,7 @@ fn the_next_turn_pays_for_its_new_blocks() {
     assert_eq!(costs, [4 + 20, 0, 2, 2]);
     // Another family has another margin, not other tokens.
     calls.set(0);
-    counted(&Rules::of("deepseek-x", Dialect::Chat, &Profile::default()), &memory, &conversation(12), &encode);
+    counted(&Rules::of("deepseek-x", Dialect::Chat), &memory, &conversation(12), &encode);
     assert_eq!(calls.get(), 0);
 }
 
@@ -241,7 +242,7 @@ fn giants_are_guessed() {
         encoded.set(encoded.get() + text.len());
         text.len()
     };
-    let (rules, memory) = (Rules::of("gpt-4o", Dialect::Chat, &Profile::default()), BlockCounts::default());
+    let (rules, memory) = (Rules::of("gpt-4o", Dialect::Chat), BlockCounts::default());
     let count = |json: &str| counted_within(MAX, &rules, &memory, json, &encode) - EMPTY - MESSAGE;
     let text = "x".repeat(MAX + 4);
     let json = user(&format!(r#"{{"type":"text","text":"{text}"}},{{"type":"text","text":"abcdefgh"}}"#));
@@ -259,7 +260,7 @@ fn giants_are_guessed() {
 #[test]
 fn by_the_table() {
     let count = |model: &str, json: &str| {
-        let rules = Rules::of(model, Dialect::Chat, &Profile::default());
+        let rules = Rules::of(model, Dialect::Chat);
         let encode = |text: &str| bpe_openai::o200k_base().count(text);
         counted(&rules, &BlockCounts::default(), json, &encode)
     };
@@ -306,7 +307,7 @@ proptest! {
         let base64 = STANDARD.encode(&bytes);
         let size = picture::size(base64.as_bytes());
         for model in ["gpt-4o", "o4-mini", "claude-opus-4-7", "gemini", "m"] {
-            prop_assert!(Rules::of(model, Dialect::Chat, &Profile::default()).pictures.tokens(size, None) > 0);
+            prop_assert!(Rules::of(model, Dialect::Chat).pictures.tokens(size, None) > 0);
         }
         prop_assert!(pdf::pages(base64.as_bytes()) > 0);
         prop_assert!(picture::size(&bytes).is_none_or(|size| size.width > 0));

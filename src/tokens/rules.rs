@@ -32,18 +32,25 @@ pub(super) enum Tools {
 }
 
 impl Rules {
-    /// The rules for a model, by the name that its upstream knows, behind a face that speaks `upstream`.
-    pub fn of(model: &str, upstream: Dialect, profile: &Profile) -> Self {
+    /// The rules for a model, by the name that its upstream knows, behind a face that speaks `upstream`. Of other dialects
+    /// than Messages it is assumed that thoughts are not sent along, and pictures are; [`Rules::behind`] knows better.
+    pub fn of(model: &str, upstream: Dialect) -> Self {
         let name = model.to_ascii_lowercase();
         let family = FAMILIES.iter().find(|family| family.names.iter().any(|pattern| matches(pattern, &name)));
-        let family = family.unwrap_or(&OTHERS);
-        let translated = upstream != Dialect::Messages;
-        Self {
-            permille: family.permille,
-            pictures: if translated && profile.has(Flag::TextOnly) { OMITTED } else { family.pictures },
-            tools: family.tools,
-            upstream,
-            thinking: !translated || profile.history != History::Drop,
+        let Family { permille, pictures, tools, .. } = *family.unwrap_or(&OTHERS);
+        Self { permille, pictures, tools, upstream, thinking: upstream == Dialect::Messages }
+    }
+
+    /// The same for a provider of this profile.
+    pub fn behind(self, profile: &Profile) -> Self {
+        match self.upstream {
+            // What goes to Messages goes as it is.
+            Dialect::Messages => self,
+            _ => Self {
+                pictures: if profile.has(Flag::TextOnly) { OMITTED } else { self.pictures },
+                thinking: profile.history != History::Drop,
+                ..self
+            },
         }
     }
 }
@@ -51,6 +58,7 @@ impl Rules {
 /// `[image omitted]` stands in its place.
 const OMITTED: Pictures = Pictures::Flat(4);
 
+#[derive(Clone, Copy)]
 struct Family {
     /// Lower case; vendors and regions may stand before, dates and sizes behind.
     names: &'static [&'static str],
@@ -125,7 +133,7 @@ mod tests {
             ("demo1", 1150, OTHERS.pictures),
             ("", 1150, OTHERS.pictures),
         ] {
-            let rules = Rules::of(model, Dialect::Chat, &Profile::default());
+            let rules = Rules::of(model, Dialect::Chat);
             assert_eq!((rules.permille, rules.pictures), (permille, pictures), "{model}");
         }
     }
@@ -138,7 +146,7 @@ mod tests {
             ("deepseek", Dialect::Chat, true, OMITTED),
             ("deepseek", Dialect::Messages, true, OTHERS.pictures),
         ] {
-            let rules = Rules::of("m", upstream, &Profile::parse(profile).unwrap());
+            let rules = Rules::of("m", upstream).behind(&Profile::parse(profile).unwrap());
             assert_eq!((rules.thinking, rules.pictures), (thinking, pictures), "{profile} {upstream:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! Tools as models see them.
 
 use super::count::Encode;
+use crate::dialect::raw;
 use crate::json::Value;
 use crate::json::text::decode_lossy;
 
@@ -12,13 +13,13 @@ pub(super) fn lines(name: &[u8], description: &[u8], schema: Option<&Value<'_>>,
     FUNCTION + encoded(&line, encode) + schema.map_or(0, |schema| properties(schema, encode))
 }
 
-/// A tool's JSON, without white space. All texts are escaped.
+/// A tool's JSON, on one line. All texts are escaped.
 pub(super) fn json(name: &[u8], description: &[u8], schema: &[u8], out: &mut Vec<u8>) {
     let before = br#"{"type":"function","function":{"name":""#;
     for part in [&before[..], name, br#"","description":""#, description, br#"","parameters":"#] {
         out.extend_from_slice(part);
     }
-    super::text::compact(schema, out);
+    out.extend_from_slice(&raw::compact(schema));
     out.extend_from_slice(b"}}");
 }
 

@@ -47,21 +47,6 @@ pub(super) fn base64_digits(escaped: &[u8], max: usize) -> Cow<'_, [u8]> {
     Cow::Owned(digits)
 }
 
-/// Appends a JSON value without the white space between its parts: servers read it and write it anew.
-pub(super) fn compact(json: &[u8], out: &mut Vec<u8>) {
-    let (mut in_string, mut escaped) = (false, false);
-    out.extend(json.iter().copied().filter(|byte| {
-        let inside = in_string;
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_string = !in_string,
-            _ => {}
-        }
-        inside || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-    }));
-}
-
 /// Appends a value's JSON without white space, and without what only its vendor can read: members that are named so.
 pub(super) fn readable(value: &Value<'_>, out: &mut Vec<u8>) {
     let is_for_vendor =
@@ -114,9 +99,6 @@ mod tests {
 
     #[test]
     fn written_anew() {
-        let mut out = Vec::new();
-        compact(b"{ \"a b\" : [ 1 ,\n \"x \\\" y\" ] }", &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a b":[1,"x \" y"]}"#);
         let mut index = Index::default();
         let value = index.read(br#"{"a":[{"url":"u", "encrypted_content":"zzz"}], "b": {}, "c": []}"#).unwrap();
         let mut out = Vec::new();

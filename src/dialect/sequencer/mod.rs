@@ -189,10 +189,11 @@ impl<W: Writer> Sequencer<W> {
         self.writer.end(self.stop_of_written(stop), sequence.as_deref(), &usage, out);
     }
 
-    fn fail(&mut self, failure: Failure, out: &mut Vec<u8>) {
+    fn fail(&mut self, mut failure: Failure, out: &mut Vec<u8>) {
         if self.phase == Phase::Over {
             return;
         }
+        failure.estimate(self.terms.input_estimate);
         self.phase = Phase::Over;
         if self.has_begun {
             self.writer.fail(&failure, out);

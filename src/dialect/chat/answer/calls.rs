@@ -20,6 +20,8 @@ pub(super) struct Call {
     pub id: Vec<u8>,
     pub name: Vec<u8>,
     pub arguments: Completeness,
+    /// All arguments so far, where each fragment repeats them.
+    repeated: Vec<u8>,
 }
 
 /// A fragment of a call.
@@ -63,10 +65,12 @@ impl Calls {
     }
 
     /// The place of the call that a fragment belongs to, which may be new; `None` for a fragment that says nothing.
-    pub fn find(&mut self, fragment: &Fragment<'_>) -> Option<usize> {
+    /// Where arguments are repeated, arguments that begin again mean no other call.
+    pub fn find(&mut self, fragment: &Fragment<'_>, is_cumulative: bool) -> Option<usize> {
         if fragment.is_nothing() {
             return None;
         }
+        let fragment = &Fragment { arguments: fragment.arguments.filter(|_| !is_cumulative), ..*fragment };
         let known = match fragment.index {
             Some(_) => self.by_index(fragment),
             None => self.without_index(fragment),
@@ -119,6 +123,13 @@ impl Calls {
 }
 
 impl Call {
+    /// What is new in a fragment that repeats the arguments before it.
+    pub fn news<'t>(&mut self, text: &'t [u8]) -> &'t [u8] {
+        let news = text.strip_prefix(self.repeated.as_slice()).unwrap_or(text);
+        self.repeated.extend_from_slice(news);
+        news
+    }
+
     /// The fragment begins another call in this one's place.
     fn is_another(&self, fragment: &Fragment<'_>) -> bool {
         if !self.id.is_empty() && !fragment.id.is_empty() {

@@ -5,12 +5,11 @@ use crate::dialect::failure::{self, Failure};
 use crate::json::Value;
 
 /// The failure that an object tells of, if it does: under `error` always, else where it is no answer either.
-pub(super) fn read(object: Value<'_>, is_answer: bool) -> Option<Failure> {
-    let has_error = object.get("error").is_some_and(is_something);
-    let is_error = ["object", "type"].iter().any(|key| object.get(key).is_some_and(|value| value.is("error")));
-    let has_words = ["message", "detail"].iter().any(|key| object.get(key).is_some());
-    let has_failed = has_error || (!is_answer && (is_error || has_words));
-    has_failed.then(|| failure::read_value(Dialect::Chat, 200, object))
+pub(super) fn read(object: Value<'_>, error: Option<Value<'_>>, is_answer: bool) -> Option<Failure> {
+    let is_told = error
+        .is_some_and(|error| error.escaped().is_some_and(|text| !text.is_empty()) || error.members().next().is_some());
+    let is_failure = is_told || (!is_answer && looks_like_one(object));
+    is_failure.then(|| failure::read_value(Dialect::Chat, 200, object))
 }
 
 /// A failure told in plain text.
@@ -18,6 +17,7 @@ pub(super) fn plain(text: &[u8]) -> Failure {
     failure::read(Dialect::Chat, 200, text)
 }
 
-fn is_something(error: Value<'_>) -> bool {
-    error.escaped().is_some_and(|text| !text.is_empty()) || error.members().next().is_some()
+fn looks_like_one(object: Value<'_>) -> bool {
+    let [object, kind, message, detail] = object.pick(["object", "type", "message", "detail"]);
+    message.is_some() || detail.is_some() || [object, kind].iter().flatten().any(|name| name.is("error"))
 }

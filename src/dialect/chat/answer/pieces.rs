@@ -1,6 +1,7 @@
 //! What a Chat message or delta holds: text, thoughts, a refusal, calls.
 
 use super::calls::{Calls, Fragment, key};
+use crate::dialect::loss;
 use crate::dialect::think_tags::{Part, Splitter, ThinkTags};
 use crate::dialect::turn::{Escaped, Key, Open, Word};
 use crate::json::text::escape;
@@ -20,10 +21,12 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Pieces {
     tags: Splitter,
+    /// Each fragment of arguments repeats those before it.
+    is_cumulative: bool,
     calls: Calls,
     /// Keys of text, thoughts and a refusal that were opened.
     opened: [bool; 3],
-    has_new_call: bool,
+    has_call: bool,
     scratch: Vec<u8>,
 }
 
@@ -58,20 +61,28 @@ impl<'v> Event<'v> {
 }
 
 impl Pieces {
-    pub fn new(tags: ThinkTags) -> Self {
+    pub fn new(tags: ThinkTags, is_cumulative: bool) -> Self {
         let (calls, tags) = (Calls::default(), Splitter::new(tags));
-        Self { tags, calls, opened: [false; 3], has_new_call: false, scratch: Vec::new() }
+        Self { tags, is_cumulative, calls, opened: [false; 3], has_call: false, scratch: Vec::new() }
     }
 
     pub fn reset(&mut self, tags: ThinkTags) {
         self.tags = Splitter::new(tags);
         self.calls.clear();
-        (self.opened, self.has_new_call) = ([false; 3], false);
+        (self.opened, self.has_call) = ([false; 3], false);
     }
 
-    /// A call began since this was asked last.
-    pub fn has_new_call(&mut self) -> bool {
-        std::mem::replace(&mut self.has_new_call, false)
+    /// A fragment of a call was read since this was asked last.
+    pub fn has_call(&mut self) -> bool {
+        std::mem::replace(&mut self.has_call, false)
+    }
+
+    /// What comes next in the same shape is more of the same: behind whole arguments another call may begin.
+    pub fn goes_on(&mut self, target: Target) -> bool {
+        match target {
+            Target::Call(at) => self.calls.get_mut(at).is_some_and(|call| !call.arguments.is_whole()),
+            _ => true,
+        }
     }
 
     /// More of a block.
@@ -87,8 +98,10 @@ impl Pieces {
             Target::Thoughts => prose(&mut self.opened, Part::Thoughts, text, say),
             Target::Refusal => words(&mut self.opened, REFUSAL, Open::Refusal, text, say),
             Target::Call(at) => {
-                if let Some(call) = self.calls.get_mut(at) {
-                    call.arguments.push(text);
+                let Some(call) = self.calls.get_mut(at) else { return };
+                let text = if self.is_cumulative { call.news(text) } else { text };
+                call.arguments.push(text);
+                if !text.is_empty() {
                     say(Word::Delta { key: key(at), text });
                 }
             }
@@ -103,49 +116,49 @@ impl Pieces {
 
     /// Reads a message, or a delta of one: thoughts, then text, then calls, as one event may hold several.
     pub fn message<'v>(&mut self, message: Value<'v>, event: &mut Event<'v>, say: &mut impl FnMut(Word<'_>)) {
-        self.thoughts(message, event, say);
-        match message.get("content") {
+        let [content, calls, refusal, function, role, thoughts @ ..] = message.pick(KNOWN);
+        self.thoughts(thoughts, event, say);
+        match content {
             Some(content) if content.kind() == Kind::Array => self.parts(content, event, say),
             Some(content) => self.string(Target::Text, content, event, say),
             None => {}
         }
-        if let Some(refusal) = message.get("refusal") {
+        if let Some(refusal) = refusal {
             self.string(Target::Refusal, refusal, event, say);
         }
-        if let Some(calls) = message.get("tool_calls") {
-            calls.items().for_each(|entry| self.call(entry, event, say));
-        }
-        if let Some(function) = message.get("function_call").filter(|function| function.kind() == Kind::Object) {
+        calls.iter().flat_map(|calls| calls.items()).for_each(|entry| self.call(entry, event, say));
+        if let Some(function) = function.filter(|function| function.kind() == Kind::Object) {
             self.fragment(&Fragment::of_function(function), event, say);
         }
-        for (name, value) in message.members() {
-            let name = name.escaped().unwrap_or_default();
-            if !KNOWN.contains(&name) && is_something(value) {
-                say(Word::Foreign(format!("choices.delta.{}", name.escape_ascii()).into()));
-            }
+        let known = [content, calls, refusal, function, role].iter().chain(&thoughts).flatten().count();
+        if message.members().filter(|(_, value)| !value.is_null()).count() > known {
+            unknown(message, say);
         }
     }
 
     /// Thoughts have several names, and some servers send them under two at once: the first that holds some counts.
-    fn thoughts<'v>(&mut self, message: Value<'v>, event: &mut Event<'v>, say: &mut impl FnMut(Word<'_>)) {
-        let named = ["reasoning_content", "reasoning"].iter().find_map(|name| {
-            let value = message.get(name)?;
-            value.escaped().filter(|text| !text.is_empty()).map(|_| value)
-        });
+    fn thoughts<'v>(
+        &mut self,
+        [content, reasoning, details]: [Option<Value<'v>>; 3],
+        event: &mut Event<'v>,
+        say: &mut impl FnMut(Word<'_>),
+    ) {
+        let is_some = |text: &Value<'v>| text.escaped().is_some_and(|text| !text.is_empty());
+        let named = content.filter(is_some).or(reasoning.filter(is_some));
         if let Some(text) = named {
             self.string(Target::Thoughts, text, event, say);
         }
-        for detail in message.get("reasoning_details").iter().flat_map(|details| details.items()) {
-            let text = ["text", "summary"].iter().find_map(|name| detail.get(name));
-            if let Some(text) = text.filter(|_| named.is_none()) {
+        for detail in details.iter().flat_map(|details| details.items()) {
+            let [text, summary, signature, data] = detail.pick(["text", "summary", "signature", "data"]);
+            if let Some(text) = text.or(summary).filter(|_| named.is_none()) {
                 self.string(Target::Thoughts, text, event, say);
             }
-            if let Some(signature) = detail.get("signature").and_then(|signature| signature.escaped()) {
+            if let Some(signature) = signature.and_then(|signature| signature.escaped()) {
                 open(&mut self.opened, THOUGHTS, Open::Thinking, say);
                 say(Word::Signature { key: THOUGHTS, signature });
             }
             // Thoughts that only their vendor can read: no other vendor would take them back.
-            if detail.get("data").is_some() {
+            if data.is_some() {
                 say(Word::Foreign("choices.delta.reasoning_details.data".into()));
             }
         }
@@ -179,8 +192,10 @@ impl Pieces {
 
     /// A fragment of a call. Where its name comes late, what comes beside it is said first: the call begins with all of it.
     fn fragment<'v>(&mut self, fragment: &Fragment<'v>, event: &mut Event<'v>, say: &mut impl FnMut(Word<'_>)) {
-        let place = if event.is_whole { self.calls.add(fragment) } else { self.calls.find(fragment) };
+        let place =
+            if event.is_whole { self.calls.add(fragment) } else { self.calls.find(fragment, self.is_cumulative) };
         let Some((at, call)) = place.and_then(|at| Some((at, self.calls.get_mut(at)?))) else { return };
+        self.has_call = true;
         let is_new = call.id.is_empty() && call.name.is_empty() && call.arguments.is_blank();
         let has_more =
             (call.id.is_empty() && !fragment.id.is_empty()) || (call.name.is_empty() && !fragment.name.is_empty());
@@ -190,7 +205,6 @@ impl Pieces {
             }
         }
         let open = Word::Open { key: key(at), block: Open::ToolCall { id: fragment.id, name: fragment.name } };
-        self.has_new_call |= is_new || has_more;
         if is_new {
             say(open);
             self.arguments(at, fragment, event, say);
@@ -235,16 +249,25 @@ impl Pieces {
 }
 
 /// Members of a message that are read, or mean nothing.
-const KNOWN: [&[u8]; 8] = [
-    b"role",
-    b"content",
-    b"reasoning_content",
-    b"reasoning",
-    b"reasoning_details",
-    b"refusal",
-    b"tool_calls",
-    b"function_call",
+const KNOWN: [&str; 8] = [
+    "content",
+    "tool_calls",
+    "refusal",
+    "function_call",
+    "role",
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
 ];
+
+/// Members of a message that have no word.
+fn unknown(message: Value<'_>, say: &mut impl FnMut(Word<'_>)) {
+    for (name, value) in message.members() {
+        if is_something(value) && !KNOWN.iter().any(|known| name.is(known)) {
+            say(Word::Foreign(loss::path("choices.delta", name.escaped())));
+        }
+    }
+}
 
 fn is_something(value: Value<'_>) -> bool {
     match value.kind() {

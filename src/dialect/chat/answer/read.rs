@@ -3,8 +3,8 @@
 use super::failed;
 use super::finish;
 use super::pieces::{Event, Pieces, Target};
-use crate::dialect::failure::Failure;
-use crate::dialect::profile::Profile;
+use crate::dialect::failure::{Class, Failure};
+use crate::dialect::profile::{Flag, Profile};
 use crate::dialect::think_tags::ThinkTags;
 use crate::dialect::turn::{self, Stop, Word};
 use crate::dialect::usage::UsageReader;
@@ -35,14 +35,15 @@ struct Answer {
 
 impl Reader {
     /// A reader for upstreams of that profile.
-    pub fn new(_: &Profile) -> Self {
-        Self::with_think_tags(ThinkTags::Off)
+    pub fn new(profile: &Profile) -> Self {
+        let tags = if profile.has(Flag::ThinkTags) { ThinkTags::Tagged } else { ThinkTags::Off };
+        Self::with(tags, profile.has(Flag::CumulativeArguments))
     }
 
-    /// A reader for upstreams whose text is to be read so.
-    pub fn with_think_tags(tags: ThinkTags) -> Self {
-        let usage = UsageReader::new();
-        let answer = Answer { tags, pieces: Pieces::new(tags), usage, has_begun: false, choice: None };
+    /// A reader for upstreams whose text is to be read so, and whose fragments of arguments repeat those before or do not.
+    pub fn with(tags: ThinkTags, is_cumulative: bool) -> Self {
+        let (usage, pieces) = (UsageReader::new(), Pieces::new(tags, is_cumulative));
+        let answer = Answer { tags, pieces, usage, has_begun: false, choice: None };
         Self { index: Index::default(), template: Template::default(), target: Target::Text, recognised: 0, answer }
     }
 
@@ -51,8 +52,8 @@ impl Reader {
         self.recognised
     }
 
-    #[cfg(test)]
-    pub(super) fn forget_shape(&mut self) {
+    /// Forgets the shape of events: the next one is read. It says the same as if it were recognised.
+    pub fn forget_shape(&mut self) {
         self.template.clear();
     }
 
@@ -90,13 +91,14 @@ impl Reader {
             others += u32::from(!matches!(word, Word::Delta { .. }));
             say(word);
         });
+        let has_call = answer.pieces.has_call();
         match seen.only_piece() {
             Some((only, text)) if others == 0 => {
                 *target = only;
                 template.learn(event, text, is_free);
             }
             // What a call's fragments are recognised by may mean another call from here on.
-            _ if answer.pieces.has_new_call() => template.clear(),
+            _ if has_call => template.clear(),
             _ => {}
         }
     }
@@ -107,7 +109,7 @@ impl turn::Reader for Reader {
     fn event(&mut self, name: &[u8], data: &[u8], say: &mut impl FnMut(Word<'_>)) {
         match self.template.find(data) {
             // An empty text lets others beside it count.
-            Some(text) if !text.is_empty() => {
+            Some(text) if !text.is_empty() && self.answer.pieces.goes_on(self.target) => {
                 self.recognised += 1;
                 self.answer.pieces.piece(self.target, text, say);
             }
@@ -131,9 +133,10 @@ impl turn::Reader for Reader {
 impl Answer {
     /// One event of a stream. What it says of the answer's end is told last.
     fn event<'v>(&mut self, name: &[u8], event: Value<'v>, seen: &mut Event<'v>, say: &mut impl FnMut(Word<'_>)) {
-        let choices = event.get("choices").filter(|choices| choices.kind() == Kind::Array);
-        let is_answer = choices.is_some() || event.get("usage").is_some();
-        let failure = failed::read(event, is_answer);
+        let [choices, usage, error, groq] = event.pick(["choices", "usage", "error", "x_groq"]);
+        let choices = choices.filter(|choices| choices.kind() == Kind::Array);
+        let is_answer = choices.is_some() || usage.is_some();
+        let failure = failed::read(event, error, is_answer);
         if choices.is_none_or(|choices| choices.items().next().is_none())
             && let Some(failure) = failure
         {
@@ -148,16 +151,17 @@ impl Answer {
         self.begin(event, say);
         let mut stop = None;
         for choice in choices.iter().flat_map(|choices| choices.items()) {
-            if self.is_ours(choice) {
-                stop = self.choice(choice, seen, say).or(stop);
+            let choice = Choice::read(choice);
+            if choice.is_ours(&mut self.choice) {
+                stop = self.choice(&choice, choice.delta, seen, say).or(stop);
             } else {
                 say(Word::Foreign("choices".into()));
             }
         }
-        if choices.is_none() && !self.reports(event) {
+        if !is_answer && groq.is_none() {
             say(Word::Foreign("event".into()));
         }
-        self.report(event, say);
+        self.report([groq.and_then(|groq| groq.get("usage")), usage], say);
         match (failure, stop) {
             (Some(failure), _) | (None, Some(Err(failure))) => say(Word::Failed(failure)),
             (None, Some(Ok((stop, sequence)))) => {
@@ -170,20 +174,21 @@ impl Answer {
 
     /// A whole answer; what it is instead, if it is none.
     fn body(&mut self, whole: Value<'_>, say: &mut impl FnMut(Word<'_>)) -> Result<(), Failure> {
-        let choice = whole.get("choices").and_then(|choices| choices.items().next());
-        if let Some(failure) = failed::read(whole, choice.is_some()) {
+        let [choices, usage, error] = whole.pick(["choices", "usage", "error"]);
+        let choice = choices.and_then(|choices| choices.items().next());
+        if let Some(failure) = failed::read(whole, error, choice.is_some()) {
             return Err(failure);
         }
-        let Some(choice) = choice else {
-            return Err(failed::plain(b"the upstream answered without choices"));
+        let Some(choice) = choice.map(Choice::read) else {
+            return Err(Failure::new(Class::Api, "the upstream answered without choices"));
         };
         self.begin(whole, say);
-        let stop = self.choice(choice, &mut Event::whole(), say);
+        let stop = self.choice(&choice, choice.message, &mut Event::whole(), say);
         self.pieces.finish(say);
-        if whole.get("choices").is_some_and(|choices| choices.items().count() > 1) {
+        if choices.is_some_and(|choices| choices.items().count() > 1) {
             say(Word::Foreign("choices".into()));
         }
-        self.report(whole, say);
+        self.report([None, usage], say);
         if let Some((stop, sequence)) = stop.transpose()? {
             say(Word::Stop(stop, sequence));
         }
@@ -192,48 +197,60 @@ impl Answer {
 
     fn begin(&mut self, event: Value<'_>, say: &mut impl FnMut(Word<'_>)) {
         if !std::mem::replace(&mut self.has_begun, true) {
-            let text = |key| event.get(key).and_then(|value| value.escaped()).unwrap_or_default();
-            say(Word::Start { id: text("id"), model: text("model") });
+            let [id, model] = event.pick(["id", "model"]).map(|value| value.and_then(|value| value.escaped()));
+            say(Word::Start { id: id.unwrap_or_default(), model: model.unwrap_or_default() });
         }
-    }
-
-    /// One answer was asked for. Its number is 0, or what the first one's is.
-    fn is_ours(&mut self, choice: Value<'_>) -> bool {
-        let index = choice.get("index").and_then(|index| index.as_u64());
-        index.is_none_or(|index| *self.choice.get_or_insert(index) == index)
     }
 
     /// What a choice holds, and why it stopped if it says so.
     fn choice<'v>(
         &mut self,
-        choice: Value<'v>,
+        choice: &Choice<'v>,
+        message: Option<Value<'v>>,
         seen: &mut Event<'v>,
         say: &mut impl FnMut(Word<'_>),
     ) -> Option<Result<(Stop, Option<&'v [u8]>), Failure>> {
-        let holder = if seen.is_whole { "message" } else { "delta" };
-        if let Some(message) = choice.get(holder) {
+        if let Some(message) = message {
             self.pieces.message(message, seen, say);
         }
-        let stop = finish::read(choice.get("finish_reason")?)?;
-        // vLLM's and SGLang's names for the text that ended the answer; numbers there are tokens.
-        let sequence = ["stop_reason", "matched_stop"].iter().find_map(|key| choice.get(key)?.escaped());
+        let stop = finish::read(choice.finish_reason?)?;
+        let sequence = choice.sequences.iter().find_map(|text| (*text)?.escaped());
         Some(stop.map(|stop| match sequence.filter(|text| stop == Stop::EndTurn && !text.is_empty()) {
             Some(text) => (Stop::Sequence, Some(text)),
             None => (stop, None),
         }))
     }
 
-    fn reports(&self, event: Value<'_>) -> bool {
-        ["usage", "x_groq"].iter().any(|key| event.get(key).is_some())
-    }
-
-    fn report(&mut self, event: Value<'_>, say: &mut impl FnMut(Word<'_>)) {
-        let reports = [event.get("x_groq").and_then(|groq| groq.get("usage")), event.get("usage")];
+    fn report(&mut self, reports: [Option<Value<'_>>; 2], say: &mut impl FnMut(Word<'_>)) {
         let mut found = reports.into_iter().flatten().filter(|usage| usage.kind() == Kind::Object).peekable();
         if found.peek().is_some() {
             found.for_each(|usage| self.usage.push_report(usage.raw()));
             say(Word::Usage(self.usage.usage()));
         }
+    }
+}
+
+/// The members of a choice.
+struct Choice<'v> {
+    index: Option<Value<'v>>,
+    delta: Option<Value<'v>>,
+    message: Option<Value<'v>>,
+    finish_reason: Option<Value<'v>>,
+    /// vLLM's and SGLang's names for the text that ended the answer; numbers there are tokens.
+    sequences: [Option<Value<'v>>; 2],
+}
+
+impl<'v> Choice<'v> {
+    fn read(choice: Value<'v>) -> Self {
+        let keys = ["delta", "index", "finish_reason", "message", "stop_reason", "matched_stop"];
+        let [delta, index, finish_reason, message, stop_reason, matched_stop] = choice.pick(keys);
+        Self { index, delta, message, finish_reason, sequences: [stop_reason, matched_stop] }
+    }
+
+    /// One answer was asked for. Its number is 0, or what the first one's is.
+    fn is_ours(&self, ours: &mut Option<u64>) -> bool {
+        let index = self.index.and_then(|index| index.as_u64());
+        index.is_none_or(|index| *ours.get_or_insert(index) == index)
     }
 }
 

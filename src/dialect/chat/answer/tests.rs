@@ -41,9 +41,9 @@ fn read_by(reader: &mut Reader, events: &[impl AsRef<[u8]>], forgets: bool) -> V
 
 /// What a stream's events say, whether their shape is learned or not.
 fn read(events: &[&str], tags: ThinkTags) -> String {
-    let mut reader = Reader::with_think_tags(tags);
+    let mut reader = Reader::with(tags, false);
     let words = read_by(&mut reader, events, false);
-    let again = read_by(&mut Reader::with_think_tags(tags), events, true);
+    let again = read_by(&mut Reader::with(tags, false), events, true);
     assert_eq!(words, again, "{events:?}");
     reader.reset();
     assert_eq!(read_by(&mut reader, events, false), words, "after a reset: {events:?}");
@@ -176,7 +176,7 @@ fn events() {
         assert_eq!(read(&[event], ThinkTags::Off), want, "{event}");
     }
     let mut words = Vec::new();
-    let mut reader = Reader::with_think_tags(ThinkTags::Off);
+    let mut reader = Reader::with(ThinkTags::Off, false);
     for (name, data) in [("ping", "{}"), ("ping", "x"), ("error", r#"{"oops":1}"#)] {
         reader.event(name.as_bytes(), data.as_bytes(), &mut |word| words.push(shown(&word)));
     }
@@ -226,6 +226,19 @@ fn think_tags() {
 }
 
 #[test]
+fn arguments_that_are_repeated() {
+    let fragments = ["{", r#"{\"x\""#, r#"{\"x\""#, r#"{\"x\":1}"#, r#"{\"x\":1}"#];
+    let mut fragments = fragments.map(|arguments| format!("0|a|f|{arguments}")).to_vec();
+    fragments.push("1|b|f|{}".to_owned());
+    let mut words = Vec::new();
+    let mut reader = Reader::with(ThinkTags::Off, true);
+    for fields in fragments {
+        reader.event(b"", fragment(&fields).as_bytes(), &mut |word| words.push(shown(&word)));
+    }
+    assert_eq!(words.join(" "), r#"start(,) +3(a,f) 3'{' 3'\"x\"' 3':1}' +4(b,f) 4'{}'"#);
+}
+
+#[test]
 fn bodies() {
     let body = |message: &str| {
         format!(
@@ -242,7 +255,7 @@ fn bodies() {
     ];
     for (message, want) in table {
         let mut words = Vec::new();
-        Reader::with_think_tags(ThinkTags::Off).body(body(message).as_bytes(), &mut |word| words.push(shown(&word)));
+        Reader::with(ThinkTags::Off, false).body(body(message).as_bytes(), &mut |word| words.push(shown(&word)));
         assert_eq!(words.join(" "), format!("start(c,m) {want} usage(12+-/5) EndTurn end"));
     }
     #[rustfmt::skip]
@@ -251,24 +264,26 @@ fn bodies() {
         (r#"{"choices":null}"#, "failed(Api,the upstream answered without choices)"),
         (r#"{"choices":[]}"#, "failed(Api,the upstream answered without choices)"),
         (r#"{"message":"boom","code":"401"}"#, "failed(Authentication,boom)"),
-        ("<html>", "failed(Api,<html>)"),
+        ("<html><title>Bad gateway</title>", "failed(Api,Bad gateway)"),
         (r#"{"choices":[{"message":{"content":"x"},"finish_reason":"error"}]}"#, "start(,) +0:text 0'x' failed(Api,the upstream broke off its answer: error)"),
     ];
     for (body, want) in failures {
         let mut words = Vec::new();
-        Reader::with_think_tags(ThinkTags::Off).body(body.as_bytes(), &mut |word| words.push(shown(&word)));
+        Reader::with(ThinkTags::Off, false).body(body.as_bytes(), &mut |word| words.push(shown(&word)));
         assert_eq!(words.join(" "), want);
     }
 }
 
 /// Events of one stream, of a few shapes, with contents that may be anything.
 fn stream() -> impl Strategy<Value = Vec<String>> {
+    let id = prop_oneof![Just(""), Just("a"), Just("b")];
     let text = prop_oneof![
         4 => "[a-z ]{0,6}",
         1 => "[a-z\"\\\\{}:,u0-9\u{e9}]{0,6}",
         1 => Just("\\\"a\\\\\\u00e9".to_owned()),
         1 => Just("{\\\"a\\\":".to_owned()),
         1 => Just("1}".to_owned()),
+        1 => Just("{}".to_owned()),
     ];
     let number = prop_oneof![3 => "[1-9][0-9]{0,3}", 1 => Just("-1.5e3".to_owned()), 1 => Just("01".to_owned())];
     let shape = prop_oneof![
@@ -276,7 +291,8 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
         3 => Just(r#"{"choices":[{"index":0,"delta":{"content":null,"reasoning":"$t"}}],"timings":{"a":$n,"b":[$n,"$s"]}}"#),
         3 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"$t"}}]}}]}"#),
         2 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"function":{"arguments":"$t"}}]}}]}"#),
-        2 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":$i,"id":"$s","function":{"name":"$s","arguments":"$t"}}]}}]}"#),
+        2 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"id":"$id","function":{"name":"$id","arguments":"$t"}}]}}]}"#),
+        2 => Just(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":$i,"id":"$id","function":{"name":"f","arguments":"$t"}}]}}]}"#),
         1 => Just(r#"{"choices":[{"index":$i,"delta":{"content":"$t"}}]}"#),
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t"},"finish_reason":"$s"}]}"#),
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t","content":"$s"}}]}"#),
@@ -286,9 +302,10 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t","reasoning":"","reasoning_details":[{"text":"$s"}]}}]}"#),
         1 => Just("[DONE]"),
     ];
-    let fill = (text.clone(), text, number, 0..3u8);
+    let fill = (text.clone(), text, number, 0..3u8, id);
     let run = (shape, prop::collection::vec(fill, 1..5)).prop_map(|(shape, fills)| {
-        let filled = |(one, two, number, index): (String, String, String, u8)| {
+        let filled = |(one, two, number, index, id): (String, String, String, u8, &str)| {
+            let shape = shape.replace("$id", id);
             shape.replace("$t", &one).replace("$s", &two).replace("$n", &number).replace("$i", &index.to_string())
         };
         fills.into_iter().map(filled).collect::<Vec<_>>()
@@ -297,7 +314,7 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn a_learned_shape_changes_nothing(events in stream(), tagged: bool, cut in prop::option::of((0..24usize, 0..200usize))) {
@@ -306,13 +323,13 @@ proptest! {
             event.truncate(at);
         }
         let tags = if tagged { ThinkTags::Tagged } else { ThinkTags::Off };
-        let learned = read_by(&mut Reader::with_think_tags(tags), &events, false);
-        prop_assert_eq!(learned, read_by(&mut Reader::with_think_tags(tags), &events, true));
+        let learned = read_by(&mut Reader::with(tags, false), &events, false);
+        prop_assert_eq!(learned, read_by(&mut Reader::with(tags, false), &events, true));
     }
 
     #[test]
     fn any_bytes_are_read(events in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4)) {
-        let mut reader = Reader::with_think_tags(ThinkTags::Tagged);
+        let mut reader = Reader::with(ThinkTags::Tagged, false);
         read_by(&mut reader, &events, false);
         events.iter().for_each(|body| reader.body(body, &mut |_| {}));
     }

@@ -191,6 +191,9 @@ fn thoughts_too_long_to_hold_are_a_loss() {
     assert!(writer.losses().is_empty());
 }
 
+/// Blocks and their texts.
+type Blocks = &'static [(Open<'static>, &'static str)];
+
 #[test]
 fn refusals() {
     let out = written(false, |writer, out| {
@@ -199,7 +202,7 @@ fn refusals() {
     });
     assert_eq!(deltas(&out), [json!({"content": "so"}), json!({"refusal": "no"})]);
     #[rustfmt::skip]
-    let table: &[(&[(Open<'_>, &str)], Stop, Value, Value, &str)] = &[
+    let table: &[(Blocks, Stop, Value, Value, &str)] = &[
         (&[(Open::Text, "so"), (Open::Refusal, "no")], Stop::Refusal, json!("so"), json!("no"), "content_filter"),
         (&[(Open::Refusal, "no")],                     Stop::Refusal, Value::Null, json!("no"), "content_filter"),
         (&[(Open::Text, "so")],                        Stop::Refusal, json!("so"), json!("so"), "content_filter"),
@@ -246,7 +249,7 @@ fn failures() {
     let out = written(true, |writer, out| writer.fail(&failure, out));
     assert_eq!(
         events(&out).iter().map(|event| serde_json::from_str::<Value>(event).unwrap()).collect::<Vec<_>>(),
-        [error.clone()]
+        std::slice::from_ref(&error)
     );
     assert_eq!(whole(|writer, out| writer.fail(&failure, out)), error);
 }

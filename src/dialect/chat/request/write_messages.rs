@@ -9,6 +9,7 @@ use super::write_layout::{Message, Speaker};
 use super::write_parts;
 use crate::dialect::ids::{CHAT_NAME_MAX, tool_id_for_chat};
 use crate::dialect::loss::Losses;
+use crate::dialect::messages::signature::MARK;
 use crate::dialect::profile::{Flag, History, Prefill, Profile};
 use crate::dialect::raw;
 use crate::dialect::turn::{Content, Input, Terms, Text, ToolCall};
@@ -178,9 +179,9 @@ fn reasoning(thoughts: &[Content<'_>], out: &mut Vec<u8>) {
 fn is_signed(thought: &Content<'_>) -> bool {
     match thought {
         Content::Thinking { signature: Some(signature), .. } => {
-            !signature.is_empty() && !signature.starts_with(b"px1.")
+            !signature.is_empty() && !signature.starts_with(MARK.as_bytes())
         }
-        Content::RedactedThinking(data) => !data.starts_with(b"px1."),
+        Content::RedactedThinking(data) => !data.starts_with(MARK.as_bytes()),
         _ => false,
     }
 }

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use crate::dialect::Dialect;
 use crate::dialect::failure::Failure;
 use crate::dialect::ids;
+use crate::dialect::messages::signature;
 use crate::dialect::turn::{Escaped, Open, Stop, Terms, Usage, Writer};
 use crate::json::text::copy_escaped;
 
@@ -38,7 +36,7 @@ impl Head {
         let (mut id, mut model, mut mark) = (Vec::new(), Vec::new(), Vec::new());
         ids::fresh("msg_", &terms.seed, 0, &mut id);
         copy_escaped(&terms.model, &mut model);
-        self::mark(upstream, &mut mark);
+        signature::mark(upstream, &mut mark);
         Self { id, model, mark, request_id: terms.request_id.clone() }
     }
 
@@ -225,10 +223,4 @@ pub(super) fn write_number(number: u64, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(digits.get(digits.len() - length..).unwrap_or_default());
-}
-
-/// Appends a proof for thoughts that have none: clients demand one, and by this mark it is told from a vendor's.
-fn mark(upstream: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"px1.");
-    out.extend_from_slice(URL_SAFE_NO_PAD.encode(upstream).as_bytes());
 }
