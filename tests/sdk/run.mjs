@@ -1,9 +1,10 @@
-// The official Node SDKs, the same scenarios and base URLs as run.py:  node run.mjs ORIGIN usual|other
-// prints {scenario: result} as JSON.
+// The official Node SDKs, the same scenarios and base URLs as run.py:  node run.mjs ORIGIN usual|other [helpers [NAME,NAME]]
+// prints {scenario: result} as JSON; with "helpers" those of helpers.py too; with names only these.
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
+import { helpers } from "./helpers.mjs";
 
-const [origin, bases] = process.argv.slice(2);
+const [origin, bases, more, only] = process.argv.slice(2);
 const [openaiPath, anthropicPath] = { usual: ["/v1", ""], other: ["", "/v1"] }[bases];
 const options = { apiKey: "sk-the-clients-own", maxRetries: 0, timeout: 20000 };
 const o = new OpenAI({ ...options, baseURL: origin + openaiPath });
@@ -153,8 +154,11 @@ for (const status of [400, 429, 529]) {
   scenarios[`messages_error_${status}`] = () => failure(() => a.messages.create(messagesBody(text), controls(status)));
 }
 
+if (more === "helpers") Object.assign(scenarios, helpers(o, a, { chatBody, messagesBody, chatTools, messagesTools, user }));
+
 const results = {};
 for (const [name, scenario] of Object.entries(scenarios)) {
+  if (only && !only.split(",").includes(name)) continue;
   try {
     results[name] = await scenario();
   } catch (error) {

@@ -194,12 +194,12 @@ ANTHROPIC = {
 BASES = {"usual": {"openai": "/v1", "anthropic": ""}, "other": {"openai": "", "anthropic": "/v1"}}
 
 
-def run(origin: str, bases: str = "usual") -> dict:
+def run(origin: str, bases: str = "usual", of_openai=OPENAI, of_anthropic=ANTHROPIC) -> dict:
     """Every scenario against that origin: its result, or {"raised": text}."""
     results, base = {}, {vendor: origin + path for vendor, path in BASES[bases].items()}
     clients = [
-        (OPENAI, openai.OpenAI(base_url=base["openai"], api_key="sk-the-clients-own", max_retries=0, timeout=20)),
-        (ANTHROPIC, anthropic.Anthropic(base_url=base["anthropic"], api_key="sk-the-clients-own", max_retries=0, timeout=20)),
+        (of_openai, openai.OpenAI(base_url=base["openai"], api_key="sk-the-clients-own", max_retries=0, timeout=20)),
+        (of_anthropic, anthropic.Anthropic(base_url=base["anthropic"], api_key="sk-the-clients-own", max_retries=0, timeout=20)),
     ]
     for scenarios, client in clients:
         with client:

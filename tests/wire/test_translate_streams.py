@@ -1,0 +1,485 @@
+"""Translated streams, both ways: the golden vectors, every split of the upstream's bytes, whole answers to streamed
+requests and the other way round, what holds a stream back and what ends it."""
+
+import json
+import queue
+import random
+import time
+
+import pytest
+
+from support.dialects import chat_stream, messages_stream
+from support.process import DRIVERS
+from support.translation import (
+    CHAT, DONE, E, FINE, GOOD, JSON, KIND, MESSAGES, PING, U, UPSTREAM, WELL, B, D, F, S, Stage, T,
+    calls, completion, cut, drip, ends, function, message, says, sse, thinks, to_chat, to_messages, tool, whole,
+)
+from support.upstream import LAST_CHUNK, SSE_HEAD, chunk
+from support.wire import Client
+
+THINKING = {"type": "enabled", "budget_tokens": 1024}
+TOOLS = [tool("f"), tool("g")]
+FUNCTIONS = [function("f"), function("g")]
+
+
+@pytest.fixture(scope="module", params=[d for d in DRIVERS if d != "denied"])
+def stage(request):
+    with Stage(request.param) as stage:
+        yield stage
+
+
+# ── Golden vectors ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Chat upstream -> Messages client, in the notation of `dialects.messages_stream`. The input of an answer without usage is
+# estimated: only U gives numbers. Without [DONE] in the table the upstream just ends.
+GOLDEN = {
+    "V1 text": (
+        D('"role":"assistant","content":""') + D('"content":"He"') + D('"content":"llo"') + F("stop") + U + DONE,
+        "start0:text text0:'He' text0:'llo' stop0 md(end_turn,8+4/5)",
+    ),
+    "V2 thinking, text, call": (
+        D('"content":null,"reasoning_content":"th"') + D('"content":"Hi","reasoning_content":null')
+        + T(0, "call_a", "f", "") + T(0, None, None, '{"x"') + T(0, None, None, ":1}") + F("tool_calls") + U + DONE,
+        "start0:thinking thinking0:'th' signature0 stop0 start1:text text1:'Hi' stop1 "
+        "start2:tool_use(call_a,f) json2:'{\"x\"' json2:':1}' stop2 md(tool_use,8+4/5)",
+    ),
+    "V3 thinking, call, stop": (
+        D('"reasoning":"t"') + T(0, "call_a", "f", '{"x":1}') + F("stop") + DONE,
+        "start0:thinking thinking0:'t' signature0 stop0 start1:tool_use(call_a,f) json1:'{\"x\":1}' stop1 md(tool_use)",
+    ),
+    "V4 two calls": (
+        T(0, "a", "f", '{"x":1}') + T(1, "b", "g", "") + T(1, None, None, "{}") + F("tool_calls") + DONE,
+        "start0:tool_use(a,f) json0:'{\"x\":1}' stop0 start1:tool_use(b,g) json1:'{}' stop1 md(tool_use)",
+    ),
+    "V5 two calls interleaved": (
+        T(0, "a", "f", '{"x"') + T(1, "b", "g", '{"y"') + T(0, None, None, ":1}") + T(1, None, None, ":2}") + F("tool_calls") + DONE,
+        "start0:tool_use(a,f) json0:'{\"x\"' json0:':1}' stop0 start1:tool_use(b,g) json1:'{\"y\":2}' stop1 md(tool_use)",
+    ),
+    "V6 an index used twice": (
+        T(0, "a", "f", "{}") + T(0, "b", "g", '{"y":2}') + F("tool_calls") + DONE,
+        "start0:tool_use(a,f) json0:'{}' stop0 start1:tool_use(b,g) json1:'{\"y\":2}' stop1 md(tool_use)",
+    ),
+    "V7 no index": (
+        T(None, "a", "f", '{"x"') + T(None, None, None, ":1}") + F("tool_calls") + DONE,
+        "start0:tool_use(a,f) json0:'{\"x\"' json0:':1}' stop0 md(tool_use)",
+    ),
+    "V8 late name, repeated id, null name": (
+        T(0, "a", "", '{"x"') + T(0, "a", "f", ":1}") + T(0, None, None, None) + F("tool_calls") + DONE,
+        "start0:tool_use(a,f) json0:'{\"x\":1}' stop0 md(tool_use)",
+    ),
+    "V9 text inside arguments": (
+        T(0, "a", "f", '{"x"') + D('"content":" "') + D('"content":"note"') + T(0, None, None, ":1}") + F("tool_calls") + DONE,
+        "start0:tool_use(a,f) json0:'{\"x\"' json0:':1}' stop0 start1:text text1:'note' stop1 md(tool_use)",
+    ),
+    "V10 empty tool_calls": (
+        D('"content":"hi","tool_calls":[]') + F("stop") + DONE,
+        "start0:text text0:'hi' stop0 md(end_turn)",
+    ),
+    "V11 empty": (D('"role":"assistant","content":""') + F("stop") + DONE, "start0:text stop0 md(end_turn)"),
+    "V12 no arguments": (T(0, "a", "f", "") + F("tool_calls") + DONE, "start0:tool_use(a,f) stop0 md(tool_use)"),
+    "V13 nameless": (
+        T(0, "a", None, '{"x":1}') + F("tool_calls") + DONE,
+        "start0:tool_use(a,tool_0) json0:'{\"x\":1}' stop0 md(tool_use)",
+    ),
+    "V14 tool_calls without a call": (D('"content":"ok"') + F("tool_calls") + DONE, "start0:text text0:'ok' stop0 md(end_turn)"),
+    "V15 cut": (D('"content":"par"'), "start0:text text0:'par' error(api_error)"),
+    "V16 error inside": (
+        D('"content":"par"') + 'data: {"error":{"message":"boom","code":429}}\n\n',
+        "start0:text text0:'par' error(rate_limit_error)",
+    ),
+    "V17 no finish reason": (D('"content":"ok"') + DONE, "start0:text text0:'ok' stop0 md(end_turn)"),
+    "V18 length inside arguments": (
+        T(0, "a", "f", '{"x":"lo') + F("length") + DONE,
+        "start0:tool_use(a,f) json0:'{\"x\":\"lo' stop0 md(max_tokens)",
+    ),
+    "V19 usage before the finish": (
+        'data: {"choices":[]}\n\n' + D('"content":"a"') + U + F("stop") + DONE,
+        "start0:text text0:'a' stop0 md(end_turn,8+4/5)",
+    ),
+}
+SPLITS = {"one write": lambda s: sse(s), "3 bytes": lambda s: drip(s), "1 byte": lambda s: drip(s, 1), "any": lambda s: scattered(s)}
+
+
+def scattered(stream: str, seed: int = 5) -> list[bytes]:
+    data, rng, parts, at = stream.encode(), random.Random(seed), [SSE_HEAD], 0
+    while at < len(data):
+        size = rng.choice([1, 2, 7, 50, 400])
+        parts.append(chunk(data[at : at + size]))
+        at += size
+    return [*parts, LAST_CHUNK]
+
+
+def in_the_middle(stage, stream: str, wanted: str, split: str):
+    """The reply: an error comes when the client has what was before it, else it would be a status."""
+    if "error(" not in wanted:
+        return SPLITS[split](stream)
+    at = stream.index("event: error") if "event: error" in stream else len(D('"content":"par"')) if stream.startswith("data") else len(stream)
+    return stage.steps(stream[:at], stream[at:], {"one write": None, "3 bytes": 3, "1 byte": 1, "any": 50}[split])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_chat_to_messages(stage, name, split):
+    stream, wanted = GOLDEN[name]
+    got = stage.messages(reply=in_the_middle(stage, stream, wanted, split), stream=True, thinking=THINKING, tools=TOOLS)
+    assert got.response.status == 200, got.response
+    assert got.response.get("content-type").startswith("text/event-stream")
+    talk = messages_stream(got.response.body)
+    assert talk.told(usage="," in wanted.rpartition("md(")[2]) == wanted
+    assert talk.message["model"] == "m"
+
+
+# Messages upstream -> Chat client, in the notation of `dialects.chat_stream`.
+CALL = 'call0(toolu_1,f) args0:\'{"x":1}\''
+GOLDEN_CHAT = {
+    "W1": (
+        S() + thinks(0, "th") + PING + says(1, "Hi")
+        + B(2, '{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{}}', '{"type":"input_json_delta","partial_json":"{\\"query\\":\\"q\\"}"}')
+        + calls(3, "toolu_1", "f", "", '{"x":1}') + calls(4, "toolu_2", "g") + ends("tool_use"),
+        f"role reasoning:'th' content:'Hi' {CALL} call1(toolu_2,g) args1:'{{}}' finish(tool_calls) usage(12,9,21,cached 4) [DONE]",
+    ),
+    "W2 error inside": (
+        S() + says(0, "Hi") + E("error", '"error":{"type":"overloaded_error","message":"Overloaded"}'),
+        "role content:'Hi' error(server_error,server_is_overloaded)",
+    ),
+    "W3 empty": (S() + ends(), "role finish(stop) usage(12,9,21,cached 4) [DONE]"),
+    "text in the start": (
+        S() + B(0, '{"type":"text","text":"He"}', '{"type":"text_delta","text":"llo"}') + ends(),
+        "role content:'He' content:'llo' finish(stop) usage(12,9,21,cached 4) [DONE]",
+    ),
+    "input in the start": (
+        S() + B(0, '{"type":"tool_use","id":"toolu_1","name":"f","input":{"x":1}}') + ends("tool_use"),
+        f"role {CALL} finish(tool_calls) usage(12,9,21,cached 4) [DONE]",
+    ),
+    "redacted thinking": (
+        S() + B(0, '{"type":"redacted_thinking","data":"Emw="}') + says(1, "Hi") + ends(),
+        "role content:'Hi' finish(stop) usage(12,9,21,cached 4) [DONE]",
+    ),
+    "unknown event, block and delta": (
+        S() + E("weather", '"rain":true') + B(0, '{"type":"novelty","n":1}', '{"type":"novelty_delta","n":2}')
+        + B(1, '{"type":"text","text":""}', '{"type":"novelty_delta","n":2}', '{"type":"text_delta","text":"Hi"}') + ends(),
+        "role content:'Hi' finish(stop) usage(12,9,21,cached 4) [DONE]",
+    ),
+    "citations": (
+        S() + B(0, '{"type":"text","text":"","citations":[]}', '{"type":"text_delta","text":"Hi"}',
+                '{"type":"citations_delta","citation":{"type":"char_location","cited_text":"x","document_index":0,"document_title":null,"start_char_index":0,"end_char_index":1}}')
+        + ends(),
+        "role content:'Hi' finish(stop) usage(12,9,21,cached 4) [DONE]",
+    ),
+    "usage at the end only": (
+        S('"input_tokens":1,"output_tokens":1') + says(0, "Hi") + ends(usage='"input_tokens":20,"cache_read_input_tokens":6,"cache_creation_input_tokens":4,"output_tokens":7'),
+        "role content:'Hi' finish(stop) usage(30,7,37,cached 6) [DONE]",
+    ),
+    "message_delta twice": (
+        S() + says(0, "Hi") + E("message_delta", '"delta":{"stop_reason":null,"stop_sequence":null},"usage":{"output_tokens":3}') + ends(),
+        "role content:'Hi' finish(stop) usage(12,9,21,cached 4) [DONE]",
+    ),
+    "no message_stop": (
+        S() + says(0, "Hi") + ends().partition("event: message_stop")[0],
+        "role content:'Hi' finish(stop) usage(12,9,21,cached 4) [DONE]",
+    ),
+    "cut before message_delta": (S() + says(0, "Hi"), "role content:'Hi' error(server_error,None)"),
+    "CRLF": ((S() + says(0, "Hi") + ends()).replace("\n", "\r\n"), "role content:'Hi' finish(stop) usage(12,9,21,cached 4) [DONE]"),
+    "a foreign [DONE] after the end": (
+        S() + says(0, "Hi") + ends() + DONE, "role content:'Hi' finish(stop) usage(12,9,21,cached 4) [DONE]"
+    ),
+    "max_tokens": (S() + says(0, "Hi") + ends("max_tokens"), "role content:'Hi' finish(length) usage(12,9,21,cached 4) [DONE]"),
+    "refusal": (S() + says(0, "Hi") + ends("refusal"), None),
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("name", GOLDEN_CHAT)
+def test_golden_messages_to_chat(stage, name, split):
+    stream, wanted = GOLDEN_CHAT[name]
+    body = to_messages(stream=True, stream_options={"include_usage": True}, tools=FUNCTIONS)
+    got = stage.chat(body, in_the_middle(stage, stream, wanted or "", split))
+    assert got.response.status == 200, got.response
+    chat = chat_stream(got.response.body)
+    if wanted:
+        assert chat.told() == wanted
+    else:
+        assert chat.finish == "content_filter"
+    assert chat.chunks[0]["model"] == "c" or chat.error
+
+
+def test_usage_is_told_only_where_it_is_asked_for(stage):
+    got = stage.chat(to_messages(stream=True), KIND)
+    assert got.chat().told() == "role content:'fine' finish(stop) [DONE]"
+    assert got.sent["stream"] is True and "stream_options" not in got.sent
+    chunks = [json.loads(d.removeprefix("data: ")) for d in got.response.body.decode().split("\n\n") if d.startswith("data: {")]
+    assert all(not c.get("usage") for c in chunks)
+    # A Chat upstream is always asked: Messages tells usage in every stream.
+    assert stage.messages(reply=FINE, stream=True).sent["stream_options"] == {"include_usage": True}
+    assert "stream_options" not in stage.messages(reply=WELL).sent
+
+
+# ── The head ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("way", ["messages", "chat"])
+def test_head_of_a_stream(stage, way):
+    """What a client and the boxes between need to let a stream pass; nothing of the upstream's framing."""
+    fields = "Content-Type: text/event-stream\r\nContent-Encoding: identity\r\nX-Request-Id: req_up\r\n"
+    body = (FINE if way == "messages" else KIND).partition(b"\r\n\r\n")[2]
+    reply = f"HTTP/1.1 200 OK\r\n{fields}Transfer-Encoding: chunked\r\n\r\n".encode() + body
+    response = getattr(stage, way)(reply=reply, stream=True).response
+    assert response.get("content-type").startswith("text/event-stream")
+    assert response.get("content-length") is None
+    assert "no-cache" in response.get("cache-control")
+    assert response.get("x-accel-buffering") == "no"
+    provider, model = {"messages": ("box", "m"), "chat": ("claw", "c")}[way]
+    assert response.get("x-sidestream-provider") == provider
+    assert response.get("x-sidestream-model") == UPSTREAM[model]
+
+
+# ── A whole answer to a streamed request, and the other way round ───────────────────────────────────────────────────
+
+
+def test_whole_chat_answer_to_a_streamed_request(stage):
+    call = '{"id":"call_a","type":"function","function":{"name":"f","arguments":"{\\"x\\":1}"}}'
+    reply = completion(f'"reasoning_content":"th","content":"Hi","tool_calls":[{call}]', "tool_calls")
+    talk = stage.messages(reply=reply, stream=True, thinking=THINKING, tools=TOOLS).talk()
+    assert talk.told(True) == (
+        "start0:thinking thinking0:'th' signature0 stop0 start1:text text1:'Hi' stop1 "
+        "start2:tool_use(call_a,f) json2:'{\"x\":1}' stop2 md(tool_use,8+4/5)"
+    )
+    assert talk.message["model"] == "m"
+
+
+def test_streamed_chat_answer_to_a_whole_request(stage):
+    got = stage.messages(reply=sse(GOLDEN["V2 thinking, text, call"][0]), thinking=THINKING, tools=TOOLS)
+    assert got.response.get("content-type").startswith("application/json")
+    assert got.talk().told(True) == "thinking0:'th' text1:'Hi' tool_use2(call_a,f):{\"x\": 1} md(tool_use,8+4/5)"
+    assert int(got.response.get("content-length")) == len(got.response.body)
+
+
+def test_streamed_chat_answer_to_a_whole_request_that_breaks(stage):
+    """Nothing has reached the client: the error has its status."""
+    for name, status, kind in [("V15 cut", 502, "api_error"), ("V16 error inside", 429, "rate_limit_error")]:
+        got = stage.messages(reply=sse(GOLDEN[name][0]))
+        assert (got.response.status, got.json["type"], got.json["error"]["type"]) == (status, "error", kind), got.response
+
+
+def test_whole_messages_answer_to_a_streamed_request(stage):
+    blocks = '{"type":"thinking","thinking":"th","signature":"EqRk=="},{"type":"text","text":"Hi"},{"type":"tool_use","id":"toolu_1","name":"f","input":{"x":1}}'
+    body = to_messages(stream=True, stream_options={"include_usage": True}, tools=FUNCTIONS)
+    chat = stage.chat(body, message(blocks, "tool_use")).chat()
+    assert chat.told() == f"role reasoning:'th' content:'Hi' {CALL} finish(tool_calls) usage(12,9,21,cached 4) [DONE]"
+
+
+def test_streamed_messages_answer_to_a_whole_request(stage):
+    got = stage.chat(to_messages(tools=FUNCTIONS), sse(GOLDEN_CHAT["W1"][0]))
+    assert got.chat().told() == (
+        "reasoning:'th' content:'Hi' call0(toolu_1,f):'{\"x\":1}' call1(toolu_2,g):'{}' finish(tool_calls) usage(12,9,21,cached 4)"
+    )
+
+
+# ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("way", ["messages", "chat"])
+def test_each_event_arrives_before_the_next_is_sent(stage, way):
+    """Lock-step: nothing waits for more. A proxy that holds anything back stops here."""
+    turn: queue.Queue = queue.Queue()
+    begin = {"messages": D('"role":"assistant","content":""'), "chat": S() + E("content_block_start", '"index":0,"content_block":{"type":"text","text":""}')}
+    finish = {"messages": F("stop") + U + DONE, "chat": E("content_block_stop", '"index":0') + ends()}
+
+    def delta(number):
+        if way == "messages":
+            return D(f'"content":"w{number} "')
+        return E("content_block_delta", f'"index":0,"delta":{{"type":"text_delta","text":"w{number} "}}')
+
+    def reply(peer, request):
+        peer.send(SSE_HEAD + chunk(begin[way].encode()))
+        for number in range(40):
+            peer.send(chunk(delta(number).encode()))
+            turn.get(timeout=10)
+        peer.send(chunk(finish[way].encode()) + LAST_CHUNK)
+
+    stage.upstream.reply = reply
+    body = to_chat(stream=True) if way == "messages" else to_messages(stream=True)
+    got = b""
+    with Client(stage.proxy.address) as client:
+        client.request("POST", MESSAGES if way == "messages" else CHAT, json.dumps(body).encode())
+        head, pieces = client.response_head()
+        for number in range(40):
+            while f'"w{number} "'.encode() not in got or not got.endswith(b"\n\n"):
+                piece = pieces.piece()
+                assert piece, got
+                got += piece
+            turn.put(number)
+        got += pieces.all()
+    stage.upstream.take()
+    words = "".join(f"w{number} " for number in range(40))
+    told = messages_stream(got).blocks[0]["text"] if way == "messages" else chat_stream(got).text
+    assert told == words
+
+
+@pytest.mark.parametrize("when", ["before the head", "in the stream", "a whole answer"])
+@pytest.mark.parametrize("way", ["messages", "chat"])
+def test_a_client_that_leaves_ends_the_upstream(stage, way, when, note):
+    """Abandoned generations are billed: the upstream's connection is closed at once."""
+    began: queue.Queue = queue.Queue()
+
+    def reply(peer, request):
+        if when == "in the stream":
+            peer.send(SSE_HEAD + chunk((D('"content":"a"') if way == "messages" else S() + says(0, "a")).encode()))
+        elif when == "a whole answer":
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+        began.put(peer)
+        began.put(peer.wait_closed(5))
+
+    stage.upstream.reply = reply
+    body = to_chat() if way == "messages" else to_messages()
+    client = Client(stage.proxy.address)
+    client.request("POST", MESSAGES if way == "messages" else CHAT, json.dumps({**body, "stream": when != "a whole answer"}).encode())
+    began.get(timeout=5)
+    if when == "in the stream":
+        client.response_head()[1].piece()
+    left = time.monotonic()
+    client.close()
+    how, closed = began.get(timeout=6)
+    stage.upstream.take()
+    assert how and closed - left < 0.5, f"{how} after {closed - left:.3f} s"
+    if closed - left > 0.05:
+        note(f"upstream closed {1000 * (closed - left):.0f} ms after the client ({way}, {when})")
+
+
+# ── Errors inside a stream ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_error_before_content_has_a_status(stage):
+    """The head waits for the first event that means something."""
+    role = D('"role":"assistant","content":""')
+    for before in ("", ": keep-alive\n\n", role, C_EMPTY):
+        got = stage.messages(reply=sse(before + 'data: {"error":{"message":"slow down","type":"rate_limit_error","code":429}}\n\n'), stream=True)
+        assert (got.response.status, got.json["error"]["type"]) == (429, "rate_limit_error"), (before, got.response)
+        assert "slow down" in got.json["error"]["message"]
+    for before in ("", PING, S(), S() + PING):
+        reply = sse(before + E("error", '"error":{"type":"overloaded_error","message":"Overloaded"}'))
+        got = stage.chat(reply=reply, stream=True)
+        assert (got.response.status, got.json["error"]["code"]) == (503, "server_is_overloaded"), (before, got.response)
+
+
+C_EMPTY = 'data: {"id":"x","choices":[],"prompt_filter_results":[]}\n\n'
+
+
+def test_a_stream_without_anything_is_an_error(stage):
+    for reply in (sse(""), sse(": hello\n\n"), cut(""), cut(": hello\n\n")):
+        got = stage.messages(reply=reply, stream=True)
+        assert (got.response.status, got.json["error"]["type"]) == (502, "api_error"), got.response
+        got = stage.chat(reply=reply, stream=True)
+        assert (got.response.status, got.json["error"]["type"]) == (502, "server_error"), got.response
+
+
+@pytest.mark.parametrize("end", ["clean", "cut"])
+def test_a_cut_stream_is_an_error_not_an_end(stage, end):
+    """Whether or not the framing ended well: no finish reason, no end mark, no success."""
+    ending = LAST_CHUNK if end == "clean" else b""
+    got = stage.messages(reply=stage.steps(T(0, "a", "f", '{"x"'), "", ending=ending), stream=True, tools=TOOLS)
+    talk = got.talk()
+    assert talk.error["type"] == "api_error" and talk.stop is None and b"[DONE]" not in got.response.body
+    got = stage.chat(reply=stage.steps(S() + says(0, "Hi"), "", ending=ending), stream=True)
+    chat = got.chat()
+    assert chat.error and chat.finish is None and b"[DONE]" not in got.response.body
+
+
+def test_a_chat_stream_that_failed_does_not_end_well(stage):
+    """Some clients read no error inside a stream: to them the end of the framing would be the end of the answer."""
+    error = E("error", '"error":{"type":"overloaded_error","message":"Overloaded"}')
+    assert stage.chat(reply=stage.steps(S() + says(0, "Hi"), error), stream=True).cut
+    assert stage.chat(reply=stage.steps(S() + says(0, "Hi"), "", ending=b""), stream=True).cut
+
+
+def test_the_connection_goes_on_after_a_translated_stream():
+    """Both sides are kept alive: three requests, one connection to the provider. Also where more follows the end."""
+    with Stage() as stage:
+        for reply in (FINE, drip(D('"content":"fine"') + F("stop") + DONE + U + "\n\n")):
+            stage.upstream.reply = reply
+            with Client(stage.proxy.address) as client:
+                for _ in range(3):
+                    client.request("POST", MESSAGES, json.dumps(to_chat(stream=True)).encode())
+                    assert messages_stream(client.response().body).blocks[0]["text"] == "fine"
+        assert len(stage.upstream.peers) == 1
+
+
+def test_nothing_follows_what_comes_after_the_end(stage):
+    """More data after [DONE], usage too late, a second message_stop: read to the end, said to nobody."""
+    stream = D('"content":"a"') + F("stop") + DONE + U + D('"content":"b"') + DONE
+    assert stage.messages(reply=sse(stream), stream=True).talk().told() == "start0:text text0:'a' stop0 md(end_turn)"
+    stream = S() + says(0, "a") + ends() + says(1, "b") + ends()
+    assert stage.chat(reply=sse(stream), stream=True).chat().told() == "role content:'a' finish(stop) [DONE]"
+
+
+def test_a_large_stream_keeps_every_byte(stage):
+    """1 MiB of text in odd pieces with every kind of escape, and arguments of 200 KiB."""
+    rng = random.Random(3)
+    alphabet = ["a", "é", "漢", "🙂", "\\n", "\\u00e9", "\\ud83d\\ude42", '\\"', "\\\\", "\\/", " ", "<", "\\t"]
+    pieces = ["".join(rng.choices(alphabet, k=rng.randint(1, 600))) for _ in range(1500)]
+    escaped = "".join(pieces)
+    arguments = json.dumps({"x": "y" * 200_000 + "é"})
+    cuts = [arguments[at : at + 999] for at in range(0, len(arguments), 999)]
+    stream = "".join(D(f'"content":"{piece}"') for piece in pieces) + T(0, "a", "f", "")
+    stream += "".join(T(0, None, None, piece) for piece in cuts) + F("tool_calls") + DONE
+    for reply in (sse(stream), scattered(stream)):
+        talk = stage.messages(reply=reply, stream=True, tools=TOOLS).talk()
+        assert talk.blocks[0]["text"] == json.loads(f'"{escaped}"')
+        assert talk.blocks[1]["_json"] == arguments
+    stream = S() + "".join(says(n, json.loads(f'"{piece}"')) for n, piece in enumerate(pieces)) + ends()
+    assert stage.chat(reply=sse(stream), stream=True).chat().text == json.loads(f'"{escaped}"')
+
+
+def test_escapes_pass_as_they_stand(stage):
+    """What the upstream escaped stays as it was, lone surrogates too."""
+    odd = 'a\\u00e9\\/\\ud83d \\u0041 é\\u2028'
+    body = stage.messages(reply=sse(D(f'"content":"{odd}"') + F("stop") + DONE), stream=True).response.body
+    assert odd.encode() in body
+    event = E("content_block_delta", f'"index":0,"delta":{{"type":"text_delta","text":"{odd}"}}')
+    stream = S() + B(0, '{"type":"text","text":""}').replace("event: content_block_stop", event + "event: content_block_stop") + ends()
+    assert odd.encode() in stage.chat(reply=sse(stream), stream=True).response.body
+
+
+def test_silence_is_filled_with_pings():
+    """A client that waits sees that the answer goes on; and a head is held no longer than SIDESTREAM_HOLD."""
+    with Stage(SIDESTREAM_PING="1s", SIDESTREAM_HOLD="100ms") as stage:
+        for way, path, body, first, rest in (
+            ("messages", MESSAGES, to_chat(stream=True), D('"content":"a"'), F("stop") + DONE),
+            ("chat", CHAT, to_messages(stream=True), S() + says(0, "a"), ends()),
+        ):
+            turn: queue.Queue = queue.Queue()
+
+            def reply(peer, request):
+                peer.send(SSE_HEAD)
+                turn.get(timeout=10)
+                peer.send(chunk(first.encode()))
+                turn.get(timeout=10)
+                peer.send(chunk(rest.encode()) + LAST_CHUNK)
+
+            stage.upstream.reply = reply
+            with Client(stage.proxy.address) as client:
+                client.request("POST", path, json.dumps(body).encode())
+                _, pieces = client.response_head()  # while the upstream is silent: no longer held
+                turn.put(1)
+                got = b""
+                mark = b"event: ping" if way == "messages" else b"\n: "
+                while mark not in b"\n" + got:
+                    got += pieces.piece()
+                turn.put(2)
+                got += pieces.all()
+            if way == "messages":
+                talk = messages_stream(got)
+                assert talk.pings >= 1 and talk.stop == "end_turn"
+            else:
+                assert chat_stream(got).comments
+
+
+def test_a_body_that_is_not_what_it_says(stage):
+    """JSON without a Content-Type, a stream called JSON: what it is decides, or it is an error; never an empty success."""
+    got = stage.messages(reply=whole(b'{"hello":"there"}', headers=JSON))
+    assert (got.response.status, got.json["error"]["type"]) == (502, "api_error"), got.response
+    got = stage.messages(reply=whole(b"<html>no</html>", headers="Content-Type: text/html\r\n"), stream=True)
+    assert (got.response.status, got.json["type"]) == (502, "error"), got.response
+    got = stage.chat(reply=whole(b"", headers=JSON))
+    assert (got.response.status, "error" in got.json) == (502, True), got.response
+    assert stage.chat(reply=GOOD).chat().text == "fine"
