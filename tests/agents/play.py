@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,62 +30,79 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
 
-class Stage:
-    """Two providers, one of each dialect, before them sidestream, before that Claude Code in a home of its own."""
+class Scene:
+    """Scripted providers, sidestream before them on `routes`, and a folder for the agent."""
 
-    def __init__(self, program: Path, folder: Path, driver: str = "auto"):
-        self.folder, self.stack = folder, contextlib.ExitStack()
-        home, work = folder / "home", folder / "work"
-        home.mkdir()
-        work.mkdir()
-        self.tools = Tools(work)
-        self.script = Script(aside=lambda body: body.get("max_tokens", body.get("max_completion_tokens")) == 1)
-        self.chatty = self.own(Provider("chatty", "chat", self.script))
-        self.strict = self.own(Provider("strict", "messages", self.script))
+    def __init__(self, folder: Path, driver: str, providers: dict[str, str], routes: str, aside):
+        self.stack = contextlib.ExitStack()
+        self.script = Script(aside)
+        self.providers = [self.own(Provider(name, face, self.script)) for name, face in providers.items()]
         self.file = folder / "sidestream.env"
-        self.route(f"{CHAT_MODEL} -> chatty/scripted-chat; {MESSAGES_MODEL} -> strict")
-        self.proxy = self.own(Sidestream(driver, {"SIDESTREAM_PROVIDERS": "", "SIDESTREAM_ROUTES": "", "MOCK_API_KEY": ""}, ("--env-file", str(self.file), "run")))
-        self.claude = self.own(Claude(program, "http://%s:%d" % self.proxy.address, CHAT_MODEL, home, work))
+        self.route(routes)
+        nothing = {"SIDESTREAM_PROVIDERS": "", "SIDESTREAM_ROUTES": "", "MOCK_API_KEY": ""}
+        self.proxy = self.own(Sidestream(driver, nothing, ("--env-file", str(self.file), "run")))
 
     def own(self, thing):
+        """Closes it at the end, last first."""
         self.stack.callback(thing.close)
         return thing
 
+    @property
+    def origin(self) -> str:
+        return "http://%s:%d" % self.proxy.address
+
     def route(self, routes: str) -> None:
-        env = {"SIDESTREAM_PROVIDERS": "chatty,strict", "SIDESTREAM_ROUTES": routes, **self.chatty.env, **self.strict.env}
+        env = {"SIDESTREAM_PROVIDERS": ",".join(p.name for p in self.providers), "SIDESTREAM_ROUTES": routes}
+        for provider in self.providers:
+            env |= provider.env
         self.file.write_text("".join(f"{k}={v}\n" for k, v in env.items()))
 
     def reload(self, routes: str) -> None:
         """Other routes for the running proxy."""
         self.route(routes)
-        before = sum("msg=reloaded" in line for line in self.proxy.lines)
+        before = self.reloads()
         self.proxy.signal(signal.SIGHUP)
         deadline = time.monotonic() + 5
-        while sum("msg=reloaded" in line for line in self.proxy.lines) == before and time.monotonic() < deadline:
+        while self.reloads() == before and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.05)  # the worker takes the settings a moment after they are in force
 
+    def reloads(self) -> int:
+        return sum("msg=reloaded" in line for line in self.proxy.lines)
+
     def play(self, turn: Turn) -> Result:
+        """One turn, with all that was wrong in its requests, its answers, and their number."""
         result, began, first = Result(turn.name), time.monotonic(), len(self.script.served)
         self.script.load(turn.steps)
         try:
-            if turn.run:
-                turn.run(self, result)
-            else:
-                self.prompt(turn, result)
-        except Silent as silent:
-            result.findings.append(f"Claude Code: {silent}")
-        with self.script.lock:
-            result.findings += self.script.findings
-            if self.script.steps:
-                result.findings.append(f"{len(self.script.steps)} answers were not asked for, first {self.script.steps[0]}")
-            self.script.findings, self.script.steps = [], type(self.script.steps)()
+            (turn.run or self.prompt)(*((self,) if turn.run else (turn,)), result)
+        except (Silent, subprocess.TimeoutExpired) as silent:
+            result.findings.append(f"the agent: {silent}")
+        found, left = self.script.end()
+        result.findings += found
+        if left:
+            result.findings.append(f"{len(left)} answers were not asked for, first {left[0].brief()}")
         served = self.script.served[first:]
-        wrong = {s.provider for s in served} - {turn.provider}
-        if wrong:
+        if wrong := {s.provider for s in served if turn.provider} - {turn.provider}:
             result.findings.append(f"requests went to {wrong}, not to {turn.provider}")
         result.requests, result.seconds = len(served), time.monotonic() - began
         return result
+
+    def prompt(self, turn: Turn, result: Result) -> None:
+        raise NotImplementedError
+
+
+class Stage(Scene):
+    """Two providers, one of each dialect, and Claude Code in a home of its own."""
+
+    def __init__(self, program: Path, folder: Path, driver: str = "auto"):
+        routes = f"{CHAT_MODEL} -> chatty/scripted-chat; {MESSAGES_MODEL} -> strict"
+        super().__init__(folder, driver, {"chatty": "chat", "strict": "messages"}, routes, is_check)
+        home, work = folder / "home", folder / "work"
+        home.mkdir()
+        work.mkdir()
+        self.tools = Tools(work)
+        self.claude = self.own(Claude(program, self.origin, CHAT_MODEL, home, work))
 
     def prompt(self, turn: Turn, result: Result) -> None:
         """One prompt, and the comparison of what Claude Code saw with what the provider said."""
@@ -115,6 +133,11 @@ class Stage:
                 result.findings.append(f"the answer's model is {message['model']}")
             if not message["usage"]["input_tokens"]:
                 result.findings.append("message_start.usage.input_tokens is 0")
+
+
+def is_check(body: dict) -> bool:
+    """Claude Code asks for one token when it is told to use another model."""
+    return body.get("max_tokens", body.get("max_completion_tokens")) == 1
 
 
 def spoken(say: Say) -> list[str]:

@@ -51,15 +51,16 @@ class Script:
         self.news = threading.Condition(self.lock)
 
     def load(self, steps) -> None:
-        """The next turn's steps. Those that the last turn left over were never asked for."""
+        """The next turn's steps."""
         with self.lock:
-            if self.steps:
-                self.findings.append(f"{len(self.steps)} answers were not asked for, first {self.steps[0]}")
             self.steps = deque(steps)
 
-    def find(self, text: str) -> None:
+    def end(self) -> tuple[list[str], list[Say | Fail]]:
+        """A turn is over: what was found, and the steps that were not asked for."""
         with self.lock:
-            self.findings.append(text)
+            found, left = self.findings, list(self.steps)
+            self.findings, self.steps = [], deque()
+            return found, left
 
     def take(self, provider: "Provider", face, body: dict) -> Served | None:
         """The answer to a request; None where the script has none."""

@@ -60,6 +60,9 @@ class Say:
     hidden: bool = False  # whether the client keeps it to itself
     tokens: int = 0  # the input that it reports; 0: a small number
 
+    def brief(self) -> str:
+        return f"{self.text[:60]!r} with calls of {[c.name for c in self.calls]}"
+
 
 @dataclass(frozen=True)
 class Fail:
@@ -69,6 +72,9 @@ class Fail:
     body: dict
     headers: str = ""
     about: str = ""
+
+    def brief(self) -> str:
+        return self.status
 
 
 @dataclass
