@@ -42,8 +42,9 @@ def _seen(m: dict) -> Seen:
     )
 
 
-def tools(body: dict) -> list[str]:
-    return [t["function"]["name"] for t in body.get("tools", ())]
+def tools(body: dict) -> dict[str, str]:
+    """Names and descriptions."""
+    return {t["function"]["name"]: t["function"].get("description", "") for t in body.get("tools", ())}
 
 
 def problems(body: dict, extra=frozenset()) -> list[str]:
@@ -57,9 +58,8 @@ def problems(body: dict, extra=frozenset()) -> list[str]:
         bad += [f"{k} without tools" for k in ("tools", "tool_choice", "parallel_tool_calls") if k in body]
     for tool in body.get("tools", ()):
         bad += _tool_problems(tool)
-    names = tools(body)
-    if len(set(names)) != len(names):
-        bad.append(f"tool names are not unique: {names}")
+    if len(tools(body)) != len(body.get("tools", ())):
+        bad.append(f"tool names are not unique: {[t['function']['name'] for t in body['tools']]}")
     if not body["messages"]:
         bad.append("no messages")
     for at, message in enumerate(body["messages"]):

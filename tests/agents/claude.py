@@ -17,12 +17,13 @@ class Claude:
     """`base` is the address that it takes for Anthropic's. Its home and work folders are `home` and `work`."""
 
     def __init__(self, program: Path, base: str, model: str, home: Path, work: Path, *args: str, **env: str):
-        self.program, self.base, self.model, self.home, self.work, self.env = program, base, model, home, work, env
-        self.start(*args)
+        self.program, self.base, self.model, self.home, self.work = program, base, model, home, work
+        self.args, self.env = args, env
+        self.start()
 
     def start(self, *args: str) -> None:
         command = [str(self.program), "-p", "--output-format", "stream-json", "--input-format", "stream-json", "--verbose"]
-        command += ["--include-partial-messages", "--dangerously-skip-permissions", "--model", self.model, *args]
+        command += ["--include-partial-messages", "--dangerously-skip-permissions", "--model", self.model, *self.args, *args]
         quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1"}
         self.process = subprocess.Popen(
             command,

@@ -91,7 +91,7 @@ class Server(Program):
             time.sleep(0.1)
 
 
-def part(folder: Path, driver: str) -> list[Result]:
+def part(driver: str) -> list[Result]:
     server = Server(Path(os.environ["SIDESTREAM_AGENTS"]) / "llama")
     env = {
         "SIDESTREAM_PROVIDERS": "llamacpp,native",

@@ -65,11 +65,13 @@ def _blocks(content) -> list[dict]:
 
 
 def _text(content) -> str:
-    return "".join(b.get("text", "") for b in _blocks(content) if b["type"] == "text")
+    """Of text blocks, and the names that a search for tools found."""
+    return "".join(b.get("text") or b.get("tool_name", "") for b in _blocks(content))
 
 
-def tools(body: dict) -> list[str]:
-    return [t["name"] for t in body.get("tools", ())]
+def tools(body: dict) -> dict[str, str]:
+    """Names and descriptions."""
+    return {t["name"]: t.get("description", "") for t in body.get("tools", ())}
 
 
 def problems(body: dict, extra=frozenset()) -> list[str]:

@@ -1,6 +1,7 @@
 """Plays a session's turns with Claude Code through sidestream, and says of each what was not as it should be."""
 
 import contextlib
+import itertools
 import signal
 import subprocess
 import time
@@ -36,6 +37,7 @@ class Scene:
     def __init__(self, folder: Path, driver: str, providers: dict[str, str], routes: str, aside):
         self.stack = contextlib.ExitStack()
         self.script = Script(aside)
+        self.steady = True  # whether the last turn was
         self.providers = [self.own(Provider(name, face, self.script)) for name, face in providers.items()]
         self.file = folder / "sidestream.env"
         self.route(routes)
@@ -85,6 +87,9 @@ class Scene:
         served = self.script.served[first:]
         if wrong := {s.provider for s in served if turn.provider} - {turn.provider}:
             result.findings.append(f"requests went to {wrong}, not to {turn.provider}")
+        if turn.steady:
+            result.findings += changed_prefixes(self.script.served[first - self.steady :] if first else served)
+        self.steady = turn.steady
         result.requests, result.seconds = len(served), time.monotonic() - began
         return result
 
@@ -102,7 +107,7 @@ class Stage(Scene):
         home.mkdir()
         work.mkdir()
         self.tools = Tools(work)
-        self.claude = self.own(Claude(program, self.origin, CHAT_MODEL, home, work))
+        self.claude = self.own(Claude(program, self.origin, CHAT_MODEL, home, work, "--mcp-config", self.tools.servers(), "--strict-mcp-config"))
 
     def prompt(self, turn: Turn, result: Result) -> None:
         """One prompt, and the comparison of what Claude Code saw with what the provider said."""
@@ -133,6 +138,24 @@ class Stage(Scene):
                 result.findings.append(f"the answer's model is {message['model']}")
             if not message["usage"]["input_tokens"]:
                 result.findings.append("message_start.usage.input_tokens is 0")
+
+
+def changed_prefixes(served: list[Served]) -> list[str]:
+    """Where a request does not begin with the messages of the one before, marks of caches aside."""
+    bad = []
+    for before, after in itertools.pairwise(served):
+        old, new = ([plain(m) for m in s.body["messages"]] for s in (before, after))
+        if before.provider == after.provider and new[: len(old)] != old:
+            at = next((i for i, pair in enumerate(zip(old, new)) if pair[0] != pair[1]), min(len(old), len(new)))
+            bad.append(f"messages[{at}] of {len(old)} changed from {str(old[at])[:300]} to {str(new[at : at + 1])[:300]}")
+    return bad
+
+
+def plain(message: dict) -> dict:
+    """A message without marks of caches, its content as blocks."""
+    content = message.get("content")
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    return {**message, "content": [{k: v for k, v in b.items() if k != "cache_control"} for b in blocks]}
 
 
 def is_check(body: dict) -> bool:

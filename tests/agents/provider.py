@@ -79,7 +79,7 @@ class Script:
                 found.append(f"nowhere {step.about!r}; the last message: {seen[-1].role} {seen[-1].text[-200:]!r}")
             self.findings += [f"request {number} to {provider.name}: {f}" for f in found if self._is_news(f)]
             if isinstance(step, Say):
-                calls = tuple(with_id(c, face, number, k, step.style) for k, c in enumerate(step.calls))
+                calls = tuple(with_id(named(c, face, body), face, number, k, step.style) for k, c in enumerate(step.calls))
                 step = dataclasses.replace(step, calls=calls)
             served = Served(provider.name, step, body, usage_of(number, seen, step), seen)
             self.served.append(served)
@@ -101,6 +101,14 @@ class Script:
         with self.news:
             self.news.wait_for(lambda: self.served and self.served[-1].gone, timeout)
             return self.served[-1].gone
+
+
+def named(call: Call, face, body: dict) -> Call:
+    """The call with the name that the request gives to its tool."""
+    tools = face.tools(body)
+    if call.name in tools:
+        return call
+    return dataclasses.replace(call, name=next((n for n, d in tools.items() if d == call.described), call.name))
 
 
 def with_id(call: Call, face, number: int, k: int, style) -> Call:

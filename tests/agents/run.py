@@ -33,6 +33,12 @@ def other(agent: type[others.Agent], program: str):
     return part
 
 
+def llama(folder: Path, driver: str) -> list[Result]:
+    from . import llama  # which needs the SDKs
+
+    return [shown(result) for result in llama.part(driver)]
+
+
 # part: (npm package, what it is, how it is played)
 PARTS = {
     "claude": ("@anthropic-ai/claude-code", "Claude Code (Messages) on Chat, and on Messages in between", claude),
@@ -52,6 +58,8 @@ def shown(result: Result) -> Result:
 
 
 def version(package: str) -> str:
+    if not package:
+        return (CACHE / "llama" / "version").read_text().strip()
     return json.loads((MODULES / package / "package.json").read_text())["version"]
 
 
@@ -68,14 +76,20 @@ def play(name: str, driver: str) -> tuple[str, bool]:
     return line, not failed
 
 
+def has_llama() -> bool:
+    return (CACHE / "llama" / "version").exists()
+
+
 def main(words: list[str]) -> int:
     drivers = [w for w in words if w in DRIVERS] or [d for d in DRIVERS if d != "denied"][:1]
-    names = [w for w in words if w not in DRIVERS] or list(PARTS)
+    names = [w for w in words if w not in DRIVERS] or [p for p in PARTS if p != "llama" or has_llama()]
     if unknown := [n for n in names if n not in PARTS]:
         print(f"no part {unknown}; there are: {' '.join(PARTS)}; drivers: {' '.join(DRIVERS)}", file=sys.stderr)
         return 2
     print(f"program: {BINARY}")
     lines = [play(name, driver) for driver in drivers for name in names]
+    if "llama" not in names and not has_llama():
+        print("\nNOT RUN: llama, a real model; scripts/test-agents --build-llama makes it (20 minutes).")
     print("\nReal agents through sidestream:")
     for line, well in lines:
         print(f"- {line}" + ("" if well else "  ** FAILED **"))

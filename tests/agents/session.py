@@ -1,13 +1,16 @@
 """A session of Claude Code, turn by turn: what the user says, what the provider answers, in which style of Chat
 Completions. Every tool turn has outputs that only a real run of the tool can have."""
 
+import json
 import struct
+import sys
 import uuid
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from . import mcp
 from .words import Call, Fail, Say, Style, digest
 
 CJK = "日本語のテキスト、emoji 🦀🚀, combining é, quotes \" and \\ and </tag>\ttab"
@@ -31,14 +34,30 @@ class Turn:
     name: str
     steps: list[Say | Fail]
     run: Callable | None = None
-    provider: str = "chatty"  # where its requests must arrive
+    provider: str = "chatty"  # where its requests must arrive; "": anywhere
+    steady: bool = True  # each request must begin with all messages of the one before it, so that caches of prefixes work
 
 
 class Tools:
     """Calls with outputs nobody can guess, in a work folder."""
 
     def __init__(self, work: Path):
-        self.work = work
+        self.work, self.secret = work, uuid.uuid4().hex
+
+    def servers(self) -> str:
+        """Claude Code's configuration of the MCP server in `mcp.py`."""
+        return json.dumps({"mcpServers": {"side": {"command": sys.executable, "args": [mcp.__file__, self.secret]}}})
+
+    def searched(self) -> list[Say]:
+        """MCP tools, which Claude Code shows only after a search, under names that Chat Completions does not allow."""
+        word, names = uuid.uuid4().hex, [f"mcp__side__{t['name']}" for t in mcp.TOOLS]
+        proofs = [digest(word), digest(digest(word)), digest(self.secret)]
+        calls = [
+            Call(n, {"word": word} if p != proofs[2] else {}, p, described=t["description"])
+            for n, p, t in zip(names, proofs, mcp.TOOLS)
+        ]
+        search = Call("ToolSearch", {"query": "select:" + ",".join(names), "max_results": 5}, "nothing")
+        return [Say("", (search,)), Say("", tuple(calls)), Say("Found and called.")]
 
     def bash(self, id: str = "") -> Call:
         nonce = uuid.uuid4().hex
@@ -136,7 +155,7 @@ def faults(tools: Tools) -> list[Turn]:
     """What goes wrong at a provider, and what the client makes of it: it tries again, and the session goes on."""
     long = "A long answer that breaks off somewhere in its middle, before it was finished."
     call = tools.bash()
-    return [
+    turns = [
         Turn("429 with retry-after", [Fail("429 Too Many Requests", RATE, "Retry-After: 1\r\n"), Say("After the limit.")]),
         Turn("503", [Fail("503 Service Unavailable", BUSY, "Retry-After: 1\r\n"), Say("After the overload.")]),
         Turn("an error inside the stream", [Say(long, cut="error"), Say("After the error.")]),
@@ -144,3 +163,4 @@ def faults(tools: Tools) -> list[Turn]:
         Turn("cut inside a call's arguments", [Say("", (call,), cut="fin"), Say("", (call,)), Say("Called once.")]),
         Turn("finish length", [Say("This was cut by its", style=Style(finish="length")), Say("length, resumed.")]),
     ]
+    return [replace(turn, steady=False) for turn in turns]  # it leaves out thoughts when it tries again

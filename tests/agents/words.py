@@ -12,6 +12,7 @@ class Call:
     input: dict
     proof: str = ""
     id: str = ""  # as the provider gives it; "": one of its own
+    described: str = ""  # the tool's description, by which a provider knows it where its name had to be changed
     images: int = 0  # how many pictures its output holds
 
 
