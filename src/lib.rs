@@ -30,7 +30,7 @@
 //! # Rooms
 //!
 //! Pure rooms decide, and know neither sockets nor clocks: [`http`], [`sse`], [`json`], [`dialect`], [`route`],
-//! [`config`]. The runtime is named under [`net`], [`proxy`], [`mock`] and in [`worker`] only. [`limits`] holds every
+//! [`tokens`], [`config`]. The runtime is named under [`net`], [`proxy`], [`mock`] and in [`worker`] only. [`limits`] holds every
 //! bound that cannot be configured.
 
 pub mod check;
@@ -48,4 +48,5 @@ pub mod route;
 pub mod run;
 pub mod sse;
 pub mod telemetry;
+pub mod tokens;
 pub mod worker;

@@ -50,6 +50,47 @@ pub const JSON_KEY_BYTES_MAX: usize = 256;
 
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
+/// What is kept of an upstream's error message. Clients show it; pages of HTML and traces have more.
+pub const FAILURE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// Objects in objects in which an upstream's error is looked for; gateways wrap another's once or twice.
+pub const FAILURE_NESTING_MAX: u32 = 8;
+/// Blocks of one answer that a reader or a writer keeps open at once. The dialects have one, or one for each of some
+/// parallel calls.
+pub const BLOCKS_OPEN_MAX: usize = 128;
+/// Thoughts of a block that are held until their signature comes. The longest budgets are some 100,000 tokens.
+pub const THINKING_BYTES_HELD_MAX: usize = 1024 * 1024;
+
+// ── Helper threads ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Threads for work that would hold an event loop up. More than one, because counting a giant takes seconds; few, because
+/// they share the cores with the loops.
+pub const ASIDE_THREADS_MAX: usize = 4;
+/// Pieces of work that wait for a helper thread, over all workers. Editors count tokens in bursts of fifty.
+pub const ASIDE_WAITING_MAX: usize = 256;
+/// A helper thread without work for so long ends.
+pub const ASIDE_REST_MAX: Duration = Duration::from_secs(10);
+
+/// Tool calls in one answer. Agents declare fewer tools than this, and models call about ten at once.
+pub const CALLS_MAX: usize = 128;
+/// Bytes of an answer that wait for their turn: arguments of a second call while the first one's still come. A file that a
+/// tool is to write has some 100 KB.
+pub const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// An upstream's words about a failure that are told on, where they are no JSON: enough for a sentence or a page's title.
+pub const FAILURE_TEXT_BYTES_MAX: usize = 512;
+/// Scalars of one event that a learned template may skip. The longest real events have about 20.
+pub const TEMPLATE_SCALARS_MAX: usize = 64;
+
+/// An error's body in which the name of a refused field is looked for; real ones have at most some kilobytes.
+pub const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+// ── Tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Blocks whose tokens are remembered, in about 2 MB: fifty long conversations of agents.
+pub const BLOCK_COUNTS_MAX: usize = 32 * 1024;
+/// Text of one request that is encoded, at 20 MB/s; what is beyond it fits into no window, and its bytes are divided by four.
+pub const COUNTED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Models of which one worker remembers how many bytes a token has.
+pub const LEARNED_MODELS_MAX: usize = 256;
 
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod context;
 mod env_file;
 mod exposure;
 mod headers;
@@ -30,6 +31,7 @@ pub use url::is_off_limits;
 
 use crate::route::Routes;
 use crate::telemetry::log::{Level, LogFormat};
+use crate::tokens::window::Windows;
 use reader::Reader;
 use value::Wrong;
 use variables::VARIABLES;
@@ -73,6 +75,8 @@ pub struct Config {
     pub providers: Vec<Arc<Provider>>,
     /// Which model name goes where.
     pub routes: Routes,
+    /// How much fits into models, and what clients believe.
+    pub windows: Windows,
     /// Bytes of one buffered request body.
     pub body_max: u64,
     /// Bytes of all buffered bodies.
@@ -162,6 +166,7 @@ impl Config {
         VARIABLES.iter().for_each(|row| from.later("", row));
         let providers = upstream::read_all(&mut from, &names);
         let routes = Routes::parse(from.get("SIDESTREAM_ROUTES").unwrap_or_default(), &providers);
+        let real_windows = from.optional("SIDESTREAM_CONTEXT", context::real).unwrap_or_default();
         let config = Self {
             listen: from.parse("SIDESTREAM_LISTEN", value::listen),
             admin: from.parse("SIDESTREAM_ADMIN", value::admin),
@@ -175,6 +180,7 @@ impl Config {
                 wrong.into_iter().for_each(|what| from.problem_as("", "SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
                 Routes::default()
             }),
+            windows: Windows::new(real_windows, &from.parse("SIDESTREAM_EXPECTED_CONTEXT", context::expected)),
             body_max: from.parse("SIDESTREAM_BODY_MAX", value::size),
             buffer_max: from.parse("SIDESTREAM_BUFFER_MAX", value::size),
             drain: from.parse("SIDESTREAM_DRAIN", value::duration),

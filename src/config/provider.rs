@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Secret;
+use crate::dialect::profile::Profile;
 use crate::dialect::{Dialect, Face};
 
 /// An upstream.
@@ -41,6 +42,8 @@ pub struct Provider {
     pub warm_connections: usize,
     /// A POST that failed on a stale connection may be sent once more.
     pub replay: bool,
+    /// What its OpenAI face wants of a request that was translated.
+    pub profile: Profile,
 }
 
 impl Provider {

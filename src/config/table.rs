@@ -57,6 +57,7 @@ fn implied(from: &Reader<'_>, provider: &Provider, row: &Variable) -> Option<Str
             }
             Credential::Client | Credential::Nobody => None,
         },
+        "_PROFILE" => Some(provider.profile.name.to_owned()),
         "_PROXY" => {
             let behind = [&provider.openai, &provider.anthropic].into_iter().flatten().any(|base| base.proxy.is_some());
             behind.then(|| "HTTPS_PROXY".into())

@@ -10,6 +10,7 @@ use super::value::{self, Wrong};
 use super::variables::{PROVIDER_VARIABLES, prefix};
 use super::{Auth, Secret, headers, pem, url};
 use crate::dialect::Face;
+use crate::dialect::profile::Profile;
 use crate::http::fields;
 
 /// Names of the active providers: those of `SIDESTREAM_PROVIDERS`, else the known ones with a key or URL set, else the
@@ -49,6 +50,8 @@ fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider 
     let own_proxy = from.optional_of(p, "_PROXY", outbound::own);
     let mut way = |base: Option<Base>| base.map(|base| outbound.way_to(from, base, own_proxy.as_ref()));
     let (openai, anthropic) = (way(openai), way(anthropic));
+    let host = openai.as_ref().map(|base| base.host.as_str());
+    let profile = from.optional_of(p, "_PROFILE", Profile::parse).unwrap_or_else(|| Profile::of(name, host));
     PROVIDER_VARIABLES.iter().for_each(|row| from.later(p, row));
     let is_keyed = matches!(credential, Credential::Keys(_));
     let max_connections = from.parse_of(p, "_MAX_CONNECTIONS", value::at_least_one);
@@ -56,6 +59,7 @@ fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider 
         name: name.to_owned(),
         openai,
         anthropic,
+        profile,
         credential,
         openai_auth: Default::default(),
         anthropic_auth: known.map_or(Auth::XApiKey, |known| known.anthropic_auth),
@@ -231,10 +235,25 @@ fn with_version(base: Base) -> Base {
 mod tests {
     use super::*;
     use crate::config::tests::read;
+    use crate::dialect::profile::Flag;
 
     fn names(variables: &[(&str, &str)]) -> String {
         let config = read(variables).unwrap();
         config.providers.iter().map(|provider| provider.name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn profiles() {
+        let of = |extra: &[(&str, &str)]| {
+            let variables =
+                [&[("SIDESTREAM_PROVIDERS", "own"), ("OWN_OPENAI_URL", "https://api.z.ai/v4")], extra].concat();
+            read(&variables).map(|config| config.providers[0].profile.clone())
+        };
+        assert_eq!(of(&[]).unwrap().name, "zai");
+        let profile = of(&[("OWN_PROFILE", "vllm,think_tags")]).unwrap();
+        assert_eq!((profile.name, profile.has(Flag::ThinkTags)), ("vllm", true));
+        let problems = of(&[("OWN_PROFILE", "vlm")]).unwrap_err();
+        assert!(problems[0].starts_with("OWN_PROFILE=\"vlm\" names no profile; did you mean vllm?"), "{problems:?}");
     }
 
     #[test]

@@ -88,9 +88,16 @@ pub const VARIABLES: &[Variable] = &[
         .later(value::is_switch),
     Variable::new("SIDESTREAM_USAGE", "0", "1: ask the upstream for usage also on same-dialect streams")
         .later(value::is_switch),
-    Variable::new("SIDESTREAM_CONTEXT", "", "model:tokens list: real windows").later(value::is_anything),
-    Variable::new("SIDESTREAM_EXPECTED_CONTEXT", "", "what clients of a dialect believe the window to be")
-        .later(value::is_anything),
+    Variable::new(
+        "SIDESTREAM_CONTEXT",
+        "",
+        "model:tokens list: real windows; names may hold *, tokens end with k or m",
+    ),
+    Variable::new(
+        "SIDESTREAM_EXPECTED_CONTEXT",
+        "messages:200000",
+        "dialect:tokens list: the windows that its clients believe in; off = real numbers",
+    ),
     Variable::new("SIDESTREAM_PRICES", "", "price table file").shows(Shows::Path).later(value::is_anything),
     Variable::new("SIDESTREAM_MEMORY_MAX", "", "resident ceiling: new work is shed before it is crossed")
         .later(value::is_size),
@@ -127,7 +134,7 @@ pub const PROVIDER_VARIABLES: &[Variable] = &[
     Variable::new("_MAX_CONNECTIONS", "100", "connections per worker"),
     Variable::new("_KEEPALIVE_CONNECTIONS", "20", "kept connections per worker"),
     Variable::new("_WARM_CONNECTIONS", "1", "spare connections per worker"),
-    Variable::new("_PROFILE", "", "vendor profile").later(value::is_anything),
+    Variable::new("_PROFILE", "", "vendor profile for translated requests: a name, and settings after commas"),
     Variable::new("_HEADERS", "", "extra static headers, name: value per line or ;").shows(Shows::Nothing),
     Variable::new("_CA_FILE", "", "extra root certificates for this provider alone").shows(Shows::Path),
     Variable::new("_PROXY", "", "HTTP proxy for this provider alone; off = none").shows(Shows::Url),

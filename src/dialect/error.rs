@@ -1,50 +1,26 @@
-//! Errors of our own, in the client's dialect: envelopes and types from the providers' API references.
+//! Errors of our own, in the client's dialect: types from the providers' API references.
 
 use super::Dialect;
+use super::failure::envelope::Envelope;
 use crate::fault::Fault;
-use crate::json::text::encode;
-use crate::sse::frame::write_event as write_event_frame;
 
 /// Appends the JSON body of an error; `id` is how logs know the request.
 pub fn write_body(dialect: Dialect, fault: &Fault, id: &str, out: &mut Vec<u8>) {
-    match dialect {
-        Dialect::Messages => {
-            out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":\"");
-            out.extend_from_slice(messages_type(fault.status).as_bytes());
-            out.extend_from_slice(b"\",\"message\":");
-            encode(fault.message.as_bytes(), out);
-            out.extend_from_slice(b"},\"request_id\":");
-            encode(id.as_bytes(), out);
-            out.push(b'}');
-        }
-        Dialect::Chat | Dialect::Responses => {
-            out.extend_from_slice(b"{\"error\":{\"message\":");
-            encode(fault.message.as_bytes(), out);
-            out.extend_from_slice(b",\"type\":\"");
-            out.extend_from_slice(chat_type(fault.status).as_bytes());
-            out.extend_from_slice(b"\",\"param\":null,\"code\":\"");
-            out.extend_from_slice(fault.reason.as_bytes());
-            out.extend_from_slice(b"\"}}");
-        }
-    }
+    envelope(dialect, fault, id).write_body(dialect, out);
 }
 
 /// Appends the error as the last event of a stream that already began. Clients raise it as an exception; a stream that
 /// merely stopped could be taken for a short answer.
 pub fn write_event(dialect: Dialect, fault: &Fault, id: &str, out: &mut Vec<u8>) {
-    let mut data = Vec::new();
-    match dialect {
-        Dialect::Chat | Dialect::Messages => write_body(dialect, fault, id, &mut data),
-        // Flat, unlike its body: the Responses API's `error` event.
-        Dialect::Responses => {
-            data.extend_from_slice(b"{\"type\":\"error\",\"code\":\"");
-            data.extend_from_slice(fault.reason.as_bytes());
-            data.extend_from_slice(b"\",\"message\":");
-            encode(fault.message.as_bytes(), &mut data);
-            data.extend_from_slice(b",\"param\":null}");
-        }
-    }
-    write_event_frame(out, if dialect == Dialect::Chat { "" } else { "error" }, &data);
+    envelope(dialect, fault, id).write_event(dialect, out);
+}
+
+fn envelope<'a>(dialect: Dialect, fault: &'a Fault, id: &'a str) -> Envelope<'a> {
+    let kind = match dialect {
+        Dialect::Messages => messages_type(fault.status),
+        Dialect::Chat | Dialect::Responses => chat_type(fault.status),
+    };
+    Envelope { kind, message: &fault.message, param: None, code: Some(fault.reason), request_id: id }
 }
 
 fn messages_type(status: u16) -> &'static str {

@@ -53,6 +53,11 @@ pub fn tool_name(name: &[u8], max: usize) -> Cow<'_, [u8]> {
 
 /// Appends an id that nothing else has: `prefix` and 24 characters made of `seed` and `number`.
 pub fn fresh(prefix: &str, seed: &[u8; 16], number: u32, out: &mut Vec<u8>) {
+    fresh_of(prefix, 24, seed, number, out);
+}
+
+/// The same, of so many characters: at most 32.
+pub fn fresh_of(prefix: &str, characters: usize, seed: &[u8; 16], number: u32, out: &mut Vec<u8>) {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut source = [0; 20];
     let (head, tail) = source.split_at_mut(16);
@@ -60,7 +65,7 @@ pub fn fresh(prefix: &str, seed: &[u8; 16], number: u32, out: &mut Vec<u8>) {
     tail.copy_from_slice(&number.to_be_bytes());
     out.extend_from_slice(prefix.as_bytes());
     let hash = digest(&SHA256, &source);
-    out.extend(hash.as_ref().iter().take(24).filter_map(|byte| ALPHABET.get(usize::from(*byte) % 62)));
+    out.extend(hash.as_ref().iter().take(characters).filter_map(|byte| ALPHABET.get(usize::from(*byte) % 62)));
 }
 
 /// Tools' names that went upstream in another spelling, so that answers name them as the client does.

@@ -2,18 +2,27 @@
 //! ([`models`]), and what each reports as used ([`usage`]).
 //!
 //! Different dialects meet at a narrow waist ([`turn`]): each has a folder with a reader and a writer for requests, answers
-//! and errors.
+//! and errors. Between an answer's reader and its writer stands the [`sequencer`].
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod arguments;
+pub mod chat;
+pub mod completions;
 pub mod endpoint;
 pub mod error;
 pub mod failure;
 pub mod ids;
 pub mod loss;
+pub mod messages;
 pub mod models;
+pub mod pairing;
 pub mod profile;
+pub mod raw;
+pub mod schema;
+pub mod sequencer;
+pub mod think_tags;
 pub mod turn;
 pub mod usage;
 

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 
 pub use super::failure::{Class, Failure};
+use super::loss::Losses;
 pub use super::usage::Usage;
 use crate::json::Value;
 
@@ -433,6 +434,15 @@ pub enum Stop {
 pub trait Writer {
     /// Blocks may be open side by side.
     const INTERLEAVES: bool;
+    /// Thoughts are written also for a client that did not ask for them.
+    const WANTS_UNASKED_THINKING: bool = true;
+    /// How a call's id begins that is made here.
+    const CALL_ID_PREFIX: &'static str = "call_";
+
+    /// A call's id as the dialect allows it; not empty.
+    fn call_id(id: Escaped<'_>) -> Cow<'_, [u8]> {
+        super::ids::tool_id_for_chat(id)
+    }
 
     /// The answer begins; `id` and `model` are the upstream's.
     fn start(&mut self, usage: &Usage, out: &mut Vec<u8>);
@@ -451,6 +461,10 @@ pub trait Writer {
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>);
     /// Shows the client that the answer goes on.
     fn ping(&mut self, out: &mut Vec<u8>);
+    /// What could not be written, since the last time it was asked for.
+    fn losses(&mut self) -> Losses {
+        Losses::default()
+    }
 }
 
 /// Reads an upstream's answer.
@@ -467,6 +481,8 @@ pub trait Reader {
 pub struct Terms {
     /// The model's name as the client sent it, escaped: it goes into the answer.
     pub model: Vec<u8>,
+    /// How logs know the request; it goes into errors.
+    pub request_id: String,
     /// 16 bytes that no other answer has: ids are made of them.
     pub seed: [u8; 16],
     /// Seconds since 1970.
@@ -479,6 +495,9 @@ pub struct Terms {
     pub only_tool: Option<Vec<u8>>,
     /// Names that went upstream in another spelling.
     pub names: super::ids::Names,
+    /// Tools that were declared as taking free text (Chat's `custom`), as the client calls them, and that went upstream as
+    /// functions: the text is the member `input` of what they are called with.
+    pub free_text_tools: Vec<Vec<u8>>,
     /// What the input is estimated to be, in tokens, for clients that are told before the upstream counted.
     pub input_estimate: u64,
     /// How tokens are told to the client: real window and the one that it believes in; equal for no scaling.

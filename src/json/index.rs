@@ -86,6 +86,11 @@ impl<'a> Value<'a> {
         (node.start as usize, node.end as usize)
     }
 
+    /// The whole text that was read, this value in it.
+    pub(super) fn text_read(&self) -> &'a [u8] {
+        self.text
+    }
+
     /// A string's content, still escaped.
     pub fn escaped(&self) -> Option<&'a [u8]> {
         (self.kind() == Kind::String).then(|| self.raw().get(1..self.raw().len() - 1).unwrap_or_default())

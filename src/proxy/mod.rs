@@ -14,15 +14,19 @@
 //! | [`local`] | answers of our own: refusals and own endpoints |
 //! | [`models`] | the merged list of models |
 //! | [`fetch`] | a request of our own to a provider |
+//! | [`aside`] | work for helper threads |
+//! | [`count`] | counting tokens for an upstream that does not |
 //! | [`cors`] | what browsers ask and are told |
 //! | [`job`] | a request's memory, used again by the next |
 //! | [`site`] | what runs by one configuration |
 //! | [`world`] | what one worker owns |
 
 pub mod admit;
+pub mod aside;
 pub mod ask;
 pub mod connection;
 pub mod cors;
+pub mod count;
 pub mod exchange;
 pub mod fetch;
 pub mod job;

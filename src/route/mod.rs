@@ -18,6 +18,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use pattern::matches;
 pub use plan::{Asked, Candidate, NoRoute, Plan};
 
 use crate::config::provider::Provider;

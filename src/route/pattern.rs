@@ -45,7 +45,7 @@ impl fmt::Display for Pattern {
 
 /// Whether `name` fits `pattern`. Only the last `*` is ever reconsidered, so the time is bounded by the product of the
 /// lengths, and close to their sum in practice.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
     // Where to resume if the current reading of the last `*` fails: behind it, one byte further in the name.

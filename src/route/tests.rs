@@ -28,6 +28,7 @@ fn provider(name: &str, faces: &[Face]) -> Arc<Provider> {
         max_connections: 1,
         keepalive_connections: 1,
         warm_connections: 0,
+        profile: Default::default(),
         replay: true,
     })
 }

@@ -77,6 +77,11 @@ impl UsageReader {
         body.push(payload, |usage| objects.usage(usage, counts));
     }
 
+    /// Takes one report, an object, of an answer that somebody else reads.
+    pub fn push_report(&mut self, report: &[u8]) {
+        self.objects.usage(report, &mut self.counts);
+    }
+
     /// What has been said so far.
     pub fn usage(&mut self) -> Usage {
         let Self { body, counts, objects, .. } = self;

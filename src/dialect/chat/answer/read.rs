@@ -1,0 +1,247 @@
+//! Reads a Chat server's answer: OpenAI's, and those of servers that are nearly compatible.
+
+use super::failed;
+use super::finish;
+use super::pieces::{Event, Pieces, Target};
+use crate::dialect::failure::Failure;
+use crate::dialect::profile::Profile;
+use crate::dialect::think_tags::ThinkTags;
+use crate::dialect::turn::{self, Stop, Word};
+use crate::dialect::usage::UsageReader;
+use crate::json::{Index, Kind, Template, Value};
+
+/// Reads one answer at a time. Its memory is reused.
+#[derive(Debug)]
+pub struct Reader {
+    index: Index,
+    /// The shape of the events that are nothing but a piece of text.
+    template: Template,
+    /// What that text is a piece of.
+    target: Target,
+    answer: Answer,
+}
+
+/// What is known of the answer so far.
+#[derive(Debug)]
+struct Answer {
+    tags: ThinkTags,
+    pieces: Pieces,
+    usage: UsageReader,
+    has_begun: bool,
+    /// The `index` of the choice that is read.
+    choice: Option<u64>,
+}
+
+impl Reader {
+    /// A reader for upstreams of that profile.
+    pub fn new(_: &Profile) -> Self {
+        Self::with_think_tags(ThinkTags::Off)
+    }
+
+    /// A reader for upstreams whose text is to be read so.
+    pub fn with_think_tags(tags: ThinkTags) -> Self {
+        let usage = UsageReader::new();
+        let answer = Answer { tags, pieces: Pieces::new(tags), usage, has_begun: false, choice: None };
+        Self { index: Index::default(), template: Template::default(), target: Target::Text, answer }
+    }
+
+    /// Makes it ready for another answer.
+    pub fn reset(&mut self) {
+        self.template.clear();
+        let Answer { tags, pieces, usage, has_begun, choice } = &mut self.answer;
+        pieces.reset(*tags);
+        usage.reset();
+        (*has_begun, *choice) = (false, None);
+    }
+
+    fn read(&mut self, name: &[u8], data: &[u8], say: &mut impl FnMut(Word<'_>)) {
+        let text = data.trim_ascii();
+        if text.is_empty() {
+            return;
+        }
+        if is_done(text) {
+            self.answer.pieces.finish(say);
+            return say(Word::End);
+        }
+        let Self { index, template, target, answer } = self;
+        let Ok(event) = index.read(data) else {
+            return say(if name == b"ping" { Word::Ping } else { Word::Failed(failed::plain(text)) });
+        };
+        match event.kind() {
+            Kind::Object => {}
+            Kind::String => return say(Word::Failed(failed::plain(event.escaped().unwrap_or_default()))),
+            Kind::Null => return,
+            _ => return say(Word::Foreign("data".into())),
+        }
+        let mut others = 0;
+        let mut seen = Event::streamed();
+        answer.event(name, event, &mut seen, &mut |word| {
+            others += u32::from(!matches!(word, Word::Delta { .. }));
+            say(word);
+        });
+        match seen.only_piece() {
+            Some((only, text)) if others == 0 => {
+                *target = only;
+                template.learn(event, text, is_free);
+            }
+            // What a call's fragments are recognised by may mean another call from here on.
+            _ if answer.pieces.has_new_call() => template.clear(),
+            _ => {}
+        }
+    }
+}
+
+impl turn::Reader for Reader {
+    #[inline]
+    fn event(&mut self, name: &[u8], data: &[u8], say: &mut impl FnMut(Word<'_>)) {
+        match self.template.find(data) {
+            Some(text) => self.answer.pieces.piece(self.target, text, say),
+            None => self.read(name, data, say),
+        }
+    }
+
+    fn body(&mut self, body: &[u8], say: &mut impl FnMut(Word<'_>)) {
+        let Self { index, answer, .. } = self;
+        let answered = match index.read(body) {
+            Ok(whole) => answer.body(whole, say),
+            Err(_) => Err(failed::plain(body.trim_ascii())),
+        };
+        say(match answered {
+            Ok(()) => Word::End,
+            Err(failure) => Word::Failed(failure),
+        });
+    }
+}
+
+impl Answer {
+    /// One event of a stream. What it says of the answer's end is told last.
+    fn event<'v>(&mut self, name: &[u8], event: Value<'v>, seen: &mut Event<'v>, say: &mut impl FnMut(Word<'_>)) {
+        let choices = event.get("choices").filter(|choices| choices.kind() == Kind::Array);
+        let is_answer = choices.is_some() || event.get("usage").is_some();
+        let failure = failed::read(event, is_answer);
+        if choices.is_none_or(|choices| choices.items().next().is_none())
+            && let Some(failure) = failure
+        {
+            return say(Word::Failed(failure));
+        }
+        if name == b"ping" || (!is_answer && event.get("type").is_some_and(|kind| kind.is("ping"))) {
+            return say(Word::Ping);
+        }
+        if name == b"error" && choices.is_none() {
+            return say(Word::Failed(failed::plain(event.raw())));
+        }
+        self.begin(event, say);
+        let mut stop = None;
+        for choice in choices.iter().flat_map(|choices| choices.items()) {
+            if self.is_ours(choice) {
+                stop = self.choice(choice, seen, say).or(stop);
+            } else {
+                say(Word::Foreign("choices".into()));
+            }
+        }
+        if choices.is_none() && !self.reports(event) {
+            say(Word::Foreign("event".into()));
+        }
+        self.report(event, say);
+        match (failure, stop) {
+            (Some(failure), _) | (None, Some(Err(failure))) => say(Word::Failed(failure)),
+            (None, Some(Ok((stop, sequence)))) => {
+                self.pieces.finish(say);
+                say(Word::Stop(stop, sequence));
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// A whole answer; what it is instead, if it is none.
+    fn body(&mut self, whole: Value<'_>, say: &mut impl FnMut(Word<'_>)) -> Result<(), Failure> {
+        let choice = whole.get("choices").and_then(|choices| choices.items().next());
+        if let Some(failure) = failed::read(whole, choice.is_some()) {
+            return Err(failure);
+        }
+        let Some(choice) = choice else {
+            return Err(failed::plain(b"the upstream answered without choices"));
+        };
+        self.begin(whole, say);
+        let stop = self.choice(choice, &mut Event::whole(), say);
+        self.pieces.finish(say);
+        if whole.get("choices").is_some_and(|choices| choices.items().count() > 1) {
+            say(Word::Foreign("choices".into()));
+        }
+        self.report(whole, say);
+        if let Some((stop, sequence)) = stop.transpose()? {
+            say(Word::Stop(stop, sequence));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, event: Value<'_>, say: &mut impl FnMut(Word<'_>)) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            let text = |key| event.get(key).and_then(|value| value.escaped()).unwrap_or_default();
+            say(Word::Start { id: text("id"), model: text("model") });
+        }
+    }
+
+    /// One answer was asked for. Its number is 0, or what the first one's is.
+    fn is_ours(&mut self, choice: Value<'_>) -> bool {
+        let index = choice.get("index").and_then(|index| index.as_u64());
+        index.is_none_or(|index| *self.choice.get_or_insert(index) == index)
+    }
+
+    /// What a choice holds, and why it stopped if it says so.
+    fn choice<'v>(
+        &mut self,
+        choice: Value<'v>,
+        seen: &mut Event<'v>,
+        say: &mut impl FnMut(Word<'_>),
+    ) -> Option<Result<(Stop, Option<&'v [u8]>), Failure>> {
+        let holder = if seen.is_whole { "message" } else { "delta" };
+        if let Some(message) = choice.get(holder) {
+            self.pieces.message(message, seen, say);
+        }
+        let stop = finish::read(choice.get("finish_reason")?)?;
+        // vLLM's and SGLang's names for the text that ended the answer; numbers there are tokens.
+        let sequence = ["stop_reason", "matched_stop"].iter().find_map(|key| choice.get(key)?.escaped());
+        Some(stop.map(|stop| match sequence.filter(|text| stop == Stop::EndTurn && !text.is_empty()) {
+            Some(text) => (Stop::Sequence, Some(text)),
+            None => (stop, None),
+        }))
+    }
+
+    fn reports(&self, event: Value<'_>) -> bool {
+        ["usage", "x_groq"].iter().any(|key| event.get(key).is_some())
+    }
+
+    fn report(&mut self, event: Value<'_>, say: &mut impl FnMut(Word<'_>)) {
+        let reports = [event.get("x_groq").and_then(|groq| groq.get("usage")), event.get("usage")];
+        let mut found = reports.into_iter().flatten().filter(|usage| usage.kind() == Kind::Object).peekable();
+        if found.peek().is_some() {
+            found.for_each(|usage| self.usage.push_report(usage.raw()));
+            say(Word::Usage(self.usage.usage()));
+        }
+    }
+}
+
+/// The end of a stream, as OpenAI and others spell it.
+fn is_done(data: &[u8]) -> bool {
+    let word = data.strip_prefix(b"\"").and_then(|data| data.strip_suffix(b"\"")).unwrap_or(data);
+    word.eq_ignore_ascii_case(b"[DONE]")
+}
+
+/// Members that mean nothing to an answer: they may vary from event to event.
+fn is_free(path: &[&[u8]]) -> bool {
+    if path.iter().any(|key| key.contains(&b'\\')) {
+        return false;
+    }
+    match path {
+        [b"choices", member, ..] => !matches!(
+            *member,
+            b"delta" | b"message" | b"finish_reason" | b"index" | b"stop_reason" | b"matched_stop" | b"error"
+        ),
+        [member, ..] => !matches!(
+            *member,
+            b"choices" | b"usage" | b"error" | b"x_groq" | b"object" | b"type" | b"message" | b"detail"
+        ),
+        [] => false,
+    }
+}

@@ -1,0 +1,4 @@
+//! OpenAI Chat Completions.
+
+pub mod answer;
+pub mod request;

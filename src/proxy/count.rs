@@ -1,0 +1,58 @@
+//! `POST /v1/messages/count_tokens` and `/v1/responses/input_tokens`, for upstreams that do not count.
+
+use std::sync::Arc;
+
+use super::aside::aside;
+use crate::dialect::Dialect;
+use crate::dialect::loss::Losses;
+use crate::dialect::turn::{Refused, Request, Scale};
+use crate::fault::Fault;
+use crate::http::reject::Reject;
+use crate::json::{Index, Value};
+use crate::tokens::{self, BlockCounts, Rules};
+
+/// Reads a request in the client's dialect.
+pub type ReadRequest = for<'a> fn(Value<'a>, &mut Losses) -> Result<Request<'a>, Refused>;
+
+/// What a request counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// By the model's tokens: for header, log and metrics.
+    pub real: u64,
+    /// As the client is told.
+    pub told: u64,
+}
+
+/// Names the real number in an answer whose number is scaled.
+pub const REAL_TOKENS_FIELD: &str = "x-sidestream-real-tokens";
+
+/// Counts the request in `body` for the model of `rules`, on a helper thread, without asking anybody.
+///
+/// # Errors
+/// 400: the body is no JSON, or not such a request. 503: too much is being counted already.
+pub async fn count_tokens(
+    body: Vec<u8>,
+    read: ReadRequest,
+    rules: Rules,
+    scale: Scale,
+    memory: Arc<BlockCounts>,
+) -> Result<Counted, Fault> {
+    let real = aside(move || count(&body, read, &rules, &memory)).await??;
+    Ok(Counted { real, told: scale.told(real) })
+}
+
+fn count(body: &[u8], read: ReadRequest, rules: &Rules, memory: &BlockCounts) -> Result<u64, Fault> {
+    let mut index = Index::default();
+    let value = index.read(body).map_err(|error| Fault::because(Reject::InvalidJson, error.to_string()))?;
+    let request = read(value, &mut Losses::default())
+        .map_err(|Refused { path, message }| Fault::client(400, "untranslatable", format!("{path}: {message}")))?;
+    Ok(tokens::count(&request, rules, memory))
+}
+
+impl Counted {
+    /// The answer's body.
+    pub fn body(&self, dialect: Dialect) -> Vec<u8> {
+        let object = if dialect == Dialect::Responses { r#""object":"response.input_tokens","# } else { "" };
+        format!("{{{object}\"input_tokens\":{}}}", self.told).into_bytes()
+    }
+}
