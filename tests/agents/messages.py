@@ -96,6 +96,8 @@ def problems(body: dict, extra=frozenset()) -> list[str]:
         bad.append("the first message must be the user's")
     for at, m in enumerate(messages):
         bad += [f"messages[{at}]: {p}" for p in _message_problems(m)]
+    if messages and messages[-1]["role"] == "assistant":
+        bad.append("This model does not support assistant message prefill: the conversation must end with a user message")
     budget = body.get("thinking", {}).get("budget_tokens")
     if budget is not None and not 1024 <= budget < body.get("max_tokens", 0):
         bad.append(f"thinking.budget_tokens {budget} with max_tokens {body.get('max_tokens')}")
