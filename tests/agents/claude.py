@@ -47,16 +47,16 @@ class Claude:
         self.log: list[str] = []
         self.session = ""
         self.requests = 0
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        threading.Thread(target=self._read, args=(self.process, self.lines), daemon=True).start()
 
-    def _read(self, process) -> None:
+    def _read(self, process, lines) -> None:
         for line in process.stdout:
             self.log.append(line.rstrip("\n"))
             try:
-                self.lines.put(json.loads(line))
+                lines.put(json.loads(line))
             except ValueError:
                 continue
-        self.lines.put(None)
+        lines.put(None)
 
     def _write(self, message: dict) -> None:
         self.process.stdin.write(json.dumps(message) + "\n")

@@ -72,7 +72,7 @@ class Script:
             if isinstance(step, Say) and step.fresh:
                 self.outer, self.before = self.before, None
             if self.before and self.before.calls:
-                found += unproven(self.before.calls, seen, face is chat)
+                found += unproven(self.before, seen, face is chat)
             if step is None:
                 found.append(f"a request too many; its last message: {seen[-1].role} {seen[-1].text[-200:]!r}")
             elif step.about and step.about not in "\n".join(s.text for s in seen):
@@ -134,8 +134,9 @@ def usage_of(number: int, seen: list[Seen], step) -> dict:
     }
 
 
-def unproven(calls: tuple[Call, ...], seen: list[Seen], in_order: bool) -> list[str]:
+def unproven(say: Say, seen: list[Seen], in_order: bool) -> list[str]:
     """Which calls' real outputs are not where they belong: directly behind the message that holds the calls."""
+    calls, in_time = say.calls, say.style.ids != "late"
     places = [i for i, s in enumerate(seen) if s.calls and [(n, x) for _, n, x in s.calls] == [(c.name, c.input) for c in calls]]
     if not places:
         last = next((s.calls for s in reversed(seen) if s.calls), None)
@@ -150,7 +151,7 @@ def unproven(calls: tuple[Call, ...], seen: list[Seen], in_order: bool) -> list[
             bad.append(f"behind {call.name} ({id}) stands {result.role} ({result.call_id}), not its result")
         elif call.proof not in result.text:
             bad.append(f"the result of {call.name} {call.input} does not hold {call.proof!r}: {result.text[:300]!r}")
-        if USABLE.fullmatch(call.id) and id != call.id:
+        if in_time and USABLE.fullmatch(call.id) and id != call.id:
             bad.append(f"the id of {call.name} was {call.id} and came back as {id}")
     wanted, got = sum(c.images for c in calls), sum(s.images for s in seen[at + 1 :])
     if got < wanted:

@@ -45,6 +45,7 @@ PARTS = {
     "codex": ("@openai/codex", "Codex CLI (Chat) on Messages", other(others.Codex, "codex")),
     "opencode-chat": ("opencode-ai", "opencode (Chat) on Messages", other(others.Opencode, "opencode")),
     "opencode-messages": ("opencode-ai", "opencode (Messages) on Chat", other(others.OpencodeMessages, "opencode")),
+    "llama": ("", "the SDKs and llama.cpp's server with Gemma 3 270M, each dialect on the other", llama),
 }
 
 
