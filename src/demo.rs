@@ -17,18 +17,32 @@ use crate::run;
 use crate::sse::Splitter;
 use crate::telemetry::log::{Level, Log, LogFormat};
 
-/// What the tour asks, a dialect each.
-const QUESTIONS: [(&str, &str, &str); 3] = [
+/// What the tour asks: what it shows, the path, the body. The first part of a model's name picks the provider.
+const QUESTIONS: [(&str, &str, &str); 5] = [
     (
-        "Chat Completions",
+        "Chat Completions → Chat Completions, untouched",
         "/v1/chat/completions",
-        r#"{"model":"demo","stream":true,"messages":[{"role":"user","content":"hello"}]}"#,
+        r#"{"model":"both/demo","stream":true,"messages":[{"role":"user","content":"hello"}]}"#,
     ),
-    ("Responses", "/v1/responses", r#"{"model":"demo","stream":true,"store":false,"input":"hello"}"#),
     (
-        "Messages",
+        "Responses → Responses, untouched",
+        "/v1/responses",
+        r#"{"model":"both/demo","stream":true,"store":false,"input":"hello"}"#,
+    ),
+    (
+        "Messages → Messages, untouched",
         "/v1/messages",
-        r#"{"model":"demo","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"hello"}]}"#,
+        r#"{"model":"both/demo","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"hello"}]}"#,
+    ),
+    (
+        "Messages → Chat Completions, translated (Claude Code on an OpenAI-compatible provider)",
+        "/v1/messages",
+        r#"{"model":"chat-only/demo","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"hello"}]}"#,
+    ),
+    (
+        "Chat Completions → Messages, translated (an OpenAI SDK on Claude)",
+        "/v1/chat/completions",
+        r#"{"model":"messages-only/demo","stream":true,"messages":[{"role":"user","content":"hello"}]}"#,
     ),
 ];
 
@@ -52,11 +66,14 @@ fn tour() -> io::Result<()> {
     let environment = [
         ("SIDESTREAM_LISTEN", "127.0.0.1:0".to_owned()),
         ("SIDESTREAM_ADMIN", "127.0.0.1:0".to_owned()),
-        ("SIDESTREAM_PROVIDERS", "demo".to_owned()),
-        ("SIDESTREAM_ROUTES", "* -> demo/demo-model".to_owned()),
-        ("DEMO_OPENAI_URL", format!("http://{provider}/v1")),
-        ("DEMO_ANTHROPIC_URL", format!("http://{provider}")),
-        ("DEMO_API_KEY", "demo-key".to_owned()),
+        ("SIDESTREAM_PROVIDERS", "both,chat-only,messages-only".to_owned()),
+        ("BOTH_OPENAI_URL", format!("http://{provider}/v1")),
+        ("BOTH_ANTHROPIC_URL", format!("http://{provider}")),
+        ("BOTH_API_KEY", "demo-key".to_owned()),
+        ("CHAT_ONLY_OPENAI_URL", format!("http://{provider}/v1")),
+        ("CHAT_ONLY_API_KEY", "demo-key".to_owned()),
+        ("MESSAGES_ONLY_ANTHROPIC_URL", format!("http://{provider}")),
+        ("MESSAGES_ONLY_API_KEY", "demo-key".to_owned()),
         ("SIDESTREAM_LOG", "warn".to_owned()),
     ];
     let config = Config::read(&Source::of(environment.map(|(name, value)| (name.to_owned(), value))));
@@ -69,7 +86,7 @@ fn tour() -> io::Result<()> {
 
     for (name, path, body) in QUESTIONS {
         let answer = stream(&proxy, path, body)?;
-        writeln!(out, "{name}: POST {path}")?;
+        writeln!(out, "{name}")?;
         writeln!(
             out,
             "  {} events in {} reads; the first after {:.2} ms",
@@ -80,26 +97,31 @@ fn tour() -> io::Result<()> {
         writeln!(out, "  ↳ {}", answer.sample)?;
     }
 
-    let (_, path, body) = QUESTIONS[0];
-    let blocking = body.replace(r#""stream":true,"#, "");
-    let (mut direct, mut through) = (Asker::new(&provider)?, Asker::new(&proxy)?);
-    let (mut direct_times, mut through_times) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        direct_times.push(direct.ask(path, &blocking)?);
-        through_times.push(through.ask(path, &blocking)?);
-    }
-    let (direct, through) = (median(&mut direct_times), median(&mut through_times));
-    writeln!(
-        out,
-        "\n{ROUNDS} blocking requests each, in turn, median: direct {:.3} ms, through sidestream {:.3} ms",
-        millis(direct),
-        millis(through)
-    )?;
-    writeln!(out, "  → {:.0} µs added", through.saturating_sub(direct).as_secs_f64() * 1e6)?;
+    compare(&mut out, &provider, &proxy)?;
     writeln!(
         out,
         "\nPoint your application at it: OPENAI_BASE_URL=http://127.0.0.1:7730/v1 or ANTHROPIC_BASE_URL=http://127.0.0.1:7730"
     )
+}
+
+/// The same request direct, through, and through with a translation, in turn.
+fn compare(out: &mut impl Write, provider: &str, proxy: &str) -> io::Result<()> {
+    let [(_, _, untouched), .., (_, path, translated)] = QUESTIONS;
+    let blocking = |body: &str| body.replace(r#""stream":true,"#, "");
+    let mut arms = [(provider, untouched), (proxy, untouched), (proxy, translated)]
+        .map(|(address, body)| Asker::new(address).map(|asker| (asker, blocking(body), Vec::new())));
+    for _ in 0..ROUNDS {
+        for arm in &mut arms {
+            let (asker, body, times) = arm.as_mut().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+            times.push(asker.ask(path, body)?);
+        }
+    }
+    let [direct, through, translated] =
+        arms.map(|arm| arm.map_or(Duration::ZERO, |(_, _, mut times)| median(&mut times)));
+    let added = |time: Duration| time.saturating_sub(direct).as_secs_f64() * 1e6;
+    writeln!(out, "\n{ROUNDS} blocking requests each, in turn, median: direct {:.3} ms", millis(direct))?;
+    writeln!(out, "  through sidestream {:.3} ms → {:.0} µs added", millis(through), added(through))?;
+    writeln!(out, "  and translated     {:.3} ms → {:.0} µs added", millis(translated), added(translated))
 }
 
 /// The provider, on a thread of its own; it ends with the process.

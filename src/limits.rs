@@ -48,6 +48,14 @@ pub const USAGE_BYTES_MAX: usize = 64 * 1024;
 /// An object key of a request's top level that is compared to the members we read, escapes included.
 pub const JSON_KEY_BYTES_MAX: usize = 256;
 
+/// A request's body that is translated on the event loop, in 200 µs at most; a larger one is on a helper thread.
+pub const TRANSLATED_AT_ONCE_BYTES_MAX: usize = 128 * 1024;
+/// A whole answer that is translated. Answers are text; the longest a model gives has about 1 MiB.
+pub const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// An error's body that is translated.
+pub const ERROR_BYTES_MAX: usize = 256 * 1024;
+/// How long an upstream may take to end an answer whose last word was said, before its connection is given up.
+pub const ANSWER_END_MAX: Duration = Duration::from_millis(250);
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
 /// What is kept of an upstream's error message. Clients show it; pages of HTML and traces have more.

@@ -81,6 +81,12 @@ pub struct Config {
     pub body_max: u64,
     /// Bytes of all buffered bodies.
     pub buffer_max: u64,
+    /// Longest time that a translated stream's head waits for its first event; zero for never.
+    pub hold: Duration,
+    /// Silence of a translated stream after which a ping is sent; zero for never.
+    pub ping: Duration,
+    /// A translation that would lose something is refused.
+    pub strict: bool,
     /// Grace for live requests after SIGTERM.
     pub drain: Duration,
     /// Time to go on accepting after SIGTERM.
@@ -183,6 +189,9 @@ impl Config {
             windows: Windows::new(real_windows, &from.parse("SIDESTREAM_EXPECTED_CONTEXT", context::expected)),
             body_max: from.parse("SIDESTREAM_BODY_MAX", value::size),
             buffer_max: from.parse("SIDESTREAM_BUFFER_MAX", value::size),
+            hold: from.parse("SIDESTREAM_HOLD", value::duration),
+            ping: from.parse("SIDESTREAM_PING", value::duration),
+            strict: from.parse("SIDESTREAM_STRICT", value::switch),
             drain: from.parse("SIDESTREAM_DRAIN", value::duration),
             drain_delay: from.parse("SIDESTREAM_DRAIN_DELAY", value::duration),
             half_close: from.parse("SIDESTREAM_HALF_CLOSE", value::half_close),
@@ -365,10 +374,10 @@ mod tests {
 
     #[test]
     fn variables_of_later_versions_are_checked_and_told() {
-        let config = read(&with(&[("SIDESTREAM_PING", "10s"), ("MOCK_MAX_RETRIES", "3")])).unwrap();
+        let config = read(&with(&[("SIDESTREAM_DEADLINE", "10s"), ("MOCK_MAX_RETRIES", "3")])).unwrap();
         assert_eq!(
             config.warnings,
-            ["SIDESTREAM_PING has no effect in this version", "MOCK_MAX_RETRIES has no effect in this version"]
+            ["SIDESTREAM_DEADLINE has no effect in this version", "MOCK_MAX_RETRIES has no effect in this version"]
         );
         for (name, value) in [
             ("SIDESTREAM_PING", "often"),

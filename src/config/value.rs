@@ -111,6 +111,15 @@ pub fn half_close(text: &str) -> Result<bool, Wrong> {
     }
 }
 
+/// `0` or `1`.
+pub fn switch(text: &str) -> Result<bool, Wrong> {
+    match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err("must be 0 or 1".into()),
+    }
+}
+
 /// Host names and addresses, lower-cased, addresses without brackets.
 pub fn hosts(text: &str) -> Result<Vec<String>, Wrong> {
     let hosts = text.split(',').map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty());
@@ -247,7 +256,7 @@ pub fn is_count(text: &str) -> Result<(), Wrong> {
 
 /// `0` or `1`.
 pub fn is_switch(text: &str) -> Result<(), Wrong> {
-    if matches!(text, "0" | "1") { Ok(()) } else { Err("must be 0 or 1".into()) }
+    switch(text).map(drop)
 }
 
 /// A form that is not decided yet.

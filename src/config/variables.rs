@@ -76,16 +76,17 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new("SIDESTREAM_ROUTES", "", "pattern -> provider[/model]; rules separated by ; or new lines"),
     Variable::new("SIDESTREAM_BODY_MAX", "64MiB", "one buffered request body"),
     Variable::new("SIDESTREAM_BUFFER_MAX", "256MiB", "all buffered bodies together"),
-    Variable::new("SIDESTREAM_HOLD", "3s", "longest time that a stream's head waits for its first event; 0 = never")
-        .later(value::is_duration),
-    Variable::new("SIDESTREAM_PING", "15s", "silence towards a streaming client after which a ping is sent")
-        .later(value::is_duration),
+    Variable::new(
+        "SIDESTREAM_HOLD",
+        "3s",
+        "longest time that a translated stream's head waits for its first event; 0 = never",
+    ),
+    Variable::new("SIDESTREAM_PING", "15s", "silence of a translated stream after which a ping is sent; 0 = never"),
     Variable::new("SIDESTREAM_DEADLINE", "", "whole request, over all tries").later(value::is_duration),
     Variable::new("SIDESTREAM_MAX_TRIES", "4", "tries of one request, over all targets").later(value::is_count),
     Variable::new("SIDESTREAM_DRAIN", "30s", "grace for live requests after SIGTERM"),
     Variable::new("SIDESTREAM_DRAIN_DELAY", "0s", "time to go on accepting after SIGTERM"),
-    Variable::new("SIDESTREAM_STRICT", "0", "1: refuse a translation that would lose something")
-        .later(value::is_switch),
+    Variable::new("SIDESTREAM_STRICT", "0", "1: refuse a translation that would lose something"),
     Variable::new("SIDESTREAM_USAGE", "0", "1: ask the upstream for usage also on same-dialect streams")
         .later(value::is_switch),
     Variable::new(

@@ -35,6 +35,9 @@ pub enum Endpoint<'a> {
     Unknown,
 }
 
+/// Counts the tokens of a Messages request.
+pub const COUNT_TOKENS: &str = "messages/count_tokens";
+
 /// Paths with a JSON body that names a model.
 const JSON_PATHS: [(&str, Dialect); 6] = [
     ("chat/completions", Dialect::Chat),
@@ -42,7 +45,7 @@ const JSON_PATHS: [(&str, Dialect); 6] = [
     ("embeddings", Dialect::Chat),
     ("responses", Dialect::Responses),
     ("messages", Dialect::Messages),
-    ("messages/count_tokens", Dialect::Messages),
+    (COUNT_TOKENS, Dialect::Messages),
 ];
 
 /// First segments that no provider's name shadows: those of the paths that are understood without `/v1`.

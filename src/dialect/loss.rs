@@ -58,6 +58,12 @@ impl Losses {
         self.list.is_empty()
     }
 
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.more = 0;
+    }
+
     /// Takes all of another list's.
     pub fn append(&mut self, others: &mut Losses) {
         for Loss { path, what } in others.list.drain(..) {

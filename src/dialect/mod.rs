@@ -23,6 +23,7 @@ pub mod raw;
 pub mod schema;
 pub mod sequencer;
 pub mod think_tags;
+pub mod translate;
 pub mod turn;
 pub mod usage;
 

@@ -34,6 +34,16 @@ pub struct Answering {
     pub read_whole: bool,
     /// When the provider's whole time is over.
     pub until: Option<Instant>,
+    /// The body, where it had to be read to know what to do.
+    pub whole: Option<Whole>,
+}
+
+/// A body that was read.
+pub struct Whole {
+    /// Its payload.
+    pub body: Vec<u8>,
+    /// It ended as its framing says: the connection can be used again.
+    pub sound: bool,
 }
 
 /// Why there is no answer.
@@ -139,7 +149,7 @@ pub async fn ask(
     match (heard, sent) {
         (Some(Ok(head_bytes)), sent) => {
             let sent_whole = matches!(sent, Some(Ok(_)));
-            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole, until })
+            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole, until, whole: None })
         }
         (_, Some(Err(Failed::Client(fault)))) => Err(fault.into()),
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),

@@ -4,20 +4,21 @@ use std::pin::pin;
 use std::time::Instant;
 
 use super::admit::{self, Admitted, Guest};
-use super::ask::{self, Answering, AskError, ConnectError};
 use super::connection::{After, Client, Door, Stop};
+use super::count::count_tokens;
 use super::job::{Job, Work};
 use super::local::{self, Asked};
 use super::models;
-use super::outbound::Outbound;
 use super::plan;
+use super::reach::{self, Errand, Reached};
 use super::relay;
 use super::settle::settle;
-use super::site::{Destination, Site};
+use super::site::Site;
+use super::translate;
 use super::upload::{self, Upload};
 use super::world::{Lease, World};
-use crate::dialect::Dialect;
 use crate::dialect::endpoint::{self, Endpoint};
+use crate::dialect::messages;
 use crate::fault::{Fault, Who};
 use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, Method, RequestHead};
@@ -27,8 +28,8 @@ use crate::json::Kind;
 use crate::limits;
 use crate::net::deadlines::Expired;
 use crate::net::inbox::unless_gone;
-use crate::net::pool::Pool;
 use crate::telemetry::request_id::RequestId;
+use crate::tokens::Rules;
 
 /// Serves one request; its first byte has come. Whatever happens ends here: in an answer, a log line, a count, and the
 /// fate of the connection.
@@ -88,7 +89,7 @@ async fn answer(
         {
             Err(Reject::BodyNotAllowed.into())
         }
-        Endpoint::Models { id, dialect, .. } if chosen.is_none() && models::are_merged(site) => {
+        Endpoint::Models { id, dialect, .. } if chosen.is_none() && models::are_merged(site, dialect) => {
             let list = Box::pin(models::merged(world, site, request, dialect));
             let list = unless_gone(client.inbox, pin!(list)).await??;
             local::models(world, client, request, &list, id, *asked, work).await
@@ -101,10 +102,14 @@ async fn answer(
             let lease = upload::buffer(world, site, client, framing, work).await?;
             asked.unread = false;
             plan::peek(work)?;
-            plan::plan(site, dialect, chosen, work)?;
+            plan::plan(site, dialect, path, chosen, work)?;
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
             let errand = Errand { site, request, dialect, path, is_json: true, framing, may_replay };
+            if path == endpoint::COUNT_TOKENS && work.targets.first().is_some_and(|target| target.dialect != dialect) {
+                let body = std::mem::take(&mut work.body);
+                return count_here(world, client, &errand, body, work).await;
+            }
             forward(world, client, errand, work, Some(lease)).await
         }
         Endpoint::Other { dialect, path } | Endpoint::Models { dialect, path, .. } => {
@@ -164,22 +169,6 @@ async fn invite(client: &mut Client<'_>) -> Result<(), Stop> {
     client.send_all(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await.map(drop)
 }
 
-/// A request that is to be carried to one of `work.targets`.
-struct Errand<'a> {
-    site: &'a Site,
-    request: &'a RequestHead,
-    /// The client's dialect.
-    dialect: Dialect,
-    /// The path below the version.
-    path: &'a str,
-    /// Its body is JSON, and buffered.
-    is_json: bool,
-    /// Of the client's body; a buffered one goes out with its length, a streamed one as the client chose.
-    framing: Framing,
-    /// It may be sent once more if a kept connection turns out to be dead.
-    may_replay: bool,
-}
-
 /// Sends the request to an upstream and its answer to the client.
 async fn forward(
     world: &World,
@@ -195,14 +184,31 @@ async fn forward(
         true => Upload::Buffered(&mut body, None),
         false => Upload::Streamed(Passage::new(errand.framing, Form::Verbatim)),
     };
-    let reached = reach(world, client, &errand, work, &mut upload).await;
+    let reached = reach::answered(world, client, &errand, work, &mut upload).await;
+    if errand.path == endpoint::COUNT_TOKENS && must_count_here(&reached, work) {
+        return count_here(world, client, &errand, body, work).await;
+    }
     // An answer has begun, or there is none: the request is not needed any more.
     drop(lease);
     world.buffers.give(body);
-    let (answering, destination, pool) = reached?;
+    let Reached { answering, destination, pool, rename } = reached?;
+    // Its name from now on.
+    if let Some(name) = rename {
+        work.model = name;
+    }
 
-    let relayed = relay::relay(world, destination, client, answering, errand.request, work);
-    let relayed = unless_gone(inbox, pin!(relayed)).await;
+    let relayed = match work.translation {
+        None => {
+            let relayed = pin!(relay::relay(world, destination, client, answering, errand.request, work));
+            unless_gone(inbox, relayed).await
+        }
+        // Boxed: a plain request shall not carry its size.
+        Some(_) => {
+            let site = errand.site;
+            let relayed = translate::relay(world, site, destination, client, answering, errand.request, work);
+            unless_gone(inbox, Box::pin(relayed).as_mut()).await
+        }
+    };
     let relayed = relayed.inspect_err(|_| destination.numbers.aborts.add(1))??;
     match relayed.reusable {
         Some(upstream) => pool.keep(upstream),
@@ -212,127 +218,31 @@ async fn forward(
     Ok(if relayed.keep_client { After::Next } else { After::Linger })
 }
 
-/// Finds an upstream that answers. A target to which no connection can be had is passed over for the next: nothing was
-/// sent there.
-async fn reach<'a>(
-    world: &World,
-    client: &mut Client<'_>,
-    errand: &Errand<'a>,
-    work: &mut Work,
-    upload: &mut Upload<'_>,
-) -> Result<(Answering, &'a Destination, &'a Pool), Stop> {
-    let targets = std::mem::take(&mut work.targets);
-    let mut lent_to = None;
-    let mut last = Stop::from(Reject::NotFound);
-    for target in &targets {
-        let Some(destination) = errand.site.destinations.get(target.provider) else { continue };
-        let Some(pool) = destination.pool(target.dialect.face()) else { continue };
-        if let Upload::Buffered(_, splice) = upload {
-            *splice = plan::rename(target, work);
-        }
-        // A client's credential goes to the first origin that it is meant for, and follows the request to no other.
-        let wanted = destination.provider.wants_credential(errand.dialect);
-        let origin = (&pool.origin().host, pool.origin().port);
-        let elsewhere = wanted && *lent_to.get_or_insert(origin) != origin;
-        work.record.provider = Some(target.provider);
-        work.provider = Some(destination.provider.clone());
-        match try_one(world, client, errand, Try { destination, pool, elsewhere }, work, upload).await {
-            Ok(answering) => {
-                // Its name from now on.
-                if let Some(name) = &target.rename {
-                    work.model.clone_from(name);
-                }
-                work.targets = targets;
-                return Ok((answering, destination, pool));
-            }
-            Err(TryError::NotReached(fault)) => last = fault.into(),
-            Err(TryError::Stop(stop)) => return Err(stop),
-        }
-    }
-    Err(last)
-}
-
-/// Where one try goes.
-struct Try<'a> {
-    destination: &'a Destination,
-    pool: &'a Pool,
-    /// The client's credential stays behind.
-    elsewhere: bool,
-}
-
-/// Why one target gave no answer.
-enum TryError {
-    /// Nothing was sent: there was no connection to send it on.
-    NotReached(Fault),
-    /// Everything else.
-    Stop(Stop),
-}
-
-impl<T: Into<Stop>> From<T> for TryError {
-    fn from(stop: T) -> Self {
-        Self::Stop(stop.into())
-    }
-}
-
-/// One target. A kept connection that fails before any byte of an answer was stale: what may be sent again is, once, on
-/// a fresh one.
-async fn try_one(
+/// Counts the tokens of a Messages request for an upstream that cannot.
+async fn count_here(
     world: &World,
     client: &mut Client<'_>,
     errand: &Errand<'_>,
-    to: Try<'_>,
+    body: Vec<u8>,
     work: &mut Work,
-    upload: &mut Upload<'_>,
-) -> Result<Answering, TryError> {
-    let inbox = client.inbox;
-    let Try { destination, pool, elsewhere } = to;
-    let Destination { provider, numbers, .. } = destination;
-    let Some(base) = provider.face(errand.dialect.face()) else { return Err(Reject::NotFound.into()) };
-    let outbound = Outbound {
-        provider,
-        base,
-        request: errand.request,
-        dialect: errand.dialect,
-        path: errand.path,
-        is_json: errand.is_json,
-        tokens: &errand.site.config().tokens,
-        name: &world.shared.name,
-        turn: destination.next_turn(),
-        elsewhere,
-    };
-    let framing = match upload {
-        Upload::Buffered(body, splice) => Framing::Length(plan::spliced_length(body.len(), splice.as_ref())),
-        Upload::Streamed(_) => errand.framing,
-    };
-    let mut again = false;
-    loop {
-        work.record.attempts += 1;
-        let upstream = match unless_gone(inbox, pin!(ask::connect(world, destination, pool, work, again))).await? {
-            Ok(upstream) => upstream,
-            Err(ConnectError::NotReached(fault)) => return Err(TryError::NotReached(fault)),
-            Err(ConnectError::Fault(fault)) => return Err(fault.into()),
-        };
-        let (reused, idle_ticks) = (upstream.reused, upstream.idle_ticks);
-        work.record.reused = reused;
-        world.buffers.give(std::mem::replace(&mut work.out, world.buffers.take()));
-        outbound.write_head(&mut work.out, framing);
-        let asked = ask::ask(world, destination, client, upstream, errand.request.version(), work, upload);
-        let asked = unless_gone(inbox, pin!(asked)).await;
-        match asked.inspect_err(|_| numbers.aborts.add(1))? {
-            Ok(answering) => return Ok(answering),
-            Err(AskError::Closed) => {
-                if reused {
-                    pool.failed_reuse(idle_ticks);
-                }
-                if !(reused && errand.may_replay && provider.replay && !again) {
-                    let message = format!("{} closed the connection without an answer.", provider.name);
-                    return Err(Fault::upstream(502, "upstream-closed", message).into());
-                }
-                numbers.replays.add(1);
-                again = true;
-            }
-            Err(AskError::Stop(stop)) => return Err(stop.into()),
-        }
+) -> Result<After, Stop> {
+    let target = work.targets.first();
+    let model = target.and_then(|target| target.rename.clone()).unwrap_or_else(|| work.model.clone());
+    let rules = Rules::of(&model, target.map_or(errand.dialect, |target| target.dialect));
+    let scale = errand.site.config().windows.scale(&model, errand.dialect);
+    let counted = count_tokens(body, messages::request::read_to_count, rules, scale, world.shared.counts.clone());
+    let counted = unless_gone(client.inbox, Box::pin(counted).as_mut()).await??;
+    let mut asked = Asked::of(errand.request);
+    asked.unread = false;
+    local::count(world, client, errand.request, counted, asked, work).await
+}
+
+/// Whether the count that was asked for is not to be had upstream: nobody there counts, or nobody is there.
+fn must_count_here(reached: &Result<Reached<'_>, Stop>, work: &Work) -> bool {
+    match reached {
+        Ok(_) => matches!(work.response.status(), 404 | 405 | 501),
+        Err(Stop::Fault(fault)) => fault.who == Who::Upstream,
+        Err(_) => false,
     }
 }
 

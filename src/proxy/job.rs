@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::plan::Target;
+use super::translate::Translation;
 use crate::config::provider::Provider;
 use crate::dialect::Dialect;
+use crate::dialect::loss::Losses;
 use crate::dialect::usage::UsageReader;
 use crate::fault::Who;
 use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
@@ -44,6 +46,12 @@ pub struct Work {
     pub targets: Vec<Target>,
     /// Reads the tokens that the answer reports.
     pub usage: UsageReader,
+    /// What a translated request's answer needs.
+    pub translation: Option<Box<Translation>>,
+    /// What was not carried into another dialect, or back.
+    pub losses: Losses,
+    /// Parameters that an upstream named in an error, and that it gets no more.
+    pub omitted: Vec<String>,
     /// A head being written.
     pub out: Vec<u8>,
     /// What came from the upstream and was not passed on yet.
@@ -73,6 +81,8 @@ pub struct Record {
     pub connect_micros: u64,
     /// Which dialect its errors are written in.
     pub dialect: Dialect,
+    /// Which dialect was spoken to the upstream, where that was another.
+    pub upstream_dialect: Option<Dialect>,
     /// Status of the answer, 0 if none went out.
     pub status: u16,
     /// Whose doing it was that it was refused or cut short, and why.
@@ -87,6 +97,8 @@ pub struct Record {
     pub reused: bool,
     /// Body bytes received.
     pub bytes_in: u64,
+    /// Of those, what is text to a model, where that was looked at.
+    pub text_bytes: usize,
     /// Bytes sent to the client, head included.
     pub bytes_out: u64,
 }
@@ -105,6 +117,9 @@ impl Default for Job {
                 provider: None,
                 targets: Vec::new(),
                 usage: UsageReader::default(),
+                translation: None,
+                losses: Losses::default(),
+                omitted: Vec::new(),
                 out: Vec::new(),
                 inbound: Vec::new(),
                 line: Vec::new(),
@@ -125,6 +140,7 @@ impl Record {
             first_byte: None,
             connect_micros: 0,
             dialect: Dialect::Chat,
+            upstream_dialect: None,
             status: 0,
             ended: None,
             provider: None,
@@ -132,6 +148,7 @@ impl Record {
             attempts: 0,
             reused: false,
             bytes_in: 0,
+            text_bytes: 0,
             bytes_out: 0,
         }
     }
@@ -149,6 +166,9 @@ impl Job {
         self.work.provider = None;
         self.work.targets.clear();
         self.work.usage.reset();
+        self.work.translation = None;
+        self.work.losses.clear();
+        self.work.omitted.clear();
         self.work.record = Record::new(id);
     }
 

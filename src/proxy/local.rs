@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::connection::{After, Client, Stop};
 use super::cors;
+use super::count::{Counted, REAL_TOKENS_FIELD};
 use super::job::Work;
 use super::relay::{write_connection, write_tries};
 use super::site::Site;
@@ -25,6 +26,8 @@ struct Answer<'a> {
     content_type: &'static str,
     body: &'a [u8],
     error: Option<&'static str>,
+    /// What was counted, where the body tells it on another scale.
+    real_tokens: Option<u64>,
 }
 
 /// How the request that is answered looked; a request whose head could not be parsed looks like HTTP/1.1.
@@ -64,8 +67,13 @@ pub async fn refuse(
     let mut body = Vec::new();
     error::write_body(work.record.dialect, fault, work.record.id.as_str(), &mut body);
     let asked = Asked { unread: asked.unread || fault.close, ..asked };
-    let answer =
-        Answer { status: fault.status, content_type: "application/json", body: &body, error: Some(fault.reason) };
+    let answer = Answer {
+        status: fault.status,
+        content_type: "application/json",
+        body: &body,
+        error: Some(fault.reason),
+        real_tokens: None,
+    };
     finish(world, client, request, asked, work, answer).await
 }
 
@@ -127,7 +135,25 @@ pub async fn models(
             }
         },
     }
-    let answer = Answer { status: 200, content_type: "application/json", body: &body, error: None };
+    let answer = Answer { status: 200, content_type: "application/json", body: &body, error: None, real_tokens: None };
+    finish(world, client, request, asked, work, answer).await
+}
+
+/// Answers with a count of tokens made here.
+///
+/// # Errors
+/// The client takes no answer.
+pub async fn count(
+    world: &World,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    counted: Counted,
+    asked: Asked,
+    work: &mut Work,
+) -> Result<After, Stop> {
+    let body = counted.body(work.record.dialect);
+    let real_tokens = Some(counted.real);
+    let answer = Answer { status: 200, content_type: "application/json", body: &body, error: None, real_tokens };
     finish(world, client, request, asked, work, answer).await
 }
 
@@ -175,7 +201,7 @@ fn readiness(site: &Site) -> String {
 }
 
 fn text(status: u16, body: &[u8]) -> Answer<'_> {
-    Answer { status, content_type: "text/plain; charset=utf-8", body, error: None }
+    Answer { status, content_type: "text/plain; charset=utf-8", body, error: None, real_tokens: None }
 }
 
 /// Sends an answer and says what becomes of the connection.
@@ -233,6 +259,12 @@ async fn send(
             // Who is told of an upstream's failure here was served by every try there was.
             write::field(&mut out, b"x-should-retry", b"false");
         }
+    }
+    if let Some(tokens) = answer.real_tokens {
+        out.extend_from_slice(REAL_TOKENS_FIELD.as_bytes());
+        out.extend_from_slice(b": ");
+        write::number(&mut out, tokens);
+        out.extend_from_slice(b"\r\n");
     }
     write_connection(&mut out, asked.version, asked.keep_alive);
     write::end(&mut out);

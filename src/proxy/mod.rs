@@ -8,8 +8,14 @@
 //! | [`plan`] | which model is asked for, and where such a request may go |
 //! | [`upload`] | the request's body: buffered, or streamed on |
 //! | [`outbound`] | the head of the upstream request: what is replaced, and whose credential goes along |
+//! | [`reach`] | from targets to an answer: what each gets, and what is sent once more |
 //! | [`ask`] | one try at an upstream: take or dial, send, hear the head of the answer |
-//! | [`relay`] | the answer's body on its way to the client |
+//! | [`relay`] | the answer's body on its way to the client, untouched |
+//! | [`translate`] | the request into another dialect, and the answer back |
+//! | [`rhythm`] | when a silent stream needs a word of ours |
+//! | [`intake`], [`incoming`] | the upstream's side of an answer under way, and its payload |
+//! | [`count`] | tokens counted here |
+//! | [`aside`] | work on helper threads |
 //! | [`settle`] | counts and the log line |
 //! | [`local`] | answers of our own: refusals and own endpoints |
 //! | [`models`] | the merged list of models |
@@ -29,13 +35,18 @@ pub mod cors;
 pub mod count;
 pub mod exchange;
 pub mod fetch;
+pub mod incoming;
+pub mod intake;
 pub mod job;
 pub mod local;
 pub mod models;
 pub mod outbound;
 pub mod plan;
+pub mod reach;
 pub mod relay;
+pub mod rhythm;
 pub mod settle;
 pub mod site;
+pub mod translate;
 pub mod upload;
 pub mod world;

@@ -22,9 +22,13 @@ use crate::net::bell::Bell;
 use crate::route::Asked;
 use crate::telemetry::log::Level;
 
-/// Whether the list is made here. One provider without names of our own for its models answers itself, untouched.
-pub fn are_merged(site: &Site) -> bool {
-    site.destinations.len() > 1 || site.config().routes.models().next().is_some()
+/// Whether the list is made here. One provider without names of our own for its models answers itself, untouched, if it
+/// speaks the client's dialect.
+pub fn are_merged(site: &Site, dialect: Dialect) -> bool {
+    let speaks = |one: &Destination| one.provider.face(dialect.face()).is_some();
+    site.destinations.len() > 1
+        || site.config().routes.models().next().is_some()
+        || !site.destinations.iter().all(speaks)
 }
 
 /// What a provider listed, or why it listed nothing.

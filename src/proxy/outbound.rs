@@ -21,6 +21,8 @@ pub struct Outbound<'a> {
     pub request: &'a RequestHead,
     /// The dialect that the client speaks.
     pub dialect: Dialect,
+    /// The dialect spoken to the upstream.
+    pub spoken: Dialect,
     /// The path below the version.
     pub path: &'a str,
     /// We may have to look into the answer.
@@ -41,24 +43,37 @@ impl Outbound<'_> {
     /// The client's end-to-end fields go on in their order, except for those that we set: `host`, the body's framing, the
     /// credential, the provider's own extra fields, and `accept-encoding` where we may have to look into the answer.
     pub fn write_head(&self, out: &mut Vec<u8>, framing: Framing) {
+        let translated = self.spoken != self.dialect;
         out.extend_from_slice(self.request.method_text().as_bytes());
         out.push(b' ');
-        write_target(out, self.base, self.dialect.face(), self.path);
-        if let Some(query) = self.request.query() {
+        write_target(out, self.base, self.spoken.face(), self.path);
+        // A query belongs to the dialect that it was written in.
+        if let Some(query) = self.request.query().filter(|_| !translated) {
             write_query(out, query, |value| self.passes_credential(value));
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write::field(out, b"host", self.base.authority.as_bytes());
         for (name, value) in fields::end_to_end(self.request) {
-            if !self.replaces(name, value) {
+            let stays = translated && !is_of_any_dialect(name) && !fields::is_credential(name);
+            if !stays && !self.replaces(name, value) {
                 write::field(out, name, value);
             }
+        }
+        if translated {
+            write::field(out, b"content-type", b"application/json");
+            write::field(out, b"accept", b"application/json, text/event-stream");
+        }
+        if translated && self.spoken == Dialect::Messages {
+            write::field(out, b"anthropic-version", MESSAGES_VERSION);
         }
         if self.is_json {
             // A compressed stream cannot be split, pinged or searched for errors.
             write::field(out, b"accept-encoding", b"identity");
         }
-        write_credential(out, self.provider, self.dialect.face(), self.turn);
+        write_credential(out, self.provider, self.spoken.face(), self.turn);
+        if let Some(lent) = self.lent().filter(|_| translated) {
+            write_key(out, self.provider.auth(self.spoken.face()), lent);
+        }
         write_via(out, self.request.get(VIA_FIELD), self.name);
         match framing {
             Framing::Chunked => write::field(out, b"transfer-encoding", b"chunked"),
@@ -78,9 +93,38 @@ impl Outbound<'_> {
 }
 
 impl Outbound<'_> {
+    /// The client's credential, where it goes along into another dialect, without the form of its own.
+    fn lent(&self) -> Option<&[u8]> {
+        let bearer = self.request.get("authorization").and_then(|value| {
+            let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+            scheme.and_then(|_| value.get(7..))
+        });
+        let key = bearer.or_else(|| self.request.get("x-api-key")).or_else(|| self.request.get("api-key"))?;
+        Some(key.trim_ascii()).filter(|key| self.passes_credential(key))
+    }
+
     fn passes_credential(&self, value: &[u8]) -> bool {
         !self.elsewhere && passes_credential(self.provider, self.dialect, value, self.tokens)
     }
+}
+
+/// The version of the Messages API that translated requests are written in: the one that takes sampling parameters.
+const MESSAGES_VERSION: &[u8] = b"2023-06-01";
+
+/// Fields that mean the same to every vendor. All others of a request that is translated stay behind: they were written
+/// for another one (`anthropic-beta`, `openai-organization`, `x-stainless-*`).
+fn is_of_any_dialect(name: &[u8]) -> bool {
+    const FIELDS: [&str; 8] = [
+        "user-agent",
+        "x-request-id",
+        "x-client-request-id",
+        "idempotency-key",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "accept-language",
+    ];
+    FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// Whether a client's own credential goes along: only to a provider that has no key and is marked for it, and never if
@@ -119,14 +163,18 @@ pub fn write_credential(out: &mut Vec<u8>, provider: &Provider, face: Face, turn
     }
     let Credential::Keys(keys) = &provider.credential else { return };
     let Some(key) = turn.checked_rem(keys.len()).and_then(|place| keys.get(place)) else { return };
-    match provider.auth(face) {
+    write_key(out, provider.auth(face), key.expose());
+}
+
+fn write_key(out: &mut Vec<u8>, auth: Auth, key: &[u8]) {
+    match auth {
         Auth::Bearer => {
             out.extend_from_slice(b"authorization: Bearer ");
-            out.extend_from_slice(key.expose());
+            out.extend_from_slice(key);
             out.extend_from_slice(b"\r\n");
         }
-        Auth::XApiKey => write::field(out, b"x-api-key", key.expose()),
-        Auth::ApiKey => write::field(out, b"api-key", key.expose()),
+        Auth::XApiKey => write::field(out, b"x-api-key", key),
+        Auth::ApiKey => write::field(out, b"api-key", key),
     }
 }
 

@@ -5,7 +5,8 @@
 use super::job::Work;
 use super::site::Site;
 use super::upload::Splice;
-use crate::dialect::{Dialect, Face};
+use crate::dialect::translate::Asking;
+use crate::dialect::{Dialect, Face, endpoint};
 use crate::fault::{Fault, Who};
 use crate::http::head::RequestHead;
 use crate::http::reject::Reject;
@@ -61,11 +62,13 @@ pub fn peek(work: &mut Work) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Fills `work.targets` with the places that may answer, in their order. There is at least one afterwards.
+/// Fills `work.targets` with the places that may answer what is asked for at `path`, in their order. There is at least one
+/// afterwards.
 ///
 /// # Errors
-/// 404 where no rule and no provider fits the model; 501 where the first place that fits speaks another dialect.
-pub fn plan(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &mut Work) -> Result<(), Fault> {
+/// 404 where no rule and no provider fits the model; 501 where the first place that fits speaks another dialect, into which
+/// such a request cannot be translated.
+pub fn plan(site: &Site, dialect: Dialect, path: &str, chosen: Option<usize>, work: &mut Work) -> Result<(), Fault> {
     let Work { targets, model, members, .. } = work;
     targets.clear();
     let stream = members.get("stream").is_some_and(|member| member.kind == Kind::True);
@@ -73,15 +76,15 @@ pub fn plan(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &mut Wor
     let config = site.config();
     let plan = config.routes.plan(&asked, &config.providers).map_err(|none| no_route(&none))?;
     for candidate in plan.candidates() {
-        if candidate.dialect != dialect {
+        if candidate.dialect != dialect && !is_translatable(path, candidate.dialect) {
             // The order is the user's: a later place must not answer because an earlier one cannot yet.
             if targets.is_empty() {
-                return Err(needs_translation(site, candidate.provider, dialect));
+                return Err(not_translatable(site, candidate.provider, dialect, path));
             }
             continue;
         }
         let rename = (candidate.model != model.as_str()).then(|| candidate.model.to_owned());
-        targets.push(Target { provider: candidate.provider, dialect, rename });
+        targets.push(Target { provider: candidate.provider, dialect: candidate.dialect, rename });
     }
     if targets.is_empty() { Err(Reject::NotFound.into()) } else { Ok(()) }
 }
@@ -104,17 +107,27 @@ pub fn plan_without_model(
         (Some(provider), Face::OpenAi) if provider.openai.is_none() => Dialect::Messages,
         _ => dialect,
     };
-    plan(site, spoken, chosen, work).map(|()| spoken)
+    plan(site, spoken, "", chosen, work).map(|()| spoken)
 }
 
-fn needs_translation(site: &Site, provider: usize, dialect: Dialect) -> Fault {
+/// Whether what is asked for at `path` can be said in that dialect, and the answer be told in the client's.
+fn is_translatable(path: &str, to: Dialect) -> bool {
+    match Asking::of(path) {
+        Some(Asking::Chat | Asking::Completions) => to == Dialect::Messages,
+        Some(Asking::Messages) => to == Dialect::Chat,
+        // Counted here.
+        None => path == endpoint::COUNT_TOKENS && to == Dialect::Chat,
+    }
+}
+
+fn not_translatable(site: &Site, provider: usize, dialect: Dialect, path: &str) -> Fault {
     let provider = site.destinations.get(provider).map(|one| &one.provider);
     let name = provider.map_or("", |provider| provider.name.as_str());
+    let language = dialect.name();
     if provider.is_some_and(|provider| provider.face(dialect.face()).is_some()) {
         let message = format!(
-            "The route (face=… or the model's suffix) asks for the other face of {name}, and this version does not \
-             translate between dialects; leave that out, and {name} is spoken to in {}.",
-            dialect.name()
+            "The route (face=… or the model's suffix) asks for the other face of {name}, which has nothing like /{path}; \
+             leave that out, and {name} is spoken to in {language}."
         );
         return Fault::client(501, "translation-needed", message);
     }
@@ -123,9 +136,8 @@ fn needs_translation(site: &Site, provider: usize, dialect: Dialect) -> Fault {
         Dialect::Chat | Dialect::Responses => "OPENAI_URL",
     };
     let prefix = crate::config::variables::prefix(name);
-    let language = dialect.name();
     let message = format!(
-        "{name} has no address that speaks {language}, and this version does not translate between dialects; set \
+        "{name} has no address that speaks {language}, and what it speaks has nothing like /{path}; set \
          {prefix}_{variable} if it has one, or route the model elsewhere."
     );
     Fault::client(501, "translation-needed", message)

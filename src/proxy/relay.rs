@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::ask::Answering;
 use super::connection::{Client, Stop, Transport};
 use super::cors;
+use super::intake::{Intake, Received};
 use super::job::{Record, Work};
 use super::site::Destination;
 use super::world::World;
@@ -45,7 +46,7 @@ pub async fn relay(
     request: &RequestHead,
     work: &mut Work,
 ) -> Result<Relayed, Stop> {
-    let Answering { upstream, head_bytes, sent_whole, read_whole, until } = answering;
+    let Answering { upstream, head_bytes, sent_whole, read_whole, until, .. } = answering;
     let Destination { provider, numbers, .. } = destination;
     upstream.inlet.deadline().disarm();
     work.record.first_byte = Some(Instant::now());
@@ -67,8 +68,7 @@ pub async fn relay(
 
     if framing_out == Framing::UntilClose && client.transport == Transport::Unix {
         // Such an answer ends with the connection, and a UNIX socket cannot be reset: a cut answer would look whole.
-        let message = "An answer without a length needs HTTP/1.1 on a UNIX socket.";
-        return Err(Fault::client(505, "http10-on-unix", message).closing().into());
+        return Err(http10_on_unix().into());
     }
     let mut out = std::mem::take(&mut work.out);
     out.clear();
@@ -76,15 +76,22 @@ pub async fn relay(
     work.record.status = work.response.status();
     let passage = Passage::new(framing, form);
     let follow = Follow { kind: Follow::kind(&work.response, stream), tail: Tail::default() };
-    let mut body = Body { destination, upstream, passage, framing_out, follow, until, out };
+    let intake = Intake { destination, upstream, until };
+    let mut body = Body { intake, passage, framing_out, follow, out };
     let ended = body.pass_on(world, client, work, head_bytes).await?;
-    let Body { upstream, out, .. } = body;
+    let Body { intake: Intake { upstream, .. }, out, .. } = body;
     work.out = out;
 
     let excess = matches!(ended, Ended::WithExcess);
     numbers.excess.add(u64::from(excess));
     let sound = matches!(ended, Ended::Framed) && sent_whole && work.response.keep_alive();
     Ok(Relayed { reusable: sound.then_some(upstream), excess, keep_client })
+}
+
+/// Such an answer would have no end that can be told from a cut.
+pub(super) fn http10_on_unix() -> Fault {
+    let message = "An answer without a length needs HTTP/1.1 on a UNIX socket.";
+    Fault::client(505, "http10-on-unix", message).closing()
 }
 
 /// How a body ended well.
@@ -97,23 +104,13 @@ enum Ended {
     WithConnection,
 }
 
-/// What one read brought.
-enum Received {
-    Bytes,
-    End,
-    Error,
-}
-
 /// A body under way.
 struct Body<'a> {
-    destination: &'a Destination,
-    upstream: Upstream,
+    intake: Intake<'a>,
     passage: Passage,
     /// The framing that the client sees.
     framing_out: Framing,
     follow: Follow,
-    /// When the provider's whole time is over.
-    until: Option<Instant>,
     /// What goes to the client and does not lie in the read buffer as it must go: the head, chunks of ours.
     out: Vec<u8>,
 }
@@ -131,8 +128,9 @@ impl Body<'_> {
         let usage = &mut work.usage;
         let passed = self.passage.pass(behind, &mut self.out, |payload| self.follow.push(payload, usage));
         let passed = passed.map_err(|error| {
-            self.destination.numbers.invalid.add(1);
-            let provider = &self.destination.provider.name;
+            let Destination { provider, numbers, .. } = self.intake.destination;
+            numbers.invalid.add(1);
+            let provider = &provider.name;
             let message = format!("{provider} answered with a broken chunked coding: {}.", error.name());
             Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
         })?;
@@ -160,8 +158,7 @@ impl Body<'_> {
             turn.taken(client.inbox).await;
             match self.receive(work).await {
                 Received::Bytes => {}
-                Received::End => return self.end(world, client, work, true).await,
-                Received::Error => return self.end(world, client, work, false).await,
+                ended => return self.end(world, client, work, ended).await,
             }
             let inbound = std::mem::take(&mut work.inbound);
             let usage = &mut work.usage;
@@ -176,9 +173,7 @@ impl Body<'_> {
                     inbound
                 }
                 Err(_) => {
-                    self.destination.numbers.invalid.add(1);
-                    let message = format!("{} broke its own framing.", self.destination.provider.name);
-                    let fault = Fault::upstream(502, "upstream-invalid", message);
+                    let fault = self.intake.broken();
                     return Err(self.cut(client, work, &fault).await);
                 }
             };
@@ -187,23 +182,12 @@ impl Body<'_> {
         Ok(if work.inbound.len() > consumed { Ended::WithExcess } else { Ended::Framed })
     }
 
-    /// One read into `work.inbound`, in the upstream's time.
+    /// One read into `work.inbound`.
     async fn receive(&mut self, work: &mut Work) -> Received {
-        work.inbound.clear();
-        let idle = self.destination.provider.idle_timeout;
-        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
-        let inlet = &mut self.upstream.inlet;
-        inlet.deadline().arm(left.map_or(idle, |left| left.min(idle)));
-        let (received, inbound) = inlet.receive(std::mem::take(&mut work.inbound)).await;
+        let (received, inbound) = self.intake.receive(std::mem::take(&mut work.inbound)).await;
         work.inbound = inbound;
-        // The time that the client takes is not the upstream's.
-        inlet.deadline().disarm();
         self.out.clear();
-        match received {
-            Ok(0) => Received::End,
-            Ok(_) => Received::Bytes,
-            Err(_) => Received::Error,
-        }
+        received
     }
 
     /// Sends what is in `out`.
@@ -213,39 +197,19 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// The upstream's connection ended, which may be the body's end, but only if the upstream ended it: a time limit or
-    /// a drain of ours looks the same to the socket.
+    /// The upstream's connection ended, which may be the body's end.
     async fn end(
         &mut self,
         world: &World,
         client: &mut Client<'_>,
         work: &mut Work,
-        orderly: bool,
+        received: Received,
     ) -> Result<Ended, Stop> {
-        let Destination { provider, numbers, .. } = self.destination;
-        let expired = self.upstream.inlet.deadline().expired().is_some();
-        let stopping = world.stopping.get();
-        if orderly && !expired && !stopping && self.passage.finish(&mut self.out) {
+        if self.intake.ended_itself(world, received) && self.passage.finish(&mut self.out) {
             self.send_out(client, work).await?;
             return Ok(Ended::WithConnection);
         }
-        let name = &provider.name;
-        let fault = if stopping {
-            Fault::draining()
-        } else if expired && self.until.is_some_and(|until| until <= Instant::now()) {
-            numbers.timeouts.add(1);
-            let message = format!("{name} took longer than the {} s it has for an answer.", whole_secs(provider));
-            Fault::upstream(504, "upstream-timeout", message)
-        } else if expired {
-            numbers.timeouts.add(1);
-            let silence = provider.idle_timeout.as_secs();
-            let message = format!("{name} went silent for {silence} s in the middle of its answer.");
-            Fault::upstream(504, "upstream-silent", message)
-        } else {
-            numbers.truncated.add(1);
-            let message = format!("{name} ended the connection in the middle of its answer.");
-            Fault::upstream(502, "upstream-truncated", message)
-        };
+        let fault = self.intake.cut_short(world);
         Err(self.cut(client, work, &fault).await)
     }
 
@@ -271,10 +235,6 @@ impl Body<'_> {
         }
         Stop::Cut(fault.who, fault.reason)
     }
-}
-
-fn whole_secs(provider: &Provider) -> u64 {
-    provider.timeout.unwrap_or_default().as_secs()
 }
 
 /// What a body is, as far as we look into it.
@@ -319,16 +279,21 @@ impl Follow {
     }
 }
 
-fn is_event_stream(response: &ResponseHead) -> bool {
+pub(super) fn is_event_stream(response: &ResponseHead) -> bool {
     let kind = response.get("content-type").unwrap_or_default();
     let named = kind.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
     named && response.get("content-encoding").is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// What a sidestream behind us said of the same answer: ours counts.
-fn is_ours(name: &[u8]) -> bool {
-    const OWN: [&str; 4] =
-        ["x-sidestream-request-id", "x-sidestream-provider", "x-sidestream-model", "x-sidestream-attempts"];
+pub(super) fn is_ours(name: &[u8]) -> bool {
+    const OWN: [&str; 5] = [
+        "x-sidestream-request-id",
+        "x-sidestream-provider",
+        "x-sidestream-model",
+        "x-sidestream-attempts",
+        "x-sidestream-dropped",
+    ];
     OWN.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }
 
@@ -377,7 +342,7 @@ pub fn write_tries(out: &mut Vec<u8>, provider: &Provider, work: &Work) {
 }
 
 /// `Server-Timing` (W3C): reading the request, finding its way, connecting, and the whole until the answer began.
-fn write_timing(out: &mut Vec<u8>, record: &Record) {
+pub(super) fn write_timing(out: &mut Vec<u8>, record: &Record) {
     let between = |from: Option<Instant>, to: Option<Instant>| {
         to.zip(from).map_or(0, |(to, from)| to.saturating_duration_since(from).as_micros() as u64)
     };

@@ -3,6 +3,7 @@
 use super::connection::{Client, Door};
 use super::job::Work;
 use super::site::{Destination, Site};
+use super::translate;
 use super::world::World;
 use crate::dialect::usage::Usage;
 use crate::http::head::RequestHead;
@@ -23,6 +24,11 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     if let Some(destination) = destination {
         destination.numbers.settle(record.dialect, record.status, first_byte, total);
         count_tokens(destination, &usage, work);
+    }
+    count_losses(world, work);
+    let input = [usage.input, usage.cache_read, usage.cache_write].into_iter().flatten().sum();
+    if input > 0 && record.text_bytes > 0 {
+        world.tokens.borrow_mut().learn(&work.model, record.text_bytes, input);
     }
     if client.door == Door::Admin || !world.shared.log.enabled(Level::Info) {
         return;
@@ -49,6 +55,11 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
             line = line.bytes("upstream_id", id);
         }
     }
+    if !work.losses.is_empty() {
+        let mut list = Vec::new();
+        translate::write_losses(&work.losses, &mut list);
+        line = line.bytes("dropped", &list);
+    }
     if let Some(first_byte) = first_byte {
         line = line.number("ttfb_us", first_byte.as_micros() as u64);
     }
@@ -59,6 +70,14 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
         Some(count) => line.number(name, count),
         None => line,
     }));
+}
+
+/// What was lost between two dialects.
+fn count_losses(world: &World, work: &Work) {
+    let Some(upstream) = work.record.upstream_dialect else { return };
+    for loss in work.losses.iter() {
+        world.counters.losses.add(work.record.dialect, upstream, loss.what);
+    }
 }
 
 /// What the answer said of its tokens; that it said nothing counts too.

@@ -23,6 +23,8 @@ use crate::net::trim_memory;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
 use crate::telemetry::request_id::RequestIds;
+use crate::tokens::BlockCounts;
+use crate::tokens::estimate::Learned;
 
 /// What the workers share: read-mostly, or atomic.
 pub struct Shared {
@@ -38,6 +40,8 @@ pub struct Shared {
     pub budget: Budget,
     /// Addresses of names.
     pub resolver: Resolver,
+    /// Tokens of blocks that were counted.
+    pub counts: Arc<BlockCounts>,
     /// Threads that merge lists of models.
     pub merges: Arc<AtomicUsize>,
     /// The log.
@@ -57,6 +61,7 @@ impl Shared {
             counters: (0..workers).map(|_| Arc::default()).collect(),
             budget: Budget::new(settings.config.buffer_max),
             resolver: Resolver::default(),
+            counts: Arc::default(),
             merges: Arc::default(),
             settings: Mutex::new(settings),
             driver,
@@ -90,6 +95,10 @@ pub struct World {
     pub deadlines: Rc<Deadlines>,
     /// Numbers the requests.
     pub request_ids: RequestIds,
+    /// Makes what no other answer has.
+    seeds: Seeds,
+    /// How many bytes a token has, by model.
+    pub tokens: RefCell<Learned>,
     site: RefCell<Rc<Site>>,
     /// What opening a connection needs.
     means: Means,
@@ -109,6 +118,30 @@ pub struct World {
     trimmed_at: Cell<u64>,
 }
 
+/// Random once, then counted: ids made of a seed are hashes of it.
+struct Seeds {
+    random: u64,
+    count: Cell<u64>,
+}
+
+impl Default for Seeds {
+    fn default() -> Self {
+        // The keys of std's hash maps come from the system's randomness.
+        Self { random: RandomState::new().build_hasher().finish(), count: Cell::new(0) }
+    }
+}
+
+impl Seeds {
+    fn next(&self) -> [u8; 16] {
+        self.count.set(self.count.get().wrapping_add(1));
+        let mut seed = [0; 16];
+        let (random, count) = seed.split_at_mut(8);
+        random.copy_from_slice(&self.random.to_be_bytes());
+        count.copy_from_slice(&self.count.get().to_be_bytes());
+        seed
+    }
+}
+
 /// Jobs kept for reuse: about as many as requests run side by side in a busy sidecar.
 const SPARE_JOBS_MAX: usize = 64;
 
@@ -124,6 +157,8 @@ impl World {
             deadlines: means.deadlines.clone(),
             means,
             request_ids: RequestIds::new(index),
+            seeds: Seeds::default(),
+            tokens: RefCell::default(),
             site: RefCell::new(Rc::new(site)),
             draining: Cell::new(false),
             stopping: Cell::new(false),
@@ -179,6 +214,11 @@ impl World {
             Poll::Pending
         })
         .await
+    }
+
+    /// 16 bytes that no other answer has.
+    pub fn seed(&self) -> [u8; 16] {
+        self.seeds.next()
     }
 
     /// Memory for one request.

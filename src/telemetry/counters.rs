@@ -1,6 +1,7 @@
 //! What one worker counts. What belongs to one provider is in [`super::provider`].
 
 use super::cell::numbers;
+use super::losses::Losses;
 use super::provider::Providers;
 use super::reasons::Reasons;
 
@@ -28,6 +29,8 @@ numbers! {
     beside {
         /// Answers of our own to requests that could not be served as they were, by reason.
         refusals: Reasons,
+        /// What was lost between two dialects.
+        losses: Losses,
         /// The numbers of each provider.
         providers: Providers,
     }

@@ -41,6 +41,7 @@ impl Collector for Summed {
         self.build(encoder)?;
         self.process(encoder)?;
         self.refusals(encoder)?;
+        self.losses(encoder)?;
         Upstreams::of(&self.workers).encode(encoder)
     }
 }
@@ -63,6 +64,18 @@ impl Summed {
         for (place, row) in rows.first().into_iter().flatten().enumerate() {
             let sum = sum(rows.iter().filter_map(|rows| rows.get(place)).map(|row| row.value));
             number(encoder.encode_descriptor(row.name, row.help, None, metric_type(row.kind))?, row.kind, sum)?;
+        }
+        Ok(())
+    }
+
+    fn losses(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Fields, blocks and events that another dialect could not say as they were";
+        let mut family = encoder.encode_descriptor("translation_losses", help, None, MetricType::Counter)?;
+        let workers: Vec<Vec<_>> = self.workers.iter().map(|worker| worker.losses.rows().collect()).collect();
+        for (place, (from, to, kind, _)) in workers.first().into_iter().flatten().enumerate() {
+            let sum = sum(workers.iter().filter_map(|rows| rows.get(place)).map(|row| row.3));
+            let labels = [("from", from.name()), ("to", to.name()), ("kind", kind.name())];
+            number(family.encode_family(&labels)?, Kind::Counter, sum)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ pub mod cell;
 pub mod counters;
 mod line;
 pub mod log;
+pub mod losses;
 pub mod metrics;
 pub mod provider;
 pub mod reasons;

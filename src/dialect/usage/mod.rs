@@ -49,12 +49,19 @@ pub struct UsageReader {
     body: Body,
     counts: Counts,
     objects: object::Reader,
+    told: Option<Usage>,
 }
 
 impl UsageReader {
     /// A reader that has seen nothing.
     pub fn new() -> Self {
-        Self { stream: Stream::new(), body: Body::new(), counts: Counts::default(), objects: object::Reader::new() }
+        Self {
+            stream: Stream::new(),
+            body: Body::new(),
+            counts: Counts::default(),
+            objects: object::Reader::new(),
+            told: None,
+        }
     }
 
     /// Makes it ready for another answer.
@@ -62,6 +69,7 @@ impl UsageReader {
         self.stream.reset();
         self.body.reset();
         self.counts = Counts::default();
+        self.told = None;
     }
 
     /// Takes the next bytes of a stream of server-sent events. An event counts once its blank line has come, as it does
@@ -82,9 +90,17 @@ impl UsageReader {
         self.objects.usage(report, &mut self.counts);
     }
 
+    /// Takes what was read elsewhere: it holds instead of all that was said before.
+    pub fn report(&mut self, usage: Usage) {
+        self.told = Some(usage);
+    }
+
     /// What has been said so far.
     pub fn usage(&mut self) -> Usage {
-        let Self { body, counts, objects, .. } = self;
+        let Self { body, counts, objects, told, .. } = self;
+        if let Some(told) = told {
+            return *told;
+        }
         body.finish(|usage| objects.usage(usage, counts));
         self.counts.usage()
     }

@@ -1,0 +1,219 @@
+//! One request, and its answer, from one dialect to another: the readers and writers of both, put together.
+
+use super::Dialect;
+use super::loss::Losses;
+use super::profile::{Profile, Target};
+use super::sequencer::Sequencer;
+use super::turn::{Class, Failure, Reader, Refused, Request, Terms, Usage, Word, Writer};
+use super::{chat, completions, messages};
+use crate::json::{Index, Value};
+use crate::limits;
+use crate::sse::Splitter;
+use crate::tokens::estimate::text_bytes;
+
+/// What a client asks for, among what can be translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// `chat/completions`.
+    Chat,
+    /// OpenAI's older `completions`.
+    Completions,
+    /// `messages`.
+    Messages,
+}
+
+impl Asking {
+    /// What a path below the version asks for, if it can be translated.
+    pub fn of(path: &str) -> Option<Self> {
+        match path {
+            "chat/completions" => Some(Self::Chat),
+            "completions" => Some(Self::Completions),
+            "messages" => Some(Self::Messages),
+            _ => None,
+        }
+    }
+
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// What is asked for cannot be said in another dialect, or the body is no such request.
+    pub fn read<'a>(self, body: Value<'a>, losses: &mut Losses) -> Result<Request<'a>, Refused> {
+        match self {
+            Self::Chat => chat::request::read(body, losses),
+            Self::Completions => completions::read(body, losses),
+            Self::Messages => messages::request::read(body, losses),
+        }
+    }
+}
+
+/// A translated request.
+#[derive(Debug)]
+pub struct Translated {
+    /// Its body in the upstream's dialect.
+    pub body: Vec<u8>,
+    /// What the answer must know of it.
+    pub terms: Terms,
+    /// The client wants a stream.
+    pub stream: bool,
+    /// What was not carried over.
+    pub losses: Losses,
+    /// Bytes of it that are text to a model: the measure of its tokens.
+    pub text_bytes: usize,
+}
+
+/// The path below the version to which a translated request goes.
+pub fn path(to: Dialect) -> &'static str {
+    match to {
+        Dialect::Messages => "messages",
+        Dialect::Chat | Dialect::Responses => "chat/completions",
+    }
+}
+
+/// Translates a request's body. `terms` holds what does not come from the body.
+///
+/// # Errors
+/// As for [`Asking::read`].
+pub fn request(
+    asking: Asking,
+    to: Dialect,
+    body: &[u8],
+    target: &Target<'_>,
+    mut terms: Terms,
+) -> Result<Translated, Refused> {
+    let (mut index, mut losses, mut out) = (Index::default(), Losses::default(), Vec::new());
+    // It was scanned when it came: only its depth or size can be too much.
+    let value = index.read(body).map_err(|error| Refused::new("", error.to_string()))?;
+    let request = asking.read(value, &mut losses)?;
+    terms.usage = request.usage_wanted;
+    out.reserve(body.len() + body.len() / 8);
+    match to {
+        Dialect::Messages => messages::request::write(&request, target, &mut terms, &mut losses, &mut out)?,
+        Dialect::Chat | Dialect::Responses => {
+            chat::request::write(&request, target, &mut terms, &mut losses, &mut out)?;
+        }
+    }
+    let text_bytes = text_bytes(&request);
+    Ok(Translated { body: out, terms, stream: request.stream, losses, text_bytes })
+}
+
+/// An answer on its way from one dialect to another. Every method appends to `out` what the client gets.
+pub trait Answer: Send {
+    /// Takes the next bytes of the upstream's event stream.
+    fn events(&mut self, bytes: &[u8], out: &mut Vec<u8>);
+    /// Takes the upstream's whole answer.
+    fn body(&mut self, body: &[u8], out: &mut Vec<u8>);
+    /// The upstream's answer ended, as its framing said it would.
+    fn finish(&mut self, out: &mut Vec<u8>);
+    /// The upstream's answer broke off.
+    fn fail(&mut self, failure: Failure, out: &mut Vec<u8>);
+    /// Shows the client that the answer goes on.
+    fn ping(&mut self, out: &mut Vec<u8>);
+    /// Something was said that an answer is made of, or it is over: its status is known.
+    fn has_begun(&self) -> bool;
+    /// All was said.
+    fn is_over(&self) -> bool;
+    /// Appends a failure that came before anything was said, to a client that was promised an answer already.
+    fn tell_failure(&mut self, out: &mut Vec<u8>);
+    /// How it failed, if it did.
+    fn failure(&self) -> Option<&Failure>;
+    /// The upstream's own numbers.
+    fn usage(&self) -> Usage;
+    /// What was not carried over.
+    fn losses(&mut self) -> &mut Losses;
+}
+
+/// The way of an answer from an upstream that speaks `from` to a client that asked by `asking`, streamed or whole.
+pub fn answer(from: Dialect, asking: Asking, stream: bool, terms: Terms, profile: &Profile) -> Box<dyn Answer> {
+    match from {
+        Dialect::Messages => with(messages::answer::Reader::new(), asking, stream, terms, profile.name),
+        Dialect::Chat | Dialect::Responses => {
+            with(chat::answer::Reader::new(profile), asking, stream, terms, profile.name)
+        }
+    }
+}
+
+/// `upstream` is the kind of upstream that thinks, for the mark on its thoughts.
+fn with(
+    reader: impl Reader + Send + 'static,
+    asking: Asking,
+    stream: bool,
+    terms: Terms,
+    upstream: &str,
+) -> Box<dyn Answer> {
+    match (asking, stream) {
+        (Asking::Chat, true) => way(reader, chat::answer::StreamWriter::new(&terms), terms),
+        (Asking::Chat, false) => way(reader, chat::answer::BodyWriter::new(&terms), terms),
+        (Asking::Completions, true) => way(reader, completions::StreamWriter::new(&terms), terms),
+        (Asking::Completions, false) => way(reader, completions::BodyWriter::new(&terms), terms),
+        (Asking::Messages, true) => way(reader, messages::answer::StreamWriter::new(&terms, upstream), terms),
+        (Asking::Messages, false) => way(reader, messages::answer::BodyWriter::new(&terms, upstream), terms),
+    }
+}
+
+fn way<R: Reader + Send + 'static, W: Writer + Send + 'static>(reader: R, writer: W, terms: Terms) -> Box<dyn Answer> {
+    Box::new(Way { splitter: Splitter::new(limits::EVENT_BYTES_MAX), reader, sequencer: Sequencer::new(writer, terms) })
+}
+
+/// A reader, the order, a writer.
+struct Way<R, W: Writer> {
+    splitter: Splitter,
+    reader: R,
+    sequencer: Sequencer<W>,
+}
+
+impl<R: Reader + Send, W: Writer + Send> Answer for Way<R, W> {
+    fn events(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let Self { splitter, reader, sequencer } = self;
+        let split = splitter.push(bytes, |event| {
+            reader.event(event.name, event.data, &mut |word| sequencer.say(word, out));
+        });
+        if split.is_err() {
+            let message = format!("The upstream sent an event of more than {} bytes.", limits::EVENT_BYTES_MAX);
+            self.fail(Failure::new(Class::Api, message), out);
+        }
+    }
+
+    fn body(&mut self, body: &[u8], out: &mut Vec<u8>) {
+        let Self { reader, sequencer, .. } = self;
+        reader.body(body, &mut |word| sequencer.say(word, out));
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        self.sequencer.finish(out);
+    }
+
+    fn fail(&mut self, failure: Failure, out: &mut Vec<u8>) {
+        self.sequencer.say(Word::Failed(failure), out);
+    }
+
+    fn ping(&mut self, out: &mut Vec<u8>) {
+        match self.sequencer.has_begun() {
+            true => self.sequencer.ping(out),
+            false => self.sequencer.writer().ping(out),
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.sequencer.has_begun() || self.sequencer.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.sequencer.is_over()
+    }
+
+    fn tell_failure(&mut self, out: &mut Vec<u8>) {
+        self.sequencer.tell_failure(out);
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.sequencer.failure()
+    }
+
+    fn usage(&self) -> Usage {
+        self.sequencer.usage()
+    }
+
+    fn losses(&mut self) -> &mut Losses {
+        self.sequencer.losses()
+    }
+}
