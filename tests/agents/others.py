@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from .play import Result, Scene
@@ -136,12 +137,13 @@ class Play(Scene):
             Turn("thinking, text and two calls at once", [Say("Both.", (call(), call()), "Let me see."), Say("Done.", thinking="So.")]),
             Turn("calls one after the other", [Say("", (call(),)), Say("Next.", (call(),)), Say("", (call(),), "Hm."), Say("All.")]),
             Turn("characters of the world", [Say(CJK, (call(f"'{CJK_WORD}{uuid.uuid4().hex}'"),)), Say(f"終 {CJK}")]),
-            Turn("the connection ends inside the stream", [Say(long, cut="fin"), Say("After the cut.")]),
-            Turn("an error inside the stream", [Say(long, cut="error"), Say("After the error.")]),
+            Turn("the connection ends inside the stream", [Say(long, cut="fin"), Say("After the cut.")], steady=False),
+            Turn("an error inside the stream", [Say(long, cut="error"), Say("After the error.")], steady=False),
             Turn("429 with retry-after", [Fail("429 Too Many Requests", limit, "Retry-After: 1\r\n"), Say("After the limit.")]),
             Turn("overloaded", [Fail(overloaded, busy, "Retry-After: 1\r\n"), Say("After the overload.")]),
         ]
-        return plain + (self.styles() if self.agent.face == "messages" else [])
+        turns = plain + (self.styles() if self.agent.face == "messages" else [])
+        return [replace(t, provider=self.providers[0].name) for t in turns]
 
     def styles(self) -> list[Turn]:
         """Some habits of compatible servers."""
