@@ -55,7 +55,7 @@ MESSAGES = {
             {"role": "user", "content": [WEATHER, {**WEATHER, "tool_use_id": "toolu_02", "content": "sun"}]},
         ],
     },
-    "stop sequences": {"messages": [user("Count: one two three four")], "stop_sequences": ["model", "turn"]},
+    "a stop sequence": {"messages": [user("Name three colours.")], "stop_sequences": ["nowhere", " colours"]},
 }
 # What a Chat client asks.
 CHAT = {
