@@ -6,13 +6,20 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use sidestream::dialect::chat::answer::Reader;
+use sidestream::dialect::loss::Losses;
+use sidestream::dialect::messages::answer::StreamWriter;
+use sidestream::dialect::profile::{Profile, Target};
+use sidestream::dialect::sequencer::Sequencer;
+use sidestream::dialect::turn::{Reader as _, Terms};
 use sidestream::dialect::usage::UsageReader;
+use sidestream::dialect::{chat, messages};
 use sidestream::http::chunked::ChunkDecoder;
 use sidestream::http::fields;
 use sidestream::http::framing;
 use sidestream::http::head::{HeadKind, HeadScanner, RequestHead};
 use sidestream::http::write;
-use sidestream::json::Scanner;
+use sidestream::json::{Index, Scanner};
 use sidestream::limits;
 use sidestream::sse::{Splitter, Tail};
 
@@ -75,6 +82,73 @@ fn main() {
         black_box(tail.is_between_events());
     });
     usage();
+    translation(turn);
+    answers();
+    answers_to_chat();
+}
+
+/// What a token of a Chat stream costs on its way to a Messages client, from its event's data to the event written; and
+/// how many of a stream's events are recognised without being read.
+fn answers() {
+    println!("\n{:<44}{:>10}{:>12}{:>12}", "answer, Chat to Messages, per event", "bytes", "ns", "recognised");
+    for (name, event) in STREAMS {
+        let events: Vec<Vec<u8>> = (0..512).map(|number| filled(event, number)).collect();
+        let bytes = events.iter().map(Vec::len).sum::<usize>() / events.len();
+        let mut out = Vec::with_capacity(1 << 20);
+        let mut rounds: Vec<f64> = Vec::new();
+        let mut recognised = 0.0;
+        for _ in 0..200 {
+            let terms = Terms { thinking: true, ..Terms::default() };
+            let mut sequencer = Sequencer::new(StreamWriter::new(&terms, "chat"), terms);
+            let mut reader = Reader::new(&Profile::default());
+            out.clear();
+            let began = Instant::now();
+            for event in &events {
+                reader.event(b"", black_box(event), &mut |word| sequencer.say(word, &mut out));
+            }
+            rounds.push(began.elapsed().as_nanos() as f64 / events.len() as f64);
+            recognised = reader.recognised() as f64 / events.len() as f64 * 100.0;
+            black_box(out.len());
+        }
+        rounds.sort_by(f64::total_cmp);
+        println!("{name:<44}{bytes:>10}{:>12.0}{recognised:>11.1}%", rounds[rounds.len() / 2]);
+    }
+    let (event, other) = (filled(STREAMS[0].1, 1), filled(STREAMS[1].1, 2));
+    let terms = Terms { thinking: true, ..Terms::default() };
+    let mut sequencer = Sequencer::new(StreamWriter::new(&terms, "chat"), terms);
+    let mut reader = Reader::new(&Profile::default());
+    let mut out = Vec::with_capacity(1 << 20);
+    measure("answer: two events that are not recognised", event.len() + other.len(), || {
+        out.clear();
+        for event in [&event, &other] {
+            reader.event(b"", black_box(event), &mut |word| sequencer.say(word, &mut out));
+        }
+    });
+    measure("answer: an event that is recognised", event.len(), || {
+        out.clear();
+        reader.event(b"", black_box(&event), &mut |word| sequencer.say(word, &mut out));
+    });
+}
+
+/// Events as servers stream them: `$t` is a token, `$n` a number that grows, `$f` a fraction, `$o` an obfuscation.
+#[rustfmt::skip]
+const STREAMS: [(&str, &str); 6] = [
+    ("OpenAI", r#"{"id":"chatcmpl-0123456789","object":"chat.completion.chunk","created":1795355991,"model":"m","service_tier":"default","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":"$t"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"$o"}"#),
+    ("vLLM", r#"{"id":"chatcmpl-01","object":"chat.completion.chunk","created":1795355991,"model":"m","choices":[{"index":0,"delta":{"content":"$t"},"logprobs":null,"finish_reason":null,"token_ids":null}]}"#),
+    ("vLLM, reasoning", r#"{"id":"chatcmpl-01","object":"chat.completion.chunk","created":1795355991,"model":"m","choices":[{"index":0,"delta":{"reasoning":"$t","content":null},"logprobs":null,"finish_reason":null,"token_ids":null}]}"#),
+    ("OpenRouter", r#"{"id":"gen-1795355991-abc","provider":"P","model":"p/m","object":"chat.completion.chunk","created":$n,"choices":[{"index":0,"delta":{"role":"assistant","content":"$t"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}],"system_fingerprint":"fp_1"}"#),
+    ("llama.cpp, timings", r#"{"choices":[{"finish_reason":null,"index":0,"delta":{"content":"$t"}}],"created":$n,"id":"chatcmpl-1","model":"m","object":"chat.completion.chunk","timings":{"prompt_n":11,"prompt_ms":$f,"predicted_n":$n,"predicted_ms":$f,"predicted_per_token_ms":$f,"predicted_per_second":$f}}"#),
+    ("OpenAI, arguments of a call", r#"{"id":"chatcmpl-01","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"$t"}}]},"finish_reason":null}],"usage":null,"obfuscation":"$o"}"#),
+];
+
+/// One event of a stream.
+fn filled(event: &str, number: usize) -> Vec<u8> {
+    let token = [" word", " the", "\\n", " caf\u{e9}", "\\\"", " of"][number % 6];
+    let token = if event.contains("arguments") && number == 0 { "{\\\"a\\\":\\\"" } else { token };
+    let (fraction, obfuscation) =
+        (format!("{}.{}", number * 7 % 100, number % 1000), &"aB3dE6gHiJkLmNo"[number * 5 % 13..]);
+    let event = event.replace("$t", token).replace("$n", &(1000 + number).to_string());
+    event.replace("$f", &fraction).replace("$o", obfuscation).into_bytes()
 }
 
 /// What reading the usage in passing costs: on most events nothing but the search for a word.
@@ -109,6 +183,24 @@ fn usage() {
     });
 }
 
+/// What a request costs that goes to another dialect.
+fn translation(turn: &[u8]) {
+    let mut index = Index::default();
+    measure("request: index", turn.len(), || {
+        black_box(index.read(turn).unwrap());
+    });
+    let profile = Profile::of("vllm", None);
+    let mut out = Vec::new();
+    measure("request: index, Messages to Chat", turn.len(), || {
+        out.clear();
+        let (mut losses, mut terms) = (Losses::default(), Terms::default());
+        let request = messages::request::read(index.read(turn).unwrap(), &mut losses).unwrap();
+        let to = Target { model: "Qwen/Qwen3-32B", profile: &profile };
+        chat::request::write(&request, &to, &mut terms, &mut losses, &mut out).unwrap();
+        black_box(out.len());
+    });
+}
+
 /// Prints the median of [`ROUNDS`] rounds of [`REPEATS`] calls each.
 fn measure(name: &str, bytes: usize, mut work: impl FnMut()) {
     let mut rounds: Vec<f64> = (0..ROUNDS)
@@ -140,4 +232,26 @@ fn event() -> Vec<u8> {
     let mut event = Vec::new();
     sidestream::sse::frame::write_event(&mut event, "", data.as_bytes());
     event
+}
+
+/// The same from Messages to Chat.
+fn answers_to_chat() {
+    let terms = Terms { model: b"m".to_vec(), ..Terms::default() };
+    let mut sequencer = Sequencer::new(chat::answer::StreamWriter::new(&terms), terms);
+    let mut reader = messages::answer::Reader::new();
+    let mut out = Vec::with_capacity(1 << 20);
+    let begin = br#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    reader.event(b"", begin, &mut |word| sequencer.say(word, &mut out));
+    let event = br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" word"}}"#;
+    let spaced = br#"{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " word"}}"#;
+    measure("answer, Messages to Chat: two events, read", event.len() + spaced.len(), || {
+        out.clear();
+        for event in [&event[..], spaced] {
+            reader.event(b"", black_box(event), &mut |word| sequencer.say(word, &mut out));
+        }
+    });
+    measure("answer, Messages to Chat: recognised", event.len(), || {
+        out.clear();
+        reader.event(b"", black_box(event), &mut |word| sequencer.say(word, &mut out));
+    });
 }

@@ -59,6 +59,29 @@ USAGES = [
     b'{"us\\u0061ge":{"prompt_tokens":1,"prompt_tokens":2},"usage":1}',
 ]
 
+# A byte that says what follows, then an answer of a Messages server, or choices of events of which one is made.
+MESSAGES_ANSWERS = [
+    b"\0"
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","content":[],"usage":{"input_tokens":8}}}\n\n'
+    b'data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}\n\n'
+    b'data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"th"}}\n\n'
+    b'data: {"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"EqQB"}}\n\n'
+    b'data: {"type":"content_block_stop","index":0}\n\nevent: ping\ndata: {"type":"ping"}\n\n'
+    b'data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}\n\n'
+    b'data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\\"x\\":1}"}}\n\n'
+    b'data: {"type":"content_block_stop","index":1}\n\n'
+    b'data: {"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":9}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    b'\2event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"m"}}\n\n',
+    b'\0{"id":"m","content":[{"type":"text","text":"Hi"},{"type":"tool_use","id":"t","name":"f","input":{"a":1}}],'
+    b'"stop_reason":"tool_use","usage":{"input_tokens":3,"output_tokens":9}}',
+    b'\0{"error":{"message":"maximum context length is 8192 tokens. However, you requested 9000 tokens","code":"x"}}',
+    b'\0{"detail":[{"loc":["body","messages",0],"msg":"Field required"}]}',
+    b"\0<html><title>502 Bad Gateway</title></html>",
+    bytes([3, 0, 0, 2, 0, 8, 16, 9, 32, 12, 0, 1, 1, 7, 17, 12, 1, 4, 34, 10, 0x92, 12, 2, 15, 0, 16, 0]),
+    bytes([1, 0, 0, 4, 16, 5, 17, 10, 0x70, 10, 0x81, 7, 18, 12, 0, 12, 1, 13, 0xE0, 16, 0]),
+]
+
 # A model's name, then rules.
 ROUTES = [
     b"glm-4.6-openai\nglm-*[stream, api=messages] -> zai/glm-4.6 face=openai weight=3, anthropic/*; * -> groq",
@@ -126,6 +149,7 @@ def main():
         "json_scan": BODIES + [path.read_bytes() for path in sorted((DATA / "captures").glob("*.body"))],
         "usage": USAGES + STREAMS + BODIES,
         "routes": ROUTES,
+        "answers_chat": MESSAGES_ANSWERS + [b"\0" + stream for stream in STREAMS],
         "chunked": CHUNKED,
         "request_head": REQUEST_HEADS,
         "response_head": RESPONSE_HEADS,

@@ -83,8 +83,6 @@ pub const CALLS_MAX: usize = 128;
 /// Bytes of an answer that wait for their turn: arguments of a second call while the first one's still come. A file that a
 /// tool is to write has some 100 KB.
 pub const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// An upstream's words about a failure that are told on, where they are no JSON: enough for a sentence or a page's title.
-pub const FAILURE_TEXT_BYTES_MAX: usize = 512;
 /// Scalars of one event that a learned template may skip. The longest real events have about 20.
 pub const TEMPLATE_SCALARS_MAX: usize = 64;
 

@@ -450,7 +450,7 @@ mod tests {
             let shown = table.iter().find(|(of, _)| of == name).map(|(_, shown)| shown.as_str());
             assert_eq!(shown, Some(value), "{name}");
         }
-        assert!(!table.iter().any(|(name, _)| name == "SIDESTREAM_HOLD"));
+        assert!(!table.iter().any(|(name, _)| name == "SIDESTREAM_DEADLINE"));
     }
 
     /// Wherever a secret is put, in the right place or in a wrong one, nothing that a person reads repeats it.

@@ -2,6 +2,7 @@
 
 use super::Dialect;
 use super::failure::envelope::Envelope;
+use super::failure::messages_type;
 use crate::fault::Fault;
 
 /// Appends the JSON body of an error; `id` is how logs know the request.
@@ -21,20 +22,6 @@ fn envelope<'a>(dialect: Dialect, fault: &'a Fault, id: &'a str) -> Envelope<'a>
         Dialect::Chat | Dialect::Responses => chat_type(fault.status),
     };
     Envelope { kind, message: &fault.message, param: None, code: Some(fault.reason), request_id: id }
-}
-
-fn messages_type(status: u16) -> &'static str {
-    match status {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        504 => "timeout_error",
-        503 | 529 => "overloaded_error",
-        500.. => "api_error",
-        _ => "invalid_request_error",
-    }
 }
 
 fn chat_type(status: u16) -> &'static str {

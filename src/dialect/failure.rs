@@ -12,6 +12,7 @@ mod write;
 
 pub use fields::error_field;
 pub use read::{read, read_value};
+pub(super) use write::messages_type;
 
 /// What an upstream said instead of an answer, or in the middle of one.
 #[derive(Clone, Debug, PartialEq, Eq)]

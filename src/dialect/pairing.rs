@@ -18,6 +18,8 @@ const RESULT: &str = "messages.content.tool_result";
 ///
 /// - a turn with calls is followed by a user turn of nothing but their results, in the order of the calls; a call
 ///   without a result has the error [`MISSING`] for one, and of several results the last counts;
+/// - turns of the model's that follow each other are one, in which calls come last (Codex sends a call, then the text that
+///   was said before it, then the result);
 /// - results stand nowhere else; one without a call becomes text of the user;
 /// - ids of calls are unique and not empty;
 /// - calls and thoughts are the model's only.
@@ -31,16 +33,25 @@ pub fn pair<'a>(turns: &[Turn<'a>], losses: &mut Losses) -> Vec<Turn<'a>> {
         unanswered: 0,
         losses,
     };
-    for turn in turns {
-        match turn.role {
-            Role::Assistant => pairing.assistant(turn),
-            Role::User | Role::System => pairing.client(turn),
+    for run in turns.chunk_by(|one, next| one.role == Role::Assistant && next.role == Role::Assistant) {
+        match run {
+            [turn] if turn.role != Role::Assistant => pairing.client(turn),
+            [turn] => pairing.assistant(turn),
+            run => pairing.assistant(&joined(run)),
         }
     }
     if pairing.unanswered > 0 {
         pairing.losses.invented(RESULT);
     }
     pairing.turns
+}
+
+/// Several turns of the model's as one.
+fn joined<'a>(run: &[Turn<'a>]) -> Turn<'a> {
+    let blocks = || run.iter().flat_map(|turn| &turn.blocks);
+    let is_call = |block: &&Block<'a>| matches!(block.content, Content::ToolCall(_));
+    let blocks = blocks().filter(|block| !is_call(block)).chain(blocks().filter(is_call)).cloned().collect();
+    Turn { role: Role::Assistant, blocks }
 }
 
 struct Pairing<'a, 'l> {
@@ -66,8 +77,10 @@ struct Places {
 impl<'a> Pairing<'a, '_> {
     fn assistant(&mut self, turn: &Turn<'a>) {
         let (mut blocks, mut results) = (Vec::with_capacity(turn.blocks.len()), Vec::new());
+        // What stood between this turn and the one before may have moved away.
+        let goes_on = self.turns.last().is_some_and(|turn| turn.role == Role::Assistant);
         // The turn of results stands behind this one.
-        let place = self.turns.len() + 1;
+        let place = self.turns.len() + usize::from(!goes_on);
         for block in &turn.blocks {
             match &block.content {
                 Content::ToolResult(_) => self.losses.dropped(RESULT),
@@ -82,7 +95,10 @@ impl<'a> Pairing<'a, '_> {
             }
         }
         self.unanswered += results.len();
-        self.push(Role::Assistant, blocks);
+        match self.turns.last_mut().filter(|_| goes_on) {
+            Some(turn) => turn.blocks.extend(blocks),
+            None => self.push(Role::Assistant, blocks),
+        }
         self.push(Role::User, results);
     }
 
@@ -256,6 +272,9 @@ mod tests {
             ("a: +1 | u: hi | u: 1=x", "a: +1 | u: 1=x | u: hi", ""),
             ("a: +1 | s: note | u: 1=x", "a: +1 | u: 1=x | s: note", ""),
             ("a: +1 +2 | u: 1=x | a: no | u: 2=y", "a: +1 +2 | u: 1=x 2=y | a: no", ""),
+            // Several turns of the model's in a row, as Codex has them.
+            ("a: +1 | a: +2 | a: t | u: 1=x | u: 2=y", "a: t +1 +2 | u: 1=x 2=y", ""),
+            ("a: +1 | u: hi | a: t | u: 1=x | a: v", "a: +1 | u: 1=x | u: hi | a: t v", ""),
             // None.
             ("a: +1 +2 | u: 2=y", "a: +1 +2 | u: 1=? 2=y", "invented"),
             ("u: hi | a: +1", "u: hi | a: +1 | u: 1=?", "invented"),

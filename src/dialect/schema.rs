@@ -74,11 +74,12 @@ fn merge(schema: &Value<'_>, out: &mut Vec<u8>) {
     let mut required = names(schema);
     branches("allOf").iter().for_each(|branch| required.extend(names(branch)));
     for union in ["anyOf", "oneOf"] {
-        let lists: Vec<Vec<_>> = branches(union).iter().map(names).collect();
-        let Some((first, others)) = lists.split_first() else {
+        let all = branches(union);
+        let Some((first, others)) = all.split_first() else {
             continue;
         };
-        required.extend(first.iter().filter(|name| others.iter().all(|other| other.contains(name))).cloned());
+        let others: Vec<HashSet<_>> = others.iter().map(|branch| names(branch).into_iter().collect()).collect();
+        required.extend(names(first).into_iter().filter(|name| others.iter().all(|other| other.contains(name))));
     }
     let mut object = Object::begin(out);
     object.member(b"\"type\"", b"\"object\"");

@@ -1,10 +1,12 @@
 //! One request, and its answer, from one dialect to another: the readers and writers of both, put together.
 
+use std::collections::HashSet;
+
 use super::Dialect;
 use super::loss::Losses;
 use super::profile::{Profile, Target};
 use super::sequencer::Sequencer;
-use super::turn::{Class, Failure, Reader, Refused, Request, Terms, Usage, Word, Writer};
+use super::turn::{Class, Content, Failure, Reader, Refused, Request, Terms, Usage, Word, Writer};
 use super::{chat, completions, messages};
 use crate::json::{Index, Value};
 use crate::limits;
@@ -85,6 +87,7 @@ pub fn request(
     let value = index.read(body).map_err(|error| Refused::new("", error.to_string()))?;
     let request = asking.read(value, &mut losses)?;
     terms.usage = request.usage_wanted;
+    terms.call_ids = call_ids(&request);
     out.reserve(body.len() + body.len() / 8);
     match to {
         Dialect::Messages => messages::request::write(&request, target, &mut terms, &mut losses, &mut out)?,
@@ -94,6 +97,15 @@ pub fn request(
     }
     let text_bytes = text_bytes(&request);
     Ok(Translated { body: out, terms, stream: request.stream, losses, text_bytes })
+}
+
+fn call_ids(request: &Request<'_>) -> HashSet<Vec<u8>> {
+    let blocks = request.turns.iter().flat_map(|turn| &turn.blocks);
+    let ids = blocks.filter_map(|block| match &block.content {
+        Content::ToolCall(call) => Some(call.id.to_vec()),
+        _ => None,
+    });
+    ids.collect()
 }
 
 /// An answer on its way from one dialect to another. Every method appends to `out` what the client gets.

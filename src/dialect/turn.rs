@@ -493,6 +493,8 @@ pub struct Terms {
     pub usage: bool,
     /// The only tool that was declared, as the client calls it: a call without a name means it.
     pub only_tool: Option<Vec<u8>>,
+    /// Ids of the conversation's calls so far: those of the answer must be others.
+    pub call_ids: std::collections::HashSet<Vec<u8>>,
     /// Names that went upstream in another spelling.
     pub names: super::ids::Names,
     /// Tools that were declared as taking free text (Chat's `custom`), as the client calls them, and that went upstream as

@@ -401,18 +401,22 @@ impl Delivery<'_, '_> {
             false => out.extend_from_slice(frames),
         }
         frames.clear();
-        if over && chunked {
+        let failed = over && self.answer.failure().is_some();
+        if over && chunked && !failed {
             out.extend_from_slice(LAST_CHUNK);
-        }
-        if over && self.answer.failure().is_some() {
-            work.record.ended = Some((Who::Upstream, "upstream-error"));
         }
         if !out.is_empty() {
             work.record.bytes_out += out.len() as u64;
             out = self.client.send_all(out).await?;
         }
         world.buffers.give(out);
-        Ok(())
+        if !failed {
+            return Ok(());
+        }
+        // Some clients do not read errors inside a stream (Codex), and all of them notice a cut.
+        self.client.reset |= self.stream && !chunked;
+        let (who, reason) = work.record.ended.unwrap_or((Who::Upstream, "upstream-error"));
+        Err(Stop::Cut(who, reason))
     }
 
     /// Writes the head of an answer that succeeds, or begins to.

@@ -25,7 +25,7 @@ const WORDINGS: &[&str] = &[
 ];
 
 /// What the words are about, where it takes one of [`EXCESS`] to make an overflow.
-const WINDOWS: &[&str] = &["context window", "context length", "context size", "context limit", "token count"];
+const WINDOWS: &[&str] = &["context window", "context length", "context size", "context limit"];
 const EXCESS: &[&str] = &[
     "exceed",
     "longer",
@@ -60,11 +60,12 @@ const BEFORE_WINDOW: &[&str] = &[
 pub fn recognise(name: Option<&str>, message: &str) -> Option<(Option<u64>, Option<u64>)> {
     let words: String = message.to_ascii_lowercase().chars().filter(|c| !matches!(c, '`' | '\'' | '"')).collect();
     let any = |table: &[&str]| table.iter().any(|words_of_it| words.contains(words_of_it));
-    // A limit of tokens in a minute is no window.
+    // A limit of tokens in a minute is no window, and neither is one of the answer.
     let is_rate = any(&["per minute", "per min", "per day", "rate limit", "quota"]);
-    let is_said = any(WORDINGS)
-        || (any(WINDOWS) && any(EXCESS))
-        || (words.contains("exceeds the limit of") && words.contains("token"));
+    let is_answers = any(&["max_tokens", "max_completion_tokens", "max_output_tokens", "output token"]);
+    let is_likely =
+        (any(WINDOWS) && any(EXCESS)) || (words.contains("exceeds the limit of") && words.contains("token"));
+    let is_said = any(WORDINGS) || (is_likely && !is_answers);
     let is_named = name.is_some_and(|name| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)));
     (is_named || (is_said && !is_rate)).then(|| numbers(&words))
 }

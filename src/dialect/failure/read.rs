@@ -163,7 +163,7 @@ impl Said {
 }
 
 /// What a status means, and whether it leaves a doubt.
-fn class_of_status(status: u16) -> (Class, bool) {
+pub(super) fn class_of_status(status: u16) -> (Class, bool) {
     match status {
         401 => (Class::Authentication, true),
         402 => (Class::Billing, true),
@@ -284,7 +284,8 @@ fn first_event(body: &[u8]) -> Option<Vec<u8>> {
 fn plain(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body.get(..FAILURE_MESSAGE_BYTES_MAX).unwrap_or(body));
     let is_page = text.starts_with('<');
-    let text = if is_page { element(&text, "title").or_else(|| element(&text, "h1"))? } else { &text };
+    let title = || element(&text, "title").or_else(|| element(&text, "h1"));
+    let text = if is_page { title().unwrap_or(&text) } else { &text };
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 

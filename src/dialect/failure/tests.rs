@@ -1,5 +1,7 @@
 //! Tables of what upstreams say, and of what becomes of it.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::dialect::Dialect::{self, Chat, Messages, Responses};
 
@@ -80,7 +82,7 @@ fn shapes() {
         // No JSON
         (Chat, 502, "<html>\n<head><title>502 Bad Gateway</title></head><body><h1>x</h1></body></html>", "Api \"502 Bad Gateway\""),
         (Chat, 413, "<!DOCTYPE HTML><H1 class=\"a\">Too Large</H1>", "TooLarge \"Too Large\""),
-        (Chat, 500, "<html></html>", "Server \"The upstream answered with status 500 and did not say why.\""),
+        (Chat, 500, "<html></html>", "Server \"<html></html>\""),
         (Chat, 500, "Internal Server Error\n", "Server \"Internal Server Error\""),
         (Chat, 408, "", "RequestTimeout \"The upstream answered with status 408 and did not say why.\""),
         (Chat, 524, "error code: 524", "Timeout \"error code: 524\""),
@@ -139,6 +141,9 @@ fn overflows() {
     #[rustfmt::skip]
     let others = [
         (400, "max_tokens is too large: 5000"),
+        (400, "max_tokens of 70000 exceeds the limit of 64000"),
+        (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for x"),
+        (400, "The token count must be greater than 0"),
         (400, "temperature must not be larger than 2"),
         (400, "Invalid 'messages[3].content': the token <x> is unknown"),
         (429, "Request too large for gpt-4 on tokens per min (TPM): Limit 10000, Requested 12000. The input must be reduced: maximum context length"),
@@ -311,4 +316,19 @@ fn body(failure: &Failure, dialect: Dialect) -> serde_json::Value {
     let mut out = Vec::new();
     failure.write_body(dialect, "ss-1", &mut out);
     serde_json::from_slice(&out).unwrap()
+}
+
+proptest! {
+    /// Whatever an upstream says, there is a message, and what is written is JSON of the right shape.
+    #[test]
+    fn anything_is_read(body in "[\\[\\]{}\",:<>/a-e0-9 \n]{0,40}|\\PC{0,40}|(data: )?\\{\"(error|detail|message|code)\":.{0,20}\\}", status in 200u16..600) {
+        for dialect in [Chat, Messages] {
+            let failure = read(dialect, status, body.as_bytes());
+            prop_assert!(!failure.message.trim().is_empty());
+            for to in [Chat, Messages, Responses] {
+                prop_assert!((400..600).contains(&failure.status(to)));
+                prop_assert!(super::tests::body(&failure, to)["error"]["message"].is_string());
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::envelope::Envelope;
+use super::read::class_of_status;
 use super::{Class, Failure};
 use crate::dialect::Dialect;
 
@@ -62,6 +63,11 @@ fn row(class: Class, dialect: Dialect) -> Row {
         Dialect::Messages => messages(class),
         Dialect::Chat | Dialect::Responses => chat(class),
     }
+}
+
+/// Messages' type of an error with this status.
+pub(in crate::dialect) fn messages_type(status: u16) -> &'static str {
+    messages(class_of_status(status).0).kind
 }
 
 fn messages(class: Class) -> Row {

@@ -51,7 +51,11 @@ pub const FLAGS: &[(Flag, &str, &str)] = &[
         "json_schema",
         "`response_format` may be a schema; else it is `json_object`, and words say the schema",
     ),
-    (Flag::EffortWithTools, "effort_with_tools", "`reasoning_effort` may stand beside `tools`"),
+    (
+        Flag::EffortWithTools,
+        "effort_with_tools",
+        "`reasoning_effort` may stand beside `tools`; else it is left out, or `none` where `thinking_off` is on",
+    ),
     (Flag::ThinkingOff, "thinking_off", "thinking is switched off where the client does not ask for it"),
     (Flag::User, "user", "`user` is sent, as a hash"),
     (Flag::Developer, "developer", "instructions have the role `developer`"),

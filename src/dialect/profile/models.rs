@@ -71,12 +71,31 @@ const RULES: &[Rule] = &[
     Rule { profiles: OPENAI, models: &["gpt-5.1*"], then: |p| p.efforts = Efforts::of(&[Off, Low, Medium, High]) },
     Rule {
         profiles: OPENAI,
-        models: &["gpt-5.1-codex-max*", "gpt-5.2*", "gpt-5.3*", "gpt-5.4*", "gpt-5.5*", "gpt-6*", "gpt-7*"],
+        models: &[
+            "gpt-5.1-codex-max*",
+            "gpt-5.2*",
+            "gpt-5.3*",
+            "gpt-5.4*",
+            "gpt-5.5*",
+            "gpt-5.6*",
+            "gpt-5.7*",
+            "gpt-6*",
+            "gpt-7*",
+        ],
         then: |p| p.efforts = Efforts::of(&[Off, Low, Medium, High, XHigh]),
     },
     Rule { profiles: OPENAI, models: &["gpt-5.*-pro*"], then: |p| p.efforts = Efforts::of(&[Medium, High, XHigh]) },
-    // Refused together in Chat Completions, where these models do not think unless told to.
-    Rule { profiles: OPENAI, models: &["gpt-5.4*", "gpt-5.5*"], then: |p| p.flags.set(Flag::EffortWithTools, false) },
+    // Tools and an effort are refused together in Chat Completions: the older ones want none said, the newer `none`.
+    Rule {
+        profiles: OPENAI,
+        models: &["gpt-5.4*", "gpt-5.5*", "gpt-5.6*", "gpt-5.7*", "gpt-6*", "gpt-7*"],
+        then: |p| p.flags.set(Flag::EffortWithTools, false),
+    },
+    Rule {
+        profiles: OPENAI,
+        models: &["gpt-5.6*", "gpt-5.7*", "gpt-6*", "gpt-7*"],
+        then: |p| p.flags.set(Flag::ThinkingOff, true),
+    },
     Rule {
         profiles: OPENAI,
         models: &["gpt-5*-chat*"],
@@ -87,7 +106,11 @@ const RULES: &[Rule] = &[
         },
     },
     // GLM, DeepSeek, Kimi at home.
-    Rule { profiles: &["zai"], models: &["glm-5.*", "glm-6*"], then: |p| p.efforts = Efforts::of(&[Low, High, Max]) },
+    Rule {
+        profiles: &["zai"],
+        models: &["glm-5.2*", "glm-5.3*", "glm-5.4*", "glm-6*"],
+        then: |p| p.efforts = Efforts::of(&[Low, High, Max]),
+    },
     Rule { profiles: &["zai"], models: &["glm-4", "glm-4-*", "glm-3*"], then: |p| p.reasoning = Reasoning::Never },
     Rule {
         profiles: &["deepseek"],
@@ -211,6 +234,7 @@ mod tests {
             ("openai", "gpt-5-mini", "limit=max_completion_tokens efforts=minimal+low+medium+high merge_unions=off"),
             ("azure", "gpt-5.1", "limit=max_completion_tokens efforts=none+low+medium+high"),
             ("openai", "gpt-5.4", "efforts=none+low+medium+high+xhigh effort_with_tools=off"),
+            ("openai", "gpt-5.6-sol", "efforts=none+low+medium+high+xhigh effort_with_tools=off thinking_off=on"),
             ("openai", "gpt-5-chat-latest", "limit=max_completion_tokens sampling=on efforts="),
             ("openrouter", "openai/gpt-5", "limit=max_tokens sampling=on"),
             ("plain", "gpt-5", "limit=max_tokens"),

@@ -1,5 +1,6 @@
-//! The table of profiles. Dated November 2026; what a row says was read in the vendor's or server's documentation, or in
-//! its refusals. What a row does not say is as in [`plain`], and [`super::models`] has what depends on the model.
+//! The table of profiles. Dated November 2026, from what vendors document and what their servers were seen to refuse; both
+//! change, and a setting or the server's own refusal ([`super::refusal`]) mends a row. What a row does not say is as in
+//! [`plain`], and [`super::models`] has what depends on the model.
 
 use super::{Efforts, Flag, Flags, History, Limit, Prefill, Profile, Reasoning};
 use crate::dialect::turn::Effort;
@@ -89,20 +90,19 @@ const HOSTS: [(&str, &str); 20] = [
 /// All rows.
 pub fn all() -> Vec<Profile> {
     let mut all = vec![plain()];
+    all.extend(openai());
     all.extend(vendors());
     all.extend(gateways());
     all.extend(servers());
     all
 }
 
-/// Those who serve models of their own.
-fn vendors() -> [Profile; 9] {
-    use Effort::{High, Low, Max, Medium, None as Off};
-    let flags = plain().flags;
+/// OpenAI's own models, at its own hosts and at Microsoft's.
+fn openai() -> [Profile; 2] {
     let openai = Profile {
         name: "openai",
         meaning: "OpenAI; what its models want follows from their names",
-        flags: flags.with(&[Strict]),
+        flags: plain().flags.with(&[Strict]),
         stop_max: 4,
         reasoning: Reasoning::Effort,
         ..plain()
@@ -110,6 +110,15 @@ fn vendors() -> [Profile; 9] {
     [
         openai.clone(),
         Profile { name: "azure", meaning: "Azure OpenAI, where deployments are named as models", ..openai },
+    ]
+}
+
+/// Others who serve models of their own.
+fn vendors() -> [Profile; 7] {
+    use Effort::{High, Low, Max, Medium, None as Off};
+    // None takes files in OpenAI's form.
+    let flags = plain().flags.without(&[Files]);
+    [
         Profile {
             name: "zai",
             meaning: "z.ai and Zhipu (GLM)",
@@ -118,7 +127,6 @@ fn vendors() -> [Profile; 9] {
                 StreamOptions,
                 ParallelToolCalls,
                 JsonSchema,
-                Files,
             ]),
             stop_max: 1,
             reasoning: Reasoning::Thinking,
@@ -128,17 +136,17 @@ fn vendors() -> [Profile; 9] {
         Profile {
             name: "deepseek",
             meaning: "DeepSeek",
-            flags: flags.with(&[ThinkingOff, TextOnly]).without(&[JsonSchema, Files]),
+            flags: flags.with(&[ThinkingOff, TextOnly]).without(&[JsonSchema]),
             stop_max: 16,
             reasoning: Reasoning::Thinking,
-            efforts: Efforts::of(&[High, Max]),
+            efforts: Efforts::of(&[Low, High, Max]),
             history: History::ReasoningContent,
             ..plain()
         },
         Profile {
             name: "moonshot",
             meaning: "Moonshot (Kimi)",
-            flags: flags.with(&[ThinkingOff]).without(&[ToolChoice, Files]),
+            flags: flags.with(&[ThinkingOff]).without(&[ToolChoice]),
             stop_max: 5,
             reasoning: Reasoning::Thinking,
             history: History::ReasoningContent,
@@ -148,28 +156,22 @@ fn vendors() -> [Profile; 9] {
         Profile {
             name: "dashscope",
             meaning: "Alibaba's DashScope (Qwen)",
-            flags: flags.with(&[ThinkingOff, TopK]).without(&[JsonSchema, Files]),
+            flags: flags.with(&[ThinkingOff, TopK]).without(&[JsonSchema]),
             reasoning: Reasoning::EnableThinking,
             ..plain()
         },
         Profile {
             name: "mistral",
             meaning: "Mistral",
-            flags: flags.with(&[AlternateRoles, ShortIds]).without(&[StreamOptions, Files]),
+            flags: flags.with(&[AlternateRoles, ShortIds]).without(&[StreamOptions]),
             prefill: Prefill::Prefix,
             ..plain()
         },
-        Profile {
-            name: "xai",
-            meaning: "xAI (Grok)",
-            flags: flags.without(&[Files]),
-            reasoning: Reasoning::Effort,
-            ..plain()
-        },
+        Profile { name: "xai", meaning: "xAI (Grok)", flags, reasoning: Reasoning::Effort, ..plain() },
         Profile {
             name: "gemini",
             meaning: "Google's OpenAI face of Gemini",
-            flags: flags.with(&[SimpleSchemas]).without(&[ParallelToolCalls, Files]),
+            flags: flags.with(&[SimpleSchemas]).without(&[ParallelToolCalls]),
             stop_max: 5,
             reasoning: Reasoning::Effort,
             efforts: Efforts::of(&[Off, Low, Medium, High]),

@@ -298,11 +298,13 @@ impl<W: Writer> Sequencer<W> {
         }
     }
 
-    /// The id of a call as it is written: one that the client's dialect allows, and no other call of the answer has.
+    /// The id of a call as it is written: one that the client's dialect allows, and no other call of the conversation has.
+    /// Servers that number their calls anew in every answer are common, and Claude Code takes a call whose id it knows for one
+    /// that it has run.
     fn call_id(&self, at: usize) -> Vec<u8> {
         let Some(Kind::Call(call)) = self.blocks.get(at).map(|block| &block.kind) else { return Vec::new() };
         let id = if call.id.is_empty() { Vec::new() } else { W::call_id(&call.id).into_owned() };
-        if !id.is_empty() && !self.ids.contains(&id) {
+        if !id.is_empty() && !self.ids.contains(&id) && !self.terms.call_ids.contains(&id) {
             return id;
         }
         let mut fresh = Vec::new();

@@ -140,7 +140,8 @@ fn w1() -> Vec<u8> {
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#
             .to_owned(),
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"th"}}"#.to_owned(),
-        r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"EqQB"}}"#.to_owned(),
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"EqQBCkYIBBgCKkDz"}}"#
+            .to_owned(),
         r#"{"type":"content_block_stop","index":0}"#.to_owned(),
         r#"{"type":"ping"}"#.to_owned(),
     ];
@@ -155,7 +156,7 @@ fn w1() -> Vec<u8> {
 }
 
 const W1: &str = "content'' reasoning_content'th' \
-    details[{\"format\":\"anthropic-claude-v1\",\"index\":0,\"signature\":\"EqQB\",\"text\":\"th\",\"type\":\"reasoning.text\"}] \
+    details[{\"format\":\"anthropic-claude-v1\",\"index\":0,\"signature\":\"EqQBCkYIBBgCKkDz\",\"text\":\"th\",\"type\":\"reasoning.text\"}] \
     : ping content'Hi' call0(toolu_1,f) 0'{\"x\":1}' call1(toolu_2,g) 1'{}' finish(tool_calls) usage(12/9/21/4) [DONE]";
 
 #[test]
@@ -312,7 +313,7 @@ fn whole_answers() {
     let answer = json!({
         "id": "msg_up", "type": "message", "role": "assistant", "model": "upstream",
         "content": [
-            {"type": "thinking", "thinking": "th", "signature": "EqQB"},
+            {"type": "thinking", "thinking": "th", "signature": "EqQBCkYIBBgCKkDz"},
             {"type": "text", "text": "Hi"},
             {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"x": 1.0}},
             {"type": "tool_use", "id": "toolu_2", "name": "g", "input": {}}
@@ -327,7 +328,7 @@ fn whole_answers() {
         "message": {
             "role": "assistant", "content": "Hi", "refusal": null, "reasoning_content": "th",
             "reasoning_details": [
-                {"type": "reasoning.text", "text": "th", "signature": "EqQB", "format": "anthropic-claude-v1", "index": 0}
+                {"type": "reasoning.text", "text": "th", "signature": "EqQBCkYIBBgCKkDz", "format": "anthropic-claude-v1", "index": 0}
             ],
             "tool_calls": [
                 {"id": "toolu_1", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1.0}"}},

@@ -235,8 +235,16 @@ impl Pieces {
 }
 
 /// Members of a message that are read, or mean nothing.
-const KNOWN: [&[u8]; 7] =
-    [b"role", b"content", b"reasoning_content", b"reasoning", b"refusal", b"tool_calls", b"function_call"];
+const KNOWN: [&[u8]; 8] = [
+    b"role",
+    b"content",
+    b"reasoning_content",
+    b"reasoning",
+    b"reasoning_details",
+    b"refusal",
+    b"tool_calls",
+    b"function_call",
+];
 
 fn is_something(value: Value<'_>) -> bool {
     match value.kind() {

@@ -18,6 +18,7 @@ pub struct Reader {
     template: Template,
     /// What that text is a piece of.
     target: Target,
+    recognised: u64,
     answer: Answer,
 }
 
@@ -42,7 +43,17 @@ impl Reader {
     pub fn with_think_tags(tags: ThinkTags) -> Self {
         let usage = UsageReader::new();
         let answer = Answer { tags, pieces: Pieces::new(tags), usage, has_begun: false, choice: None };
-        Self { index: Index::default(), template: Template::default(), target: Target::Text, answer }
+        Self { index: Index::default(), template: Template::default(), target: Target::Text, recognised: 0, answer }
+    }
+
+    /// How many events were recognised by the shape of those before, and not read.
+    pub fn recognised(&self) -> u64 {
+        self.recognised
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget_shape(&mut self) {
+        self.template.clear();
     }
 
     /// Makes it ready for another answer.
@@ -63,7 +74,7 @@ impl Reader {
             self.answer.pieces.finish(say);
             return say(Word::End);
         }
-        let Self { index, template, target, answer } = self;
+        let Self { index, template, target, answer, .. } = self;
         let Ok(event) = index.read(data) else {
             return say(if name == b"ping" { Word::Ping } else { Word::Failed(failed::plain(text)) });
         };
@@ -95,8 +106,12 @@ impl turn::Reader for Reader {
     #[inline]
     fn event(&mut self, name: &[u8], data: &[u8], say: &mut impl FnMut(Word<'_>)) {
         match self.template.find(data) {
-            Some(text) => self.answer.pieces.piece(self.target, text, say),
-            None => self.read(name, data, say),
+            // An empty text lets others beside it count.
+            Some(text) if !text.is_empty() => {
+                self.recognised += 1;
+                self.answer.pieces.piece(self.target, text, say);
+            }
+            _ => self.read(name, data, say),
         }
     }
 
@@ -124,7 +139,7 @@ impl Answer {
         {
             return say(Word::Failed(failure));
         }
-        if name == b"ping" || (!is_answer && event.get("type").is_some_and(|kind| kind.is("ping"))) {
+        if !is_answer && (name == b"ping" || event.get("type").is_some_and(|kind| kind.is("ping"))) {
             return say(Word::Ping);
         }
         if name == b"error" && choices.is_none() {
@@ -234,6 +249,8 @@ fn is_free(path: &[&[u8]]) -> bool {
         return false;
     }
     match path {
+        // Beside `reasoning`, which says the same (OpenRouter).
+        [b"choices", b"delta", b"reasoning_details", b"text" | b"summary"] => true,
         [b"choices", member, ..] => !matches!(
             *member,
             b"delta" | b"message" | b"finish_reason" | b"index" | b"stop_reason" | b"matched_stop" | b"error"

@@ -81,11 +81,6 @@ impl Thoughts {
 #[derive(Debug)]
 pub struct TooLong;
 
-/// A signature that a vendor made. Ours prove nothing.
-pub fn is_genuine(signature: Escaped<'_>) -> bool {
-    !signature.is_empty() && !signature.starts_with(b"px1.")
-}
-
 /// Appends the detail of thoughts and their proof.
 pub fn write_text(text: Escaped<'_>, signature: Escaped<'_>, place: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"reasoning.text\",\"text\":\"");

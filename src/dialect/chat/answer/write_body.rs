@@ -3,6 +3,8 @@
 use super::envelope::{finish_reason, write_head, write_sequence, write_usage};
 use super::reasoning;
 use crate::dialect::Dialect;
+use crate::dialect::loss::Losses;
+use crate::dialect::messages::signature::is_genuine;
 use crate::dialect::turn::{Escaped, Failure, Open, Stop, Terms, Usage, Writer};
 use crate::json::text::copy_escaped;
 
@@ -18,6 +20,7 @@ pub struct BodyWriter {
     calls: Vec<Call>,
     /// Blocks that began and did not end.
     open: Vec<(u32, Kind)>,
+    losses: Losses,
 }
 
 /// Where a block's text goes.
@@ -58,6 +61,7 @@ impl BodyWriter {
             thoughts: Vec::new(),
             calls: Vec::new(),
             open: Vec::new(),
+            losses: Losses::default(),
         }
     }
 
@@ -99,7 +103,7 @@ impl BodyWriter {
     }
 
     fn write_details(&self, out: &mut Vec<u8>) {
-        let is_detail = |thought: &&Thought| !thought.encrypted.is_empty() || reasoning::is_genuine(&thought.signature);
+        let is_detail = |thought: &&Thought| !thought.encrypted.is_empty() || !thought.signature.is_empty();
         let mut before: &[u8] = b",\"reasoning_details\":[";
         for (place, thought) in (0..).zip(self.thoughts.iter().filter(is_detail)) {
             out.extend_from_slice(before);
@@ -166,7 +170,9 @@ impl Writer for BodyWriter {
 
     fn signature(&mut self, number: u32, signature: Escaped<'_>, _: &mut Vec<u8>) {
         let kind = self.open.iter().find(|(open, _)| *open == number).map(|(_, kind)| *kind);
-        if let Some(Kind::Thinking(place)) = kind
+        if !is_genuine(signature) {
+            self.losses.dropped("content.signature");
+        } else if let Some(Kind::Thinking(place)) = kind
             && let Some(thought) = self.thoughts.get_mut(place)
         {
             thought.signature = copied(signature);
@@ -196,6 +202,10 @@ impl Writer for BodyWriter {
     }
 
     fn ping(&mut self, _: &mut Vec<u8>) {}
+
+    fn losses(&mut self) -> Losses {
+        std::mem::take(&mut self.losses)
+    }
 }
 
 fn copied(escaped: Escaped<'_>) -> Vec<u8> {

@@ -4,6 +4,7 @@ use super::envelope::{DONE, PING, finish_reason, write_head, write_sequence, wri
 use super::reasoning::{self, Thoughts};
 use crate::dialect::Dialect;
 use crate::dialect::loss::Losses;
+use crate::dialect::messages::signature::is_genuine;
 use crate::dialect::turn::{Escaped, Failure, Open, Stop, Terms, Usage, Writer};
 use crate::http::write::number;
 use crate::json::text::copy_escaped;
@@ -78,6 +79,7 @@ impl StreamWriter {
 
     /// Appends the chunk of one piece of the block that is framed.
     fn piece(&self, text: Escaped<'_>, out: &mut Vec<u8>) {
+        out.reserve(self.frame.len() + text.len() + self.frame_tail.len());
         out.extend_from_slice(&self.frame);
         copy_escaped(text, out);
         out.extend_from_slice(&self.frame_tail);
@@ -160,6 +162,7 @@ impl Writer for StreamWriter {
         self.open.push((number, kind));
     }
 
+    #[inline]
     fn delta(&mut self, number: u32, text: Escaped<'_>, out: &mut Vec<u8>) {
         if self.framed != Some(number) {
             let Some((_, kind)) = self.open.iter_mut().find(|(open, _)| *open == number) else { return };
@@ -176,8 +179,8 @@ impl Writer for StreamWriter {
     }
 
     fn signature(&mut self, number: u32, signature: Escaped<'_>, out: &mut Vec<u8>) {
-        if !reasoning::is_genuine(signature) {
-            return;
+        if !is_genuine(signature) {
+            return self.losses.dropped("content.signature");
         }
         let mut detail = Vec::new();
         match self.thoughts.prove(number) {

@@ -148,11 +148,11 @@ fn thoughts() {
         writer.open(0, Open::Thinking, out);
         writer.delta(0, b"a\\n", out);
         writer.delta(0, b"b", out);
-        writer.signature(0, b"Eq+/==", out);
+        writer.signature(0, b"Eq+/abcdefghijklmn==", out);
         writer.close(0, out);
         block(writer, 1, Open::RedactedThinking(b"Em=="), &[], out);
         writer.open(2, Open::Thinking, out);
-        writer.signature(2, b"S", out);
+        writer.signature(2, b"Szzzzzzzzzzzzzzz1", out);
         writer.close(2, out);
         writer.open(3, Open::Thinking, out);
         writer.delta(3, b"c", out);
@@ -168,9 +168,9 @@ fn thoughts() {
     let want = [
         json!({"reasoning_content": "a\n"}),
         json!({"reasoning_content": "b"}),
-        text("a\nb", "Eq+/==", 0),
+        text("a\nb", "Eq+/abcdefghijklmn==", 0),
         json!({"reasoning_details": [detail("reasoning.encrypted", "data", "Em==", 1)]}),
-        text("", "S", 2),
+        text("", "Szzzzzzzzzzzzzzz1", 2),
         json!({"reasoning_content": "\n\n"}),
         json!({"reasoning_content": "c"}),
     ];
@@ -185,7 +185,7 @@ fn thoughts_too_long_to_hold_are_a_loss() {
     let piece = [b'a'; 1000];
     (0..=crate::limits::THINKING_BYTES_HELD_MAX / piece.len()).for_each(|_| writer.delta(0, &piece, &mut out));
     out.clear();
-    writer.signature(0, b"S", &mut out);
+    writer.signature(0, b"Szzzzzzzzzzzzzzz1", &mut out);
     assert!(out.is_empty());
     assert_eq!(writer.losses().iter().map(|loss| loss.path.as_ref()).collect::<Vec<_>>(), ["content.signature"]);
     assert!(writer.losses().is_empty());
@@ -256,7 +256,7 @@ fn whole_answers() {
     let answer = whole(|writer, out| {
         writer.open(0, Open::Thinking, out);
         writer.delta(0, b"t1", out);
-        writer.signature(0, b"S1", out);
+        writer.signature(0, b"Szzzzzzzzzzzzzzz1", out);
         writer.close(0, out);
         block(writer, 1, Open::RedactedThinking(b"D"), &[], out);
         block(writer, 2, Open::Thinking, &["t", "2"], out);
@@ -269,7 +269,7 @@ fn whole_answers() {
     let message = json!({
         "role": "assistant", "content": "Hi there", "refusal": null, "reasoning_content": "t1\n\nt2",
         "reasoning_details": [
-            {"type": "reasoning.text", "text": "t1", "signature": "S1", "format": "anthropic-claude-v1", "index": 0},
+            {"type": "reasoning.text", "text": "t1", "signature": "Szzzzzzzzzzzzzzz1", "format": "anthropic-claude-v1", "index": 0},
             {"type": "reasoning.encrypted", "data": "D", "format": "anthropic-claude-v1", "index": 1}
         ],
         "tool_calls": [
@@ -306,4 +306,24 @@ fn what_is_no_text_does_no_harm() {
     });
     assert_eq!(deltas(&out)[0]["tool_calls"][0]["id"], "a\u{1}\u{FFFD}");
     assert_eq!(deltas(&out).len(), 2);
+}
+
+#[test]
+fn proofs_of_other_vendors_are_a_loss() {
+    for signature in ["px1.bWU", "6f1c2e0a-6f1c-2e0a-6f1c-2e0a6f1c2e0a", "S"] {
+        let (mut stream, mut body, mut out) =
+            (StreamWriter::new(&terms(false)), BodyWriter::new(&terms(false)), Vec::new());
+        let losses = [proven(&mut stream, signature, &mut out), proven(&mut body, signature, &mut Vec::new())];
+        assert_eq!(losses, ["content.signature"; 2]);
+        assert_eq!(deltas(&out), [json!({"reasoning_content": "t"})]);
+    }
+}
+
+/// Writes thoughts and this proof; gives what was lost.
+fn proven(writer: &mut impl Writer, signature: &str, out: &mut Vec<u8>) -> String {
+    writer.open(0, Open::Thinking, out);
+    writer.delta(0, b"t", out);
+    writer.signature(0, signature.as_bytes(), out);
+    writer.close(0, out);
+    writer.losses().iter().map(|loss| loss.path.to_string()).collect()
 }

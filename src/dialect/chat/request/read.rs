@@ -12,6 +12,7 @@ mod tests;
 use std::borrow::Cow;
 
 use crate::dialect::loss::Losses;
+use crate::dialect::raw::printable;
 use crate::dialect::turn::{Effort, Format, Refused, Request, Text, Thinking};
 use crate::json::{Kind, Value};
 
@@ -221,10 +222,9 @@ pub(in crate::dialect) fn wrong(field: &'static str, what: &str) -> Refused {
     Refused::new(field, format!("{field} must be {what}"))
 }
 
-/// A member's path under another's, short and plain enough for a log and a header.
+/// A member's path under another's.
 pub(in crate::dialect) fn path(under: &str, key: Value<'_>) -> String {
-    let key: String = key.text().unwrap_or_default().chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
-    format!("{under}.{key}")
+    format!("{under}.{}", printable(key.escaped().unwrap_or_default()))
 }
 
 pub(in crate::dialect) fn whole(body: Value<'_>, field: &'static str) -> Result<Option<u64>, Refused> {

@@ -13,6 +13,7 @@ use crate::dialect::pairing::{self, MISSING};
 use crate::dialect::profile::{Flag, Profile};
 use crate::dialect::raw;
 use crate::dialect::turn::{Block, Content, Refused, Request, Role, Text, ToolCall, ToolResult, Turn};
+use crate::json::text;
 
 /// One message to write.
 #[derive(Clone, Debug)]
@@ -157,7 +158,7 @@ impl<'a> Layout<'a, '_> {
         let mut parts = Vec::new();
         for block in &turn.blocks {
             match &block.content {
-                Content::ToolResult(result) => self.tool(block, result)?,
+                Content::ToolResult(result) => self.tool(block, result),
                 Content::Text(text) if is_blank(text) => {}
                 _ => self.parts.push(block, CONTENT, &mut parts)?,
             }
@@ -178,7 +179,7 @@ impl<'a> Layout<'a, '_> {
     }
 
     /// One result is one message, whatever it holds: without one the conversation would be refused.
-    fn tool(&mut self, block: &Block<'a>, result: &ToolResult<'a>) -> Result<(), Refused> {
+    fn tool(&mut self, block: &Block<'a>, result: &ToolResult<'a>) {
         let mut parts = Vec::new();
         for block in &result.content {
             match &block.content {
@@ -187,7 +188,11 @@ impl<'a> Layout<'a, '_> {
                     raw::escape(value.raw(), &mut text);
                     parts.push(Part::Text(text.into(), None));
                 }
-                _ => self.parts.push(block, CONTENT, &mut parts)?,
+                _ => {
+                    if let Err(refused) = self.parts.push(block, CONTENT, &mut parts) {
+                        parts.push(self.left_out(&refused));
+                    }
+                }
             }
         }
         if !self.parts.profile.has(Flag::ImagesInTool) {
@@ -204,7 +209,16 @@ impl<'a> Layout<'a, '_> {
             *place = Some(mark);
         }
         self.push(Speaker::Tool(result.id.clone()), parts);
-        Ok(())
+    }
+
+    /// The model asked for what it cannot be given: told why, it can ask for something else. Refused, the request could
+    /// never be sent again, nor any that follows it.
+    fn left_out(&mut self, refused: &Refused) -> Part<'a> {
+        self.parts.losses.dropped(refused.path.clone());
+        let mut words = b"[left out: ".to_vec();
+        text::escape(refused.message.as_bytes(), &mut words);
+        words.push(b']');
+        Part::Text(words.into(), None)
     }
 
     /// A text that says where to look stands for what is no text.

@@ -25,13 +25,15 @@ pub(super) fn write(request: &Request<'_>, profile: &Profile, has_tools: bool, l
     let wish = wish(request, profile);
     match profile.reasoning {
         Reasoning::Never => never(wish, losses),
+        Reasoning::Effort if has_tools && !profile.has(Flag::EffortWithTools) => {
+            never(wish, losses);
+            if profile.has(Flag::ThinkingOff) && profile.efforts.has(Effort::None) {
+                write_effort(Effort::None, out);
+            }
+        }
         Reasoning::Effort => {
             if let Some(effort) = effort(wish, profile, losses) {
-                if has_tools && !profile.has(Flag::EffortWithTools) {
-                    losses.dropped(EFFORT);
-                } else {
-                    write_effort(effort, out);
-                }
+                write_effort(effort, out);
             }
         }
         Reasoning::Thinking => thinking(wish, profile, losses, out),

@@ -39,7 +39,6 @@ pub fn path(parent: &'static str, name: Option<&[u8]>) -> Cow<'static, str> {
     let name = name.filter(|name| !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.iter().all(is_shown));
     match (parent, name.and_then(|name| str::from_utf8(name).ok())) {
         (parent, None) => Cow::Borrowed(parent),
-        ("", Some(name)) => Cow::Owned(name.to_owned()),
         (parent, Some(name)) => Cow::Owned(format!("{parent}.{name}")),
     }
 }

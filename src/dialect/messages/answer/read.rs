@@ -144,7 +144,7 @@ fn rare(
         _ if event.get("error").is_some() || same(kind, "error") => {
             say(Word::Failed(failure::read_value(Dialect::Messages, 200, event)));
         }
-        kind => say(Word::Foreign(path("", Some(kind)))),
+        kind => say(Word::Foreign(path("event", Some(kind)))),
     }
 }
 

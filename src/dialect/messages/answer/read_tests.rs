@@ -86,8 +86,8 @@ fn events_one_by_one() {
         (r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, "failed(Overloaded,Overloaded)"),
         (r#"{"type":"error","error":{"type":"rate_limit_error","message":"m"},"request_id":"r"}"#, "failed(RateLimit,m)"),
         (r#"{"error":{"message":"of another kind","code":429}}"#, "failed(RateLimit,of another kind)"),
-        (r#"{"type":"never_heard","x":1}"#, "foreign(never_heard)"),
-        (r#"{"type":"never heard\n","x":1}"#, "foreign()"),
+        (r#"{"type":"never_heard","x":1}"#, "foreign(event.never_heard)"),
+        (r#"{"type":"never heard\n","x":1}"#, "foreign(event)"),
         ("{\"type\":\"ping\"", "failed(Api,The upstream sent an event that is not JSON.)"),
         ("", ""), (" ", ""), ("[DONE]", ""),
         (r#"{"type":"content_block_delta","index":0}"#, "foreign(content_block_delta)"),
@@ -106,7 +106,7 @@ fn names_stand_for_missing_types() {
     for (name, data) in [("ping", "{}"), ("error", r#"{"message":"flat"}"#), ("error", "words only"), ("x", "[]")] {
         turn::Reader::event(&mut reader, name.as_bytes(), data.as_bytes(), &mut |word| words.push(short(word)));
     }
-    assert_eq!(words.join(" "), "ping failed(Api,flat) failed(Api,words only) foreign(x)");
+    assert_eq!(words.join(" "), "ping failed(Api,flat) failed(Api,words only) foreign(event.x)");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn read_to_count<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Request
                 let blocks = read_content::content(&value, "system", losses)?;
                 request.turns.push(Turn { role: Role::System, blocks });
             }
-            _ => setting(&name, &value, &mut request, losses)?,
+            _ => setting(name, &value, &mut request, losses)?,
         }
     }
     let messages = messages.ok_or_else(|| Refused::new("messages", REQUIRED))?;
@@ -62,12 +62,12 @@ pub(super) const REQUIRED: &str = "Field required";
 
 /// Every field but the conversation.
 fn setting<'a>(
-    name: &Cow<'a, [u8]>,
+    name: Cow<'a, [u8]>,
     value: &Value<'a>,
     request: &mut Request<'a>,
     losses: &mut Losses,
 ) -> Result<(), Refused> {
-    match &**name {
+    match &*name {
         b"max_tokens" => request.max_tokens = Some(count(value, "max_tokens")?),
         b"temperature" => request.temperature = Some(number(value, "temperature")?),
         b"top_p" => request.top_p = Some(number(value, "top_p")?),
@@ -106,7 +106,7 @@ fn setting<'a>(
             ));
         }
         _ if says_nothing(value) => {}
-        _ => request.others.push((name.clone(), *value)),
+        _ => request.others.push((name, *value)),
     }
     Ok(())
 }

@@ -50,9 +50,9 @@ fn body(
 ) -> Result<(), Refused> {
     let generation = Generation::of(to.model);
     let tools = tools::declared(request, terms, losses);
-    let mut conversation = Conversation::of(request, generation, losses)?;
+    let mut conversation = Conversation::of(request, generation, to.profile, losses)?;
     let structured = settings::structure(request, generation, &mut conversation, losses);
-    let thinking = thinking::decide(request, generation, &conversation, !tools.is_empty(), losses);
+    let thinking = thinking::decide(request, generation, to.profile, &conversation, !tools.is_empty(), losses);
 
     out.extend_from_slice(b"{\"model\":");
     crate::json::text::encode(to.model.as_bytes(), out);
@@ -66,7 +66,7 @@ fn body(
     tools::write(&tools, request, generation, terms, losses, out)?;
     thinking.write(structured, out);
     settings::sampling(request, generation, thinking.is_on(), losses, out);
-    settings::others(request, losses, out);
+    settings::others(request, to.profile, losses, out);
     out.push(b'}');
     Ok(())
 }

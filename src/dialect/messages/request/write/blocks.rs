@@ -7,9 +7,9 @@ use super::sources;
 use crate::dialect::arguments;
 use crate::dialect::ids::{MESSAGES_NAME_MAX, tool_id_for_messages};
 use crate::dialect::loss::Losses;
+use crate::dialect::raw;
 use crate::dialect::turn::{Block, Content, Input, Refused, Terms, ToolCall, ToolResult};
 use crate::json::Kind;
-use crate::json::text::{decode_lossy, escape};
 
 /// Stands for the name of a tool that was called without one.
 const NAMELESS: &[u8] = b"unnamed";
@@ -32,9 +32,7 @@ pub fn write(blocks: &[Block<'_>], terms: &mut Terms, losses: &mut Losses, out: 
 
 /// A block that Messages has no word for, and that must not be left out.
 pub fn unknown(kind: &[u8]) -> Refused {
-    let mut plain = Vec::new();
-    decode_lossy(kind.get(..64).unwrap_or(kind), &mut plain);
-    let kind = String::from_utf8_lossy(&plain);
+    let kind = raw::printable(kind);
     Refused::new("messages.content", format!("this model cannot read a part of type \"{kind}\": leave it out"))
 }
 
@@ -90,7 +88,7 @@ fn call(call: &ToolCall<'_>, terms: &mut Terms, losses: &mut Losses, out: &mut V
 fn put_json(kind: Kind, raw: &[u8], out: &mut Vec<u8>) {
     let mut object = Vec::with_capacity(raw.len());
     arguments::json(kind, raw, &mut object);
-    crate::json::text::copy_escaped(&object, out);
+    raw::copy(&object, out);
 }
 
 fn result(result: &ToolResult<'_>, terms: &mut Terms, losses: &mut Losses, out: &mut Vec<u8>) -> Result<(), Refused> {
@@ -121,10 +119,10 @@ fn readable<'a>(content: &[Block<'a>], losses: &mut Losses) -> Result<Vec<Block<
             Content::Refusal(text) => Content::Text(text.clone()),
             Content::Text(_) | Content::Image { .. } | Content::Document(_) => block.content.clone(),
             Content::Other { kind, .. } if **kind == *b"input_audio" => return Err(unknown(kind)),
-            Content::Other { raw, .. } => {
+            Content::Other { raw: value, .. } => {
                 losses.approximated("messages.content.content");
                 let mut text = Vec::new();
-                escape(raw.raw(), &mut text);
+                raw::escape(value.raw(), &mut text);
                 Content::Text(Cow::Owned(text))
             }
             _ => {

@@ -9,12 +9,15 @@ use super::put::{self, is_blank, trimmed_end};
 use crate::dialect::loss::Losses;
 use crate::dialect::messages::signature::{MARK, is_genuine};
 use crate::dialect::pairing::pair;
+use crate::dialect::profile::{Flag, History, Profile};
 use crate::dialect::turn::{Block, Content, Refused, Request, Role, Terms, Text, Turn};
 
 /// Stands where the first word would be the assistant's.
 const FIRST: &[u8] = b"(continue)";
 /// Stands behind the assistant's last word where a model does not continue it.
 const LAST: &[u8] = b"Continue.";
+/// Stands for a picture.
+const OMITTED: &[u8] = b"[image omitted]";
 /// Stands where there are instructions and nothing else.
 const ONLY: &[u8] = b".";
 
@@ -31,13 +34,18 @@ impl<'a> Conversation<'a> {
     ///
     /// # Errors
     /// The user says what has no word in Messages.
-    pub fn of(request: &Request<'a>, generation: &Generation, losses: &mut Losses) -> Result<Self, Refused> {
+    pub fn of(
+        request: &Request<'a>,
+        generation: &Generation,
+        profile: &Profile,
+        losses: &mut Losses,
+    ) -> Result<Self, Refused> {
         let mut turns = Vec::new();
         for turn in pair(&request.turns, losses) {
             let blocks = match turn.role {
                 Role::System => instructions(turn.blocks, losses),
-                Role::Assistant => said_by_model(turn.blocks, losses),
-                Role::User => said_by_user(turn.blocks, losses)?,
+                Role::Assistant => said_by_model(turn.blocks, profile, losses),
+                Role::User => said_by_user(turn.blocks, profile, losses)?,
             };
             if !blocks.is_empty() {
                 turns.push(Turn { role: turn.role, blocks });
@@ -151,12 +159,14 @@ fn instructions<'a>(blocks: Vec<Block<'a>>, losses: &mut Losses) -> Vec<Block<'a
     blocks.into_iter().filter_map(said).collect()
 }
 
-/// Thoughts stay only with a proof that Anthropic may know.
-fn said_by_model<'a>(blocks: Vec<Block<'a>>, losses: &mut Losses) -> Vec<Block<'a>> {
+/// Thoughts stay with a proof that Anthropic may know; other vendors that want theirs back ask for none.
+fn said_by_model<'a>(blocks: Vec<Block<'a>>, profile: &Profile, losses: &mut Losses) -> Vec<Block<'a>> {
+    let wants_all = profile.history == History::ReasoningContent;
     let said = |block: Block<'a>| match block.content {
         Content::Text(text) | Content::Refusal(text) => with_text(text, block.cache_control),
         Content::ToolCall(_) => Some(block),
         Content::Thinking { signature: Some(ref signature), .. } if is_genuine(signature) => Some(unmarked(block)),
+        Content::Thinking { ref text, .. } if wants_all && !text.is_empty() => Some(unmarked(block)),
         Content::RedactedThinking(ref data) if !data.is_empty() && !data.starts_with(MARK.as_bytes()) => {
             Some(unmarked(block))
         }
@@ -169,12 +179,22 @@ fn said_by_model<'a>(blocks: Vec<Block<'a>>, losses: &mut Losses) -> Vec<Block<'
             None
         }
     };
-    blocks.into_iter().filter_map(said).collect()
+    let mut said: Vec<_> = blocks.into_iter().filter_map(said).collect();
+    // Thoughts that came to nothing must not be the end of a turn.
+    let thought = |block: &Block<'_>| matches!(block.content, Content::Thinking { .. } | Content::RedactedThinking(_));
+    while said.last().is_some_and(thought) {
+        losses.dropped("messages.content.thinking");
+        said.pop();
+    }
+    said
 }
 
-fn said_by_user<'a>(blocks: Vec<Block<'a>>, losses: &mut Losses) -> Result<Vec<Block<'a>>, Refused> {
+fn said_by_user<'a>(blocks: Vec<Block<'a>>, profile: &Profile, losses: &mut Losses) -> Result<Vec<Block<'a>>, Refused> {
     let mut said = Vec::with_capacity(blocks.len());
-    for block in blocks {
+    for mut block in blocks {
+        if profile.has(Flag::TextOnly) {
+            leave_pictures_out(&mut block, losses);
+        }
         match block.content {
             Content::Text(text) | Content::Refusal(text) => said.extend(with_text(text, block.cache_control)),
             Content::Other { kind, .. } => return Err(blocks::unknown(&kind)),
@@ -185,6 +205,20 @@ fn said_by_user<'a>(blocks: Vec<Block<'a>>, losses: &mut Losses) -> Result<Vec<B
         }
     }
     Ok(said)
+}
+
+/// For models that cannot see.
+fn leave_pictures_out(block: &mut Block<'_>, losses: &mut Losses) {
+    match &mut block.content {
+        Content::Image { .. } => {
+            losses.dropped("messages.content.image");
+            block.content = Content::Text(Cow::Borrowed(OMITTED));
+        }
+        Content::ToolResult(result) => {
+            result.content.iter_mut().for_each(|inner| leave_pictures_out(inner, losses));
+        }
+        _ => {}
+    }
 }
 
 /// A block of text, unless it is blank: Messages refuses those.

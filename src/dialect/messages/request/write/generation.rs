@@ -40,9 +40,11 @@ pub enum Accepts {
     SystemTurns,
     /// `output_config.format`, and `strict` tools.
     Schemas,
+    /// Thoughts in a turn that began without.
+    LateThoughts,
 }
 
-use Accepts::{Prefill, Sampling, Schemas, SystemTurns};
+use Accepts::{LateThoughts, Prefill, Sampling, Schemas, SystemTurns};
 use Effort::{High, Low, Max, Medium, XHigh};
 
 const TO_MAX: &[Effort] = &[Low, Medium, High, XHigh, Max];
@@ -51,12 +53,12 @@ const TO_MAX: &[Effort] = &[Low, Medium, High, XHigh, Max];
 /// than the table is taken for the newest of it. A limit that is too low does no harm where the client gives its own.
 #[rustfmt::skip]
 const TABLE: &[Generation] = &[
-    row((&["fable", "mythos"], 0, 0), 128_000, Thinks::Always,   TO_MAX, &[Schemas]),
-    row((&["opus"], 4, 8),            128_000, Thinks::Adaptive, TO_MAX, &[SystemTurns, Schemas]),
-    row((&["opus"], 4, 7),            128_000, Thinks::Adaptive, TO_MAX, &[Schemas]),
-    row((&[], 5, 0),                   64_000, Thinks::Adaptive, TO_MAX, &[Schemas]),
-    row((&["opus"], 4, 6),            128_000, Thinks::Adaptive, &[Low, Medium, High, Max], &[Sampling, Schemas]),
-    row((&[], 4, 6),                   64_000, Thinks::Adaptive, &[Low, Medium, High], &[Sampling, Schemas]),
+    row((&["fable", "mythos"], 0, 0), 128_000, Thinks::Always,   TO_MAX, &[Schemas, LateThoughts]),
+    row((&["opus"], 4, 8),            128_000, Thinks::Adaptive, TO_MAX, &[SystemTurns, Schemas, LateThoughts]),
+    row((&["opus"], 4, 7),            128_000, Thinks::Adaptive, TO_MAX, &[Schemas, LateThoughts]),
+    row((&[], 5, 0),                   64_000, Thinks::Adaptive, TO_MAX, &[Schemas, LateThoughts]),
+    row((&["opus"], 4, 6),            128_000, Thinks::Adaptive, &[Low, Medium, High, Max], &[Sampling, Schemas, LateThoughts]),
+    row((&[], 4, 6),                   64_000, Thinks::Adaptive, &[Low, Medium, High], &[Sampling, Schemas, LateThoughts]),
     row((&[], 4, 5),                   64_000, Thinks::Budget,   &[], &[Sampling, Prefill, Schemas]),
     row((&["opus"], 4, 0),             32_000, Thinks::Budget,   &[], &[Sampling, Prefill]),
     row((&[], 3, 7),                   64_000, Thinks::Budget,   &[], &[Sampling, Prefill]),
@@ -65,7 +67,7 @@ const TABLE: &[Generation] = &[
 ];
 
 /// Other vendors' models behind Messages: they think by budget, as Claude did when that was all there was.
-const OTHER: Generation = row((&[], 0, 0), 8_192, Thinks::Budget, &[], &[Sampling, Prefill]);
+const OTHER: Generation = row((&[], 0, 0), 8_192, Thinks::Budget, &[], &[Sampling, Prefill, LateThoughts]);
 
 const fn row(
     from: (&'static [&'static str], u8, u8),

@@ -1,5 +1,6 @@
 //! Pieces of JSON.
 
+use crate::dialect::raw::copy;
 use crate::json::text::copy_escaped;
 
 /// Appends a member's key, behind a comma unless it is the first.
@@ -33,7 +34,7 @@ pub fn text(name: &str, escaped: &[u8], out: &mut Vec<u8>) {
 /// Appends a member that stands as it is.
 pub fn raw(name: &str, value: &[u8], out: &mut Vec<u8>) {
     key(name, out);
-    copy_escaped(value, out);
+    copy(value, out);
 }
 
 /// Appends a number.

@@ -2,7 +2,7 @@
 
 use super::put;
 use crate::dialect::loss::Losses;
-use crate::json::text::copy_escaped;
+use crate::dialect::raw::copy;
 use crate::json::{Kind, Value};
 
 /// How deep alternatives of alternatives are followed.
@@ -19,7 +19,7 @@ pub fn write(schema: Option<Value<'_>>, losses: &mut Losses, out: &mut Vec<u8>) 
     let has_properties = schema.get("properties").is_some_and(|properties| properties.kind() == Kind::Object);
     let is_split = schema.get("$ref").is_some() || ALTERNATIVES.iter().any(|word| schema.get(word).is_some());
     if is_object && has_properties && !is_split && schema.get("$schema").is_none() {
-        return copy_escaped(schema.raw(), out);
+        return copy(schema.raw(), out);
     }
     let mut merged = Merged::default();
     if is_split {
@@ -29,9 +29,9 @@ pub fn write(schema: Option<Value<'_>>, losses: &mut Losses, out: &mut Vec<u8>) 
     out.extend_from_slice(b"{\"type\":\"object\"");
     for (key, value) in schema.members().filter(|(key, _)| !is_rebuilt(*key, is_split)) {
         out.push(b',');
-        copy_escaped(key.raw(), out);
+        copy(key.raw(), out);
         out.push(b':');
-        copy_escaped(value.raw(), out);
+        copy(value.raw(), out);
     }
     match schema.get("properties").filter(|_| has_properties && !is_split) {
         Some(properties) => put::raw("properties", properties.raw(), out),
@@ -128,10 +128,10 @@ impl<'a> Merged<'a> {
         out.push(b'{');
         for property in &self.properties {
             put::comma(out);
-            copy_escaped(property.name, out);
+            copy(property.name, out);
             out.push(b':');
             match (property.schemas.as_slice(), property.joined) {
-                ([only], _) => copy_escaped(only, out),
+                ([only], _) => copy(only, out),
                 (schemas, Joined::All) => list("allOf", schemas, out),
                 (schemas, Joined::Any) => list("anyOf", schemas, out),
             }
@@ -155,7 +155,7 @@ fn array(items: &[&[u8]], out: &mut Vec<u8>) {
     out.push(b'[');
     for item in items {
         put::comma(out);
-        copy_escaped(item, out);
+        copy(item, out);
     }
     out.push(b']');
 }

@@ -6,8 +6,9 @@ use super::conversation::Conversation;
 use super::generation::{Accepts, Generation};
 use super::put::{self, is_blank};
 use crate::dialect::loss::Losses;
+use crate::dialect::profile::Profile;
+use crate::dialect::raw;
 use crate::dialect::turn::{Block, Format, Raw, Request};
-use crate::json::text::{decode_lossy, escape};
 use crate::json::{Kind, Value};
 
 const JSON_OBJECT: &[u8] = b"Respond with a single JSON object.";
@@ -27,7 +28,7 @@ pub fn structure<'a>(
         }
         Format::JsonSchema { schema, .. } => {
             let mut instruction = JSON_SCHEMA.to_vec();
-            escape(schema.raw(), &mut instruction);
+            raw::escape(schema.raw(), &mut instruction);
             instruction
         }
         Format::JsonObject => JSON_OBJECT.to_vec(),
@@ -40,7 +41,8 @@ pub fn structure<'a>(
 /// Messages takes a schema only if all its objects are closed (`additionalProperties: false`), as strict ones of Chat are.
 fn is_closed(schema: Value<'_>) -> bool {
     let is_open = |value: Value<'_>| {
-        let is_object = value.get("type").is_some_and(|kind| kind.is("object"));
+        let is_object =
+            value.get("type").is_some_and(|kind| kind.is("object") || kind.items().any(|kind| kind.is("object")));
         is_object && value.get("additionalProperties").and_then(|more| more.as_bool()) != Some(false)
     };
     schema.kind() == Kind::Object && !schema.walk().any(is_open)
@@ -92,8 +94,8 @@ fn stop(request: &Request<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// Appends `metadata` and `service_tier`; tells of all fields that have no word.
-pub fn others(request: &Request<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
+/// Appends `metadata` and `service_tier`, and what the profile passes; tells of all other fields, which have no word.
+pub fn others(request: &Request<'_>, profile: &Profile, losses: &mut Losses, out: &mut Vec<u8>) {
     if let Some(user) = &request.user {
         put::raw("metadata", b"{\"user_id\":", out);
         put::string(user, out);
@@ -106,18 +108,12 @@ pub fn others(request: &Request<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
             () if value.is("default") || value.is("standard_only") => Some("standard_only"),
             () => None,
         };
-        match tier {
-            Some(tier) => put::text("service_tier", tier.as_bytes(), out),
-            None => losses.dropped(path(name)),
+        match (tier, std::str::from_utf8(name)) {
+            (Some(tier), _) => put::text("service_tier", tier.as_bytes(), out),
+            (None, Ok(name)) if profile.passes(name) => put::raw(name, value.raw(), out),
+            (None, _) => losses.dropped(raw::printable(name)),
         }
     }
-}
-
-/// A field's name, short and plain enough for a log and a header.
-fn path(name: &[u8]) -> String {
-    let mut plain = Vec::new();
-    decode_lossy(name.get(..64).unwrap_or(name), &mut plain);
-    String::from_utf8_lossy(&plain).chars().filter(char::is_ascii_graphic).collect()
 }
 
 fn number(raw: &[u8]) -> f64 {

@@ -15,13 +15,17 @@ struct Sent {
 }
 
 fn sent(body: &str, model: &str) -> Result<Sent, Refused> {
+    sent_to(body.as_bytes(), model, &Profile::default())
+}
+
+fn sent_to(body: &[u8], model: &str, profile: &Profile) -> Result<Sent, Refused> {
     let (mut index, mut losses, mut terms) = (Index::default(), Losses::default(), Terms::default());
-    let value = index.read(body.as_bytes()).unwrap();
+    let value = index.read(body).unwrap();
     let request = chat::request::read(value, &mut losses)?;
     let mut out = b"kept".to_vec();
-    let target = Target { model, profile: &Profile::default() };
+    let target = Target { model, profile };
     let written = write(&request, &target, &mut terms, &mut losses, &mut out);
-    assert!(out.starts_with(b"kept") && (written.is_ok() || out.len() == 4), "{body}");
+    assert!(out.starts_with(b"kept") && (written.is_ok() || out.len() == 4));
     written?;
     let losses: Vec<_> = losses.iter().map(|loss| format!("{} {}", loss.path, loss.what.name())).collect();
     let body = String::from_utf8(out.split_off(4)).unwrap();
@@ -143,6 +147,9 @@ fn thoughts_of_the_past() {
          r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[{"type":"thinking","thinking":"t\u00e9","signature":"EqQBCkYIARgCKkDv\/A=="},{"type":"redacted_thinking","data":"Eabc"},«a»]},{"role":"user","content":[«v»]}]"#),
         (r#"{"role":"user","content":"u"},{"role":"assistant","content":"a","reasoning_details":[{"type":"reasoning.text","text":"on","index":0},{"type":"reasoning.text","text":"e","index":0},{"type":"reasoning.text","signature":"EqQBCkYIARgCKkDv","index":0},{"type":"reasoning.text","text":"","signature":"EqQBCkYIARgCKkDw","index":1}]},{"role":"user","content":"v"}"#,
          r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[{"type":"thinking","thinking":"one","signature":"EqQBCkYIARgCKkDv"},{"type":"thinking","thinking":"","signature":"EqQBCkYIARgCKkDw"},«a»]},{"role":"user","content":[«v»]}]"#),
+        // Thoughts that came to nothing.
+        (r#"{"role":"user","content":"u"},{"role":"assistant","content":"","reasoning_details":[{"type":"reasoning.text","text":"t","signature":"EqQBCkYIARgCKkDv"}]},{"role":"user","content":"v"}"#,
+         r#""messages":[{"role":"user","content":[«u»,«v»]}] ! messages.content.thinking dropped"#),
         // Those of others, and without proof.
         (r#"{"role":"user","content":"u"},{"role":"assistant","content":"a","reasoning_details":[{"type":"reasoning.text","text":"t","signature":"EqQBCkYIARgCKkDv","format":"google-gemini-v1"},{"type":"reasoning.encrypted","data":"x","format":"openai-responses-v1"}]},{"role":"user","content":"v"}"#,
          r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[«a»]},{"role":"user","content":[«v»]}] ! messages.reasoning_details.signature dropped, messages.reasoning_details dropped, messages.content.thinking dropped"#),
@@ -251,7 +258,7 @@ fn limits_and_sampling() {
         // Defaults are no loss.
         (r#"sonnet-4-5: "max_tokens":5,"n":1,"seed":null,"logprobs":false,"presence_penalty":0,"frequency_penalty":0.0,"logit_bias":{},"store":false,"metadata":{},"modalities":["text"],"stop":null,"tools":[],"stream":false"#, "5", ""),
         (r#"sonnet-4-5: "max_tokens":5,"seed":7,"logprobs":true,"presence_penalty":1,"prediction":{},"metadata":{"a":"b"},"verbosity":"low","prompt_cache_key":"k","x y":1"#, "5",
-         "seed dropped, logprobs dropped, presence_penalty dropped, prediction dropped, metadata dropped, verbosity dropped, prompt_cache_key dropped, xy dropped"),
+         "seed dropped, logprobs dropped, presence_penalty dropped, prediction dropped, metadata dropped, verbosity dropped, prompt_cache_key dropped, x_y dropped"),
     ]);
 }
 
@@ -353,7 +360,11 @@ fn tools_and_choices() {
     // None at all.
     settings(&[
         (r#"sonnet-4-5: "max_tokens":9,"tools":[],"tool_choice":"auto","parallel_tool_calls":false"#, "9", ""),
-        (r#"sonnet-4-5: "max_tokens":9,"tool_choice":"required""#, "9", "tool_choice dropped"),
+        (
+            r#"sonnet-4-5: "max_tokens":9,"tools":[{"name":"f"},{"name":"f","description":"again"}]"#,
+            r#"9 "tools":[{"name":"f","input_schema":{"type":"object","properties":{}}}]"#,
+            "tools dropped",
+        ),
         (r#"sonnet-4-5: "max_tokens":9,"tools":[{"type":"web_search"}]"#, "9", "tools dropped"),
     ]);
 }
@@ -448,6 +459,8 @@ fn forms() {
         // An open object, and a model that cannot.
         (r#"sonnet-4-5: "max_tokens":9,"response_format":{"type":"json_schema","json_schema":{"schema":{"type":"object"}}}"#,
          r#"9 "system":[«Respond with a single JSON value that matches this JSON schema, and with nothing else: {\"type\":\"object\"}»]"#, "response_format approximated"),
+        (r#"sonnet-4-5: "max_tokens":9,"response_format":{"type":"json_schema","json_schema":{"schema":{"type":["object","null"]}}}"#,
+         r#"9 "system":[«Respond with a single JSON value that matches this JSON schema, and with nothing else: {\"type\":[\"object\",\"null\"]}»]"#, "response_format approximated"),
         (r#"opus-4-0: "max_tokens":9,"response_format":{"type":"json_schema","json_schema":{"schema":{"type":"string"}}}"#,
          r#"9 "system":[«Respond with a single JSON value that matches this JSON schema, and with nothing else: {\"type\":\"string\"}»]"#, "response_format approximated"),
     ]);
@@ -477,6 +490,8 @@ fn refused() {
         (r#"{"messages":[],"tool_choice":"some"}"#, "tool_choice"),
         (r#"{"messages":[],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[]}}}"#, "tool_choice.allowed_tools.tools"),
         (r#"{"messages":[],"tools":[{"type":"web_search"}],"tool_choice":"required"}"#, "tool_choice"),
+        (r#"{"messages":[],"tools":[{"name":"f"},{"type":"web_search"}],"tool_choice":{"type":"function","function":{"name":"web_search"}}}"#, "tool_choice"),
+        (r#"{"messages":[],"tool_choice":"required"}"#, "tool_choice"),
         (r#"{"messages":[],"response_format":{"type":"grammar"}}"#, "response_format.type"),
         (r#"{"messages":[],"response_format":{"type":"json_schema"}}"#, "response_format.json_schema"),
         (r#"{"messages":[],"user":7}"#, "user"),
@@ -535,6 +550,106 @@ fn real_requests() {
         assert_eq!(given["function"]["description"], said["description"]);
         assert_eq!(given["function"]["parameters"], said["input_schema"]);
     }
+}
+
+/// Bodies laid out over lines, and bytes that are no UTF-8, stay JSON.
+#[test]
+fn spelt_otherwise() {
+    let body = br#"{"max_tokens" : 9, "messages" : [{"role":"user","content":"a\ud83d \u0062 ?"},
+        {"role":"assistant","tool_calls":[{"id":"1","function":{"name":"f","arguments":{
+            "b" : "?"}}}]},
+        {"role":"tool","tool_call_id":"1","cache_control":{
+            "type":"ephemeral"},"content":[{"type":"odd", "x":
+            1.0}]}],
+        "tools":[{"type":"function","function":{"name":"f","parameters":{
+            "type":"object",	"properties":{"b":
+                {"description":"?"}}}}}],
+        "response_format":{"type":"json_schema","json_schema":{"schema":{
+            "type":"object", "properties":{}}}}}"#;
+    let body: Vec<u8> = body.iter().map(|byte| if *byte == b'?' { 0xFF } else { *byte }).collect();
+    let sent = sent_to(&body, SONNET, &Profile::default()).unwrap();
+    Index::default().read(sent.body.as_bytes()).unwrap();
+    for piece in [
+        r"a\ud83d \u0062 �",
+        "{\n            \"b\" : \"�\"}",
+        r#"{\"type\":\"odd\",\"x\":1.0}"#,
+        r#": {\"type\":\"object\",\"properties\":{}}"#,
+    ] {
+        assert!(sent.body.contains(piece), "{piece}: {}", sent.body);
+    }
+}
+
+/// Through the waist and back: what Messages said is said again.
+#[test]
+fn round_trips() {
+    for (name, model) in
+        [("cc330-tool-002", "claude-opus-4-8"), ("cc-hi-002", "claude-opus-4-8"), ("node-sdk-021", SONNET)]
+    {
+        let given = std::fs::read(format!("{}/tests/data/captures/{name}.body", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let (mut index, mut losses, mut out) = (Index::default(), Losses::default(), Vec::new());
+        let request = crate::dialect::messages::request::read(index.read(&given).unwrap(), &mut losses).unwrap();
+        let target = Target { model, profile: &Profile::default() };
+        write(&request, &target, &mut Terms::default(), &mut losses, &mut out).unwrap();
+        let (given, said): (Json, Json) =
+            (serde_json::from_slice(&given).unwrap(), serde_json::from_slice(&out).unwrap());
+        // `thinking.display` has no word.
+        assert_eq!(given["thinking"]["type"], said["thinking"]["type"], "{name}");
+        for field in ["max_tokens", "stream", "output_config", "tool_choice", "metadata"] {
+            assert_eq!(given[field], said[field], "{name} {field}");
+        }
+        let tools =
+            |body: &Json| body["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(tools(&given), tools(&said), "{name}");
+        let blocks = |content: &Json| match content {
+            Json::String(text) => vec![serde_json::json!({"type": "text", "text": text})],
+            blocks => blocks.as_array().unwrap().clone(),
+        };
+        let texts = |body: &Json| -> Vec<Json> {
+            body["messages"].as_array().unwrap().iter().flat_map(|message| blocks(&message["content"])).collect()
+        };
+        assert_eq!(texts(&given), texts(&said), "{name}");
+    }
+    // And from Chat: there and back.
+    let given = r#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"a","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\": 1.50}"}}]},{"role":"tool","tool_call_id":"1","content":"x"},{"role":"user","content":"v"}],"max_tokens":9}"#;
+    let body = sent(given, SONNET).unwrap().body;
+    let (mut index, mut losses, mut out) = (Index::default(), Losses::default(), Vec::new());
+    let request = crate::dialect::messages::request::read(index.read(body.as_bytes()).unwrap(), &mut losses).unwrap();
+    let target = Target { model: "m", profile: &Profile::default() };
+    chat::request::write(&request, &target, &mut Terms::default(), &mut losses, &mut out).unwrap();
+    let (given, said): (Json, Json) = (serde_json::from_str(given).unwrap(), serde_json::from_slice(&out).unwrap());
+    assert_eq!(given["messages"], said["messages"]);
+}
+
+/// Servers of other vendors that speak Messages.
+#[test]
+fn profiles() {
+    let body = |messages: &str| format!(r#"{{"messages":[{{"role":"user","content":"u"}},{messages}],"x":{{"y":1}}}}"#);
+    let check = |messages: &str, profile: &str, piece: &str, lost: &str| {
+        let sent = sent_to(body(messages).as_bytes(), "glm-5", &Profile::parse(profile).unwrap()).unwrap();
+        assert!(sent.body.contains(&spelt(piece)), "{piece}: {}", sent.body);
+        assert_eq!(sent.losses, lost);
+    };
+    let thoughts = r#"{"role":"assistant","content":"a","reasoning_content":"t"},{"role":"user","content":"v"}"#;
+    check(
+        thoughts,
+        "deepseek",
+        r#"{"type":"thinking","thinking":"t","signature":""},«a»"#,
+        "max_tokens invented, x dropped",
+    );
+    check(thoughts, "plain,pass=x", r#""content":[«a»]"#, "messages.content.thinking dropped, max_tokens invented");
+    check(thoughts, "plain,pass=x", r#","x":{"y":1}}"#, "messages.content.thinking dropped, max_tokens invented");
+    let picture = r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://a/b"}}]}"#;
+    check(
+        picture,
+        "plain,text_only",
+        "[«u»,«[image omitted]»]",
+        "messages.content.image dropped, max_tokens invented, x dropped",
+    );
+    // A turn that calls tools and lost its thoughts goes on thinking.
+    let calls = r#"{"role":"assistant","tool_calls":[{"id":"1","function":{"name":"f"}}]},{"role":"tool","tool_call_id":"1","content":"x"}"#;
+    let body = body(calls).replacen('{', r#"{"reasoning_effort":"low","#, 1);
+    let sent = sent_to(body.as_bytes(), "glm-5", &Profile::default()).unwrap();
+    assert!(sent.body.contains(r#""thinking":{"type":"enabled","budget_tokens":2048}"#), "{}", sent.body);
 }
 
 /// What the API demands of every request.

@@ -1,9 +1,10 @@
 //! Whether and how the model thinks, how hard it tries, and how long its answer may be: the three depend on each other.
 
 use super::conversation::Conversation;
-use super::generation::{Generation, Thinks};
+use super::generation::{Accepts, Generation, Thinks};
 use super::put;
 use crate::dialect::loss::Losses;
+use crate::dialect::profile::Profile;
 use crate::dialect::turn::{Content, Effort, Request, Role, Thinking, ToolChoice};
 
 /// What Messages takes for a budget at least.
@@ -23,14 +24,12 @@ pub struct Decision {
 pub fn decide(
     request: &Request<'_>,
     generation: &Generation,
+    profile: &Profile,
     conversation: &Conversation<'_>,
     has_tools: bool,
     losses: &mut Losses,
 ) -> Decision {
-    let max_tokens = request.max_tokens.unwrap_or_else(|| {
-        losses.invented("max_tokens");
-        generation.max_tokens
-    });
+    let max_tokens = max_tokens(request, generation, profile, losses);
     let field = if request.effort.is_some() { "reasoning_effort" } else { "thinking" };
     let mut decision = Decision { thinking: None, effort: None, max_tokens };
     if request.effort.is_none() && request.thinking.is_none() {
@@ -52,7 +51,7 @@ pub fn decide(
             losses.dropped(field);
             decision.thinking = Some(Thinking::Disabled);
         }
-        Thinks::Budget if lacks_thoughts(conversation) => {
+        Thinks::Budget if !generation.accepts(Accepts::LateThoughts) && lacks_thoughts(conversation) => {
             losses.dropped(field);
             decision.thinking = Some(Thinking::Disabled);
         }
@@ -67,6 +66,21 @@ pub fn decide(
         }
     }
     decision
+}
+
+/// The client's limit as far as the provider allows it; Messages demands one.
+fn max_tokens(request: &Request<'_>, generation: &Generation, profile: &Profile, losses: &mut Losses) -> u64 {
+    match (request.max_tokens, profile.output_max) {
+        (None, limit) => {
+            losses.invented("max_tokens");
+            limit.unwrap_or(generation.max_tokens)
+        }
+        (Some(tokens), Some(limit)) if tokens > limit => {
+            losses.approximated("max_tokens");
+            limit
+        }
+        (Some(tokens), _) => tokens,
+    }
 }
 
 impl Decision {
@@ -97,7 +111,7 @@ impl Decision {
         }
         if let Some(schema) = schema {
             put::raw("format", b"{\"type\":\"json_schema\",\"schema\":", out);
-            crate::json::text::copy_escaped(schema, out);
+            crate::dialect::raw::copy(schema, out);
             out.push(b'}');
         }
         out.push(b'}');

@@ -13,15 +13,18 @@ const FREE_TEXT: &[u8] =
 /// The tools of a request that can be declared. Another vendor's own tools cannot; Anthropic's can, in whatever dialect
 /// they were asked for. `terms` learns their names.
 pub fn declared<'r, 'a>(request: &'r Request<'a>, terms: &mut Terms, losses: &mut Losses) -> Vec<&'r Tool<'a>> {
-    let fits = |tool: &&Tool<'_>| match &tool.kind {
-        ToolKind::Function(_) | ToolKind::Custom(_) => true,
-        ToolKind::Vendor { kind, .. } if is_anthropic(kind) => true,
-        ToolKind::Vendor { .. } => {
-            losses.dropped("tools");
-            false
+    let mut tools: Vec<&Tool<'_>> = Vec::with_capacity(request.tools.len());
+    for tool in &request.tools {
+        let is_known = match &tool.kind {
+            ToolKind::Function(_) | ToolKind::Custom(_) => true,
+            ToolKind::Vendor { kind, .. } => is_anthropic(kind),
+        };
+        // Messages refuses two of one name.
+        match is_known && !tools.iter().any(|other| other.name == tool.name) {
+            true => tools.push(tool),
+            false => losses.dropped("tools"),
         }
-    };
-    let tools: Vec<_> = request.tools.iter().filter(fits).collect();
+    }
     terms.only_tool = match tools.as_slice() {
         [only] => Some(only.name.to_vec()),
         _ => None,
@@ -43,15 +46,16 @@ pub fn write(
     losses: &mut Losses,
     out: &mut Vec<u8>,
 ) -> Result<(), Refused> {
-    let is_forced = matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Tool(_)));
-    if tools.is_empty() && is_forced && !request.tools.is_empty() {
-        let message = "tool_choice demands a call, and this model can call none of the tools that are declared";
+    let is_lacking = match &request.tool_choice {
+        Some(ToolChoice::Required) => tools.is_empty(),
+        Some(ToolChoice::Tool(name)) => !tools.iter().any(|tool| tool.name == *name),
+        _ => false,
+    };
+    if is_lacking {
+        let message = "tool_choice demands a call, and this model has no such tool: declare it, or ask for another";
         return Err(Refused::new("tool_choice", message));
     }
     if tools.is_empty() {
-        if is_forced {
-            losses.dropped("tool_choice");
-        }
         return Ok(());
     }
     put::key("tools", out);
@@ -67,7 +71,7 @@ pub fn write(
 
 fn one(tool: &Tool<'_>, generation: &Generation, terms: &mut Terms, losses: &mut Losses, out: &mut Vec<u8>) {
     if let ToolKind::Vendor { raw, .. } = &tool.kind {
-        return crate::json::text::copy_escaped(raw.raw(), out);
+        return crate::dialect::raw::copy(raw.raw(), out);
     }
     out.push(b'{');
     put::text("name", &terms.names.send(&tool.name, MESSAGES_NAME_MAX), out);
