@@ -18,6 +18,8 @@ FIELDS = {
     "tool": {"role", "content", "tool_call_id"},
 }
 CREATED = 1760000000
+# What a signing vendor proves its thoughts with.
+PROOF = "c2lnbmVkIGJ5IHRoZSB2ZW5kb3I="
 
 
 # ---- requests ----
@@ -93,7 +95,7 @@ def _message_problems(at: int, m: dict, extra) -> list[str]:
     if isinstance(content, list):
         for part in content:
             allowed = {"text": {"type", "text"}, "image_url": {"type", "image_url"}, "file": {"type", "file"}}.get(part.get("type"))
-            if allowed is None or part.keys() - allowed:
+            if allowed is None or part.keys() - allowed - extra:
                 bad.append(f"part {part.get('type')} with {sorted(part)}")
             elif part["type"] != "text" and role != "user":
                 bad.append(f"a part {part['type']} in a message of role {role}")
@@ -211,9 +213,14 @@ def pieces(text: str, count: int = 3) -> list[str]:
 
 def _body_chunks(say: Say) -> list[dict]:
     style, chunks = say.style, []
-    for part in pieces(say.thinking):
+    thinking, text = say.thinking, say.text
+    if style.reasoning == "think_tags" and thinking:
+        thinking, text = "", f"<think>{thinking}</think>\n\n{text}"
+    for part in pieces(thinking):
         chunks.append(_delta(**_reasoning(part, style)))
-    for part in pieces(say.text):
+    if style.reasoning == "signed" and thinking:
+        chunks.append(_delta(reasoning_details=[{"type": "reasoning.text", "signature": PROOF, "format": "vendor-v1", "index": 0}]))
+    for part in pieces(text, 3 if style.reasoning != "think_tags" else 40):
         if style.reasoning == "parts":
             chunks.append(_delta(content=[{"type": "text", "text": part}]))
         else:
@@ -245,6 +252,7 @@ def _reasoning(part: str, style) -> dict:
         "reasoning_content": {"reasoning_content": part},
         "reasoning": {"reasoning": part},
         "reasoning_details": {"reasoning_details": detail},
+        "signed": {"reasoning": part, "reasoning_details": [{**detail[0], "format": "vendor-v1"}]},
         "both": {"reasoning": part, "reasoning_content": part, "reasoning_details": detail},
         "parts": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": part}]}]},
     }

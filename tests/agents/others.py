@@ -114,7 +114,7 @@ class Play(Scene):
 
     def __init__(self, agent: type[Agent], program: Path, folder: Path, driver: str):
         name, face = ("strict", "messages") if agent.face == "chat" else ("chatty", "chat")
-        super().__init__(folder, driver, {name: face}, f"* -> {name}", is_title)
+        super().__init__(folder, driver, {name: {"face": face}}, f"* -> {name}", is_title)
         self.agent = agent(program, self.origin + "/v1", folder)
 
     def prompt(self, turn: Turn, result: Result) -> None:

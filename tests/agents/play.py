@@ -32,13 +32,13 @@ class Result:
 
 
 class Scene:
-    """Scripted providers, sidestream before them on `routes`, and a folder for the agent."""
+    """Scripted providers, sidestream before them on `routes` with `more` settings, and a folder for the agent."""
 
-    def __init__(self, folder: Path, driver: str, providers: dict[str, str], routes: str, aside):
-        self.stack = contextlib.ExitStack()
+    def __init__(self, folder: Path, driver: str, providers: dict[str, dict], routes: str, aside, **more: str):
+        self.stack, self.more = contextlib.ExitStack(), more
         self.script = Script(aside)
         self.steady = True  # whether the last turn was
-        self.providers = [self.own(Provider(name, face, self.script)) for name, face in providers.items()]
+        self.providers = [self.own(Provider(name, script=self.script, **kind)) for name, kind in providers.items()]
         self.file = folder / "sidestream.env"
         self.route(routes)
         nothing = {"SIDESTREAM_PROVIDERS": "", "SIDESTREAM_ROUTES": "", "MOCK_API_KEY": ""}
@@ -54,7 +54,7 @@ class Scene:
         return "http://%s:%d" % self.proxy.address
 
     def route(self, routes: str) -> None:
-        env = {"SIDESTREAM_PROVIDERS": ",".join(p.name for p in self.providers), "SIDESTREAM_ROUTES": routes}
+        env = {"SIDESTREAM_PROVIDERS": ",".join(p.name for p in self.providers), "SIDESTREAM_ROUTES": routes, **self.more}
         for provider in self.providers:
             env |= provider.env
         self.file.write_text("".join(f"{k}={v}\n" for k, v in env.items()))
@@ -97,25 +97,25 @@ class Scene:
         raise NotImplementedError
 
 
-class Stage(Scene):
-    """Two providers, one of each dialect, and Claude Code in a home of its own."""
+class ClaudeScene(Scene):
+    """Claude Code in a home of its own before these providers, with real tools."""
 
-    def __init__(self, program: Path, folder: Path, driver: str = "auto"):
-        routes = f"{CHAT_MODEL} -> chatty/scripted-chat; {MESSAGES_MODEL} -> strict"
-        super().__init__(folder, driver, {"chatty": "chat", "strict": "messages"}, routes, is_check)
+    def __init__(self, program: Path, folder: Path, driver: str, providers: dict[str, dict], routes: str, model: str, **more: str):
+        super().__init__(folder, driver, providers, routes, is_check, **more)
         home, work = folder / "home", folder / "work"
         home.mkdir()
         work.mkdir()
         self.tools = Tools(work)
-        self.claude = self.own(Claude(program, self.origin, CHAT_MODEL, home, work, "--mcp-config", self.tools.servers(), "--strict-mcp-config"))
+        servers = ("--mcp-config", self.tools.servers(), "--strict-mcp-config")
+        self.claude = self.own(Claude(program, self.origin, model, home, work, *servers))
 
     def prompt(self, turn: Turn, result: Result) -> None:
         """One prompt, and the comparison of what Claude Code saw with what the provider said."""
         first = len(self.script.served)
         got = self.claude.turn(f"Turn: {turn.name}")
-        self.compare(got, self.script.served[first:], result)
+        self.compare(got, self.script.served[first:], result, turn.scaled)
 
-    def compare(self, got: list[dict], served: list[Served], result: Result) -> None:
+    def compare(self, got: list[dict], served: list[Served], result: Result, scaled: bool = False) -> None:
         said = [s for s in served if isinstance(s.step, Say) and not s.step.cut and not s.step.hidden]
         end = got[-1]
         wanted = said[-1].step.text if said else None
@@ -127,7 +127,7 @@ class Stage(Scene):
         if len(deltas) != len(streamed):
             return result.findings.append(f"{len(deltas)} whole streams, not {len(streamed)}")
         for delta, one in zip(deltas, streamed):
-            result.findings += usage_findings(delta["usage"], one)
+            result.findings += [] if scaled else usage_findings(delta["usage"], one)
             stop = delta["delta"]["stop_reason"]
             wanted = "tool_use" if one.step.calls else "max_tokens" if one.step.style.finish == "length" or one.step.stop == "max_tokens" else "end_turn"
             if stop != wanted:
@@ -138,6 +138,14 @@ class Stage(Scene):
                 result.findings.append(f"the answer's model is {message['model']}")
             if not message["usage"]["input_tokens"]:
                 result.findings.append("message_start.usage.input_tokens is 0")
+
+
+class Stage(ClaudeScene):
+    """Claude Code before two providers, one of each dialect."""
+
+    def __init__(self, program: Path, folder: Path, driver: str):
+        routes = f"{CHAT_MODEL} -> chatty/scripted-chat; {MESSAGES_MODEL} -> strict"
+        super().__init__(program, folder, driver, {"chatty": {"face": "chat"}, "strict": {"face": "messages"}}, routes, CHAT_MODEL)
 
 
 def changed_prefixes(served: list[Served]) -> list[str]:
@@ -182,9 +190,9 @@ def usage_findings(got: dict, served: Served) -> list[str]:
         "cache_read_input_tokens": cached,
         "output_tokens": usage["completion_tokens"],
     }
-    if served.provider == "chatty" and served.step.style.usage == "none":
+    if served.face == "chat" and served.step.style.usage == "none":
         return [] if got.get("input_tokens") and got.get("output_tokens") else [f"no estimated usage: {got}"]
-    if served.provider == "strict":
+    if served.face == "messages":
         wanted = {"output_tokens": usage["completion_tokens"]}
     return [f"usage {k} {got.get(k)}, not {v}" for k, v in wanted.items() if got.get(k) != v]
 

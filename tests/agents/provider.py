@@ -26,6 +26,7 @@ class Served:
     """One request of the main loop and its answer."""
 
     provider: str
+    face: str
     step: Say | Fail
     body: dict
     usage: dict
@@ -67,7 +68,7 @@ class Script:
         seen = face.read(body)
         with self.lock:
             number = len(self.served) + 1
-            found = face.problems(body, provider.fields)
+            found = face.problems(body, provider.fields) + provider.rule(body)
             step = self.steps.popleft() if self.steps else None
             if isinstance(step, Say) and step.fresh:
                 self.outer, self.before = self.before, None
@@ -79,9 +80,9 @@ class Script:
                 found.append(f"nowhere {step.about!r}; the last message: {seen[-1].role} {seen[-1].text[-200:]!r}")
             self.findings += [f"request {number} to {provider.name}: {f}" for f in found if self._is_news(f)]
             if isinstance(step, Say):
-                calls = tuple(with_id(named(c, face, body), face, number, k, step.style) for k, c in enumerate(step.calls))
+                calls = tuple(with_id(named(c, face, body), provider, number, k, step.style) for k, c in enumerate(step.calls))
                 step = dataclasses.replace(step, calls=calls)
-            served = Served(provider.name, step, body, usage_of(number, seen, step), seen)
+            served = Served(provider.name, provider.face, step, body, usage_of(number, seen, step), seen)
             self.served.append(served)
             if isinstance(step, Say) and not step.cut:
                 self.before = self.outer if self.outer and not step.calls else step
@@ -111,11 +112,13 @@ def named(call: Call, face, body: dict) -> Call:
     return dataclasses.replace(call, name=next((n for n, d in tools.items() if d == call.described), call.name))
 
 
-def with_id(call: Call, face, number: int, k: int, style) -> Call:
+def with_id(call: Call, provider: "Provider", number: int, k: int, style) -> Call:
     """The call with an id of the provider's, unless its style has none."""
-    if call.id or (face is chat and style.ids in ("missing", "empty", "null")) or style.legacy:
+    if call.id or (provider.face == "chat" and style.ids in ("missing", "empty", "null")) or style.legacy:
         return call
-    return dataclasses.replace(call, id=f"{'call' if face is chat else 'toolu'}_{number:04d}{k:04d}aAbBcCdDeEfF")
+    if provider.short_ids:
+        return dataclasses.replace(call, id=f"x{number:05d}{k:03d}")
+    return dataclasses.replace(call, id=f"{'call' if provider.face == 'chat' else 'toolu'}_{number:04d}{k:04d}aAbBcCdDeEfF")
 
 
 def usage_of(number: int, seen: list[Seen], step) -> dict:
@@ -151,7 +154,8 @@ def unproven(say: Say, seen: list[Seen], in_order: bool) -> list[str]:
             bad.append(f"behind {call.name} ({id}) stands {result.role} ({result.call_id}), not its result")
         elif call.proof not in result.text:
             bad.append(f"the result of {call.name} {call.input} does not hold {call.proof!r}: {result.text[:300]!r}")
-        if in_time and USABLE.fullmatch(call.id) and id != call.id:
+        known = any(call.id == other for s in seen[:at] for other, _, _ in s.calls)
+        if in_time and not known and USABLE.fullmatch(call.id) and id != call.id:
             bad.append(f"the id of {call.name} was {call.id} and came back as {id}")
     wanted, got = sum(c.images for c in calls), sum(s.images for s in seen[at + 1 :])
     if got < wanted:
@@ -160,11 +164,14 @@ def unproven(say: Say, seen: list[Seen], in_order: bool) -> list[str]:
 
 
 class Provider(Upstream):
-    """A scripted provider with one face, under `NAME`. `fields` are request fields that it knows beyond the standard's.
-    `pause` is slept between two pieces of a stream, so that they are read as they were written."""
+    """A scripted provider with one face. `fields` are fields of requests and messages that it knows beyond the
+    standard's, `rule(body)` says what it refuses beyond the standard. `pause` is slept between two pieces of a stream, so that they are read as they were written."""
 
-    def __init__(self, name: str, face: str, script: Script, fields=frozenset(), pause: float = 0.001):
-        self.name, self.face, self.script, self.fields, self.pause = name, face, script, frozenset(fields), pause
+    def __init__(
+        self, name: str, face: str, script: Script, fields=frozenset(), rule=lambda body: [], short_ids=False, pause: float = 0.001
+    ):
+        self.name, self.face, self.script, self.pause = name, face, script, pause
+        self.fields, self.rule, self.short_ids = frozenset(fields), rule, short_ids
         self.targets: list[str] = []
         self.answers = 0
         super().__init__(self._serve)
@@ -174,7 +181,7 @@ class Provider(Upstream):
         """This provider in sidestream's configuration."""
         name = self.name.upper()
         if self.face == "chat":
-            return {f"{name}_OPENAI_URL": self.origin() + "/v1", f"{name}_API_KEY": "sk-scripted"}
+            return {f"{name}_OPENAI_URL": self.origin() + "/v1", f"{name}_ANTHROPIC_URL": "off", f"{name}_API_KEY": "sk-scripted"}
         return {f"{name}_ANTHROPIC_URL": self.origin(), f"{name}_API_KEY": "sk-scripted"}
 
     def _serve(self, peer: Peer) -> None:

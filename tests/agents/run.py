@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.process import BINARY, DRIVERS
 
-from . import others, tour
+from . import others, tour, vendors
 from .play import Result, Stage
 
 CACHE = Path(os.environ["SIDESTREAM_AGENTS"])
@@ -22,6 +22,17 @@ def claude(folder: Path, driver: str) -> list[Result]:
     stage = Stage(MODULES / ".bin/claude", folder, driver)
     with stage.stack:
         return [shown(stage.play(turn)) for turn in tour.turns(stage.tools)]
+
+
+def claude_at_vendors(folder: Path, driver: str) -> list[Result]:
+    results = []
+    for number, vendor in enumerate([*vendors.VENDORS, vendors.SMALL]):
+        own = folder / str(number)
+        own.mkdir()
+        stage = vendors.Short(MODULES / ".bin/claude", own, driver, vendor)
+        with stage.stack:
+            results += [shown(stage.play(turn)) for turn in vendors.turns(vendor, stage.tools)]
+    return results
 
 
 def other(agent: type[others.Agent], program: str):
@@ -42,6 +53,7 @@ def llama(folder: Path, driver: str) -> list[Result]:
 # part: (npm package, what it is, how it is played)
 PARTS = {
     "claude": ("@anthropic-ai/claude-code", "Claude Code (Messages) on Chat, and on Messages in between", claude),
+    "vendors": ("@anthropic-ai/claude-code", "Claude Code on Chat, at vendors with rules of their own", claude_at_vendors),
     "codex": ("@openai/codex", "Codex CLI (Chat) on Messages", other(others.Codex, "codex")),
     "opencode-chat": ("opencode-ai", "opencode (Chat) on Messages", other(others.Opencode, "opencode")),
     "opencode-messages": ("opencode-ai", "opencode (Messages) on Chat", other(others.OpencodeMessages, "opencode")),

@@ -35,6 +35,7 @@ class Turn:
     steps: list[Say | Fail]
     run: Callable | None = None
     provider: str = "chatty"  # where its requests must arrive; "": anywhere
+    scaled: bool = False  # its numbers of tokens are told larger than they are
     steady: bool = True  # each request must begin with all messages of the one before it, so that caches of prefixes work
 
 

@@ -20,7 +20,8 @@ class Call:
 class Style:
     """How a Chat Completions server deviates from the standard. The defaults are api.openai.com's."""
 
-    reasoning: str = "reasoning_content"  # reasoning, reasoning_details, both, parts (Mistral's content array)
+    # reasoning, reasoning_details, both, parts (Mistral's content array), signed (OpenRouter's), think_tags
+    reasoning: str = "reasoning_content"
     index: str = "counted"  # missing, zero, minus, from_one
     ids: str = "once"  # repeated, missing, empty, null, late
     name: str = "once"  # late, null_later, repeated
