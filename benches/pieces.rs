@@ -6,9 +6,11 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use sidestream::dialect::Dialect;
 use sidestream::dialect::chat::answer::Reader;
 use sidestream::dialect::loss::Losses;
 use sidestream::dialect::messages::answer::StreamWriter;
+use sidestream::dialect::messages::request::read_to_count;
 use sidestream::dialect::profile::{Profile, Target};
 use sidestream::dialect::sequencer::Sequencer;
 use sidestream::dialect::turn::{Reader as _, Terms};
@@ -22,6 +24,7 @@ use sidestream::http::write;
 use sidestream::json::{Index, Scanner};
 use sidestream::limits;
 use sidestream::sse::{Splitter, Tail};
+use sidestream::tokens::{self, BlockCounts, Rules};
 
 const ROUNDS: usize = 15;
 const REPEATS: u32 = 2_000;
@@ -85,6 +88,7 @@ fn main() {
     translation(turn);
     answers();
     answers_to_chat();
+    counting();
 }
 
 /// What a token of a Chat stream costs on its way to a Messages client, from its event's data to the event written; and
@@ -151,6 +155,55 @@ fn filled(event: &str, number: usize) -> Vec<u8> {
     event.replace("$f", &fraction).replace("$o", obfuscation).into_bytes()
 }
 
+/// What counting 200 KB of an agent's conversation costs: the first time, and with its next turn. It runs on a helper thread.
+fn counting() {
+    let (body, next) = (conversation(100), conversation(101));
+    let rules = Rules::of("glm-4.6", Dialect::Chat, &Profile::default());
+    let mut index = Index::default();
+    let mut count = |body: &[u8], memory: &BlockCounts| {
+        let request = read_to_count(index.read(body).unwrap(), &mut Losses::default()).unwrap();
+        black_box(tokens::count(&request, &rules, memory));
+    };
+    let began = Instant::now();
+    count(b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", &BlockCounts::default());
+    println!("{:<44}{:>10}{:>12}", "tokens: load the table, once", "", began.elapsed().as_nanos());
+    measure_by("tokens: count, nothing is known", body.len(), 2, || count(&body, &BlockCounts::default()));
+    let memory = BlockCounts::default();
+    measure_by("tokens: count, all is known", body.len(), 100, || count(&body, &memory));
+    let mut turns = conversations(&next).into_iter();
+    measure_by("tokens: count, one turn is new", next.len(), 4, || count(&turns.next().unwrap(), &memory));
+    measure_by("tokens: read without counting", body.len(), 100, || {
+        let mut index = Index::default();
+        black_box(read_to_count(index.read(&body).unwrap(), &mut Losses::default()).unwrap().turns.len());
+    });
+}
+
+/// An agent's conversation: calls, and results of 2 KB each of code and prose.
+fn conversation(turns: usize) -> Vec<u8> {
+    let source =
+        [include_str!("pieces.rs"), include_str!("../README.md"), include_str!("../docs/dependencies.md")].concat();
+    let mut messages = String::from(r#"{"role":"user","content":"Look at all of it, and say what it is."}"#);
+    let mut pieces = source.as_bytes().chunks_exact(1900).cycle();
+    for turn in 0..turns {
+        let mut text = Vec::new();
+        sidestream::json::text::escape(format!("{turn} ").as_bytes(), &mut text);
+        sidestream::json::text::escape(pieces.next().unwrap(), &mut text);
+        let text = String::from_utf8(text).unwrap();
+        messages += &format!(
+            r#",{{"role":"assistant","content":[{{"type":"tool_use","id":"toolu_{turn}","name":"Read","input":{{"file_path":"/src/file_{turn}.rs"}}}}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"toolu_{turn}","content":"{text}"}}]}}"#
+        );
+    }
+    format!(r#"{{"model":"m","messages":[{messages}]}}"#).into_bytes()
+}
+
+/// The same conversation over and over, each time with another last turn.
+fn conversations(body: &[u8]) -> Vec<Vec<u8>> {
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    (0..ROUNDS * 4)
+        .map(|number| body.replace("\"content\":\"100 ", &format!("\"content\":\"100 {number} ")).into_bytes())
+        .collect()
+}
+
 /// What reading the usage in passing costs: on most events nothing but the search for a word.
 fn usage() {
     let pad = |event: &str| {
@@ -202,12 +255,17 @@ fn translation(turn: &[u8]) {
 }
 
 /// Prints the median of [`ROUNDS`] rounds of [`REPEATS`] calls each.
-fn measure(name: &str, bytes: usize, mut work: impl FnMut()) {
+fn measure(name: &str, bytes: usize, work: impl FnMut()) {
+    measure_by(name, bytes, REPEATS, work);
+}
+
+/// The same with so many calls each.
+fn measure_by(name: &str, bytes: usize, repeats: u32, mut work: impl FnMut()) {
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let began = Instant::now();
-            (0..REPEATS).for_each(|_| work());
-            began.elapsed().as_nanos() as f64 / f64::from(REPEATS)
+            (0..repeats).for_each(|_| work());
+            began.elapsed().as_nanos() as f64 / f64::from(repeats)
         })
         .collect();
     rounds.sort_by(f64::total_cmp);

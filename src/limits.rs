@@ -56,6 +56,9 @@ pub const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const ERROR_BYTES_MAX: usize = 256 * 1024;
 /// How long an upstream may take to end an answer whose last word was said, before its connection is given up.
 pub const ANSWER_END_MAX: Duration = Duration::from_millis(250);
+/// Properties and branches of one tool's schema that are taken together where a server wants no alternatives; references
+/// can lead to the same branches again and again.
+pub const SCHEMA_MERGE_MAX: usize = 4096;
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
 /// What is kept of an upstream's error message. Clients show it; pages of HTML and traces have more.

@@ -49,6 +49,8 @@ fn tokens(text: &str) -> Result<u64, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Source};
+    use crate::dialect::turn::Scale;
 
     #[test]
     fn windows_of_models() {
@@ -90,5 +92,25 @@ mod tests {
         ] {
             assert_eq!(expected(text).ok(), want, "{text:?}");
         }
+    }
+
+    #[test]
+    fn read_into_the_configuration() {
+        let read = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+            Config::read(&Source::of(variables)).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        };
+        let config = read(&[("SIDESTREAM_CONTEXT", "qwen*:32k"), ("SIDESTREAM_EXPECTED_CONTEXT", "chat:64k")]).unwrap();
+        for (dialect, expected) in [(Dialect::Messages, 200_000), (Dialect::Chat, 64_000)] {
+            assert_eq!(config.windows.scale("qwen3:8b", dialect), Scale { expected, real: 32_000 });
+        }
+        assert_eq!(config.windows.scale("qwen3:8b", Dialect::Responses), Scale::default());
+        let problems: Vec<String> =
+            read(&[("SIDESTREAM_CONTEXT", "qwen"), ("SIDESTREAM_EXPECTED_CONTEXT", "x:1k")]).unwrap_err();
+        assert!(
+            problems[0].starts_with("SIDESTREAM_CONTEXT=\"qwen\" holds \"qwen\"; write model:tokens"),
+            "{problems:?}"
+        );
+        assert!(problems[1].starts_with("SIDESTREAM_EXPECTED_CONTEXT="), "{problems:?}");
     }
 }

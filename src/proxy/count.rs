@@ -56,3 +56,31 @@ impl Counted {
         format!("{{{object}\"input_tokens\":{}}}", self.told).into_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DriverChoice;
+    use crate::dialect::messages::request::read_to_count;
+    use crate::dialect::profile::Profile;
+    use crate::net::driver::Driver;
+
+    #[test]
+    fn counted_and_refused() {
+        let (mut driver, _) = Driver::build(DriverChoice::Auto).unwrap();
+        let (rules, memory) = (Rules::of("gpt-4o", Dialect::Chat, &Profile::default()), Arc::default());
+        let scale = Scale { expected: 200_000, real: 100_000 };
+        let count = |body: &str| count_tokens(body.into(), read_to_count, rules, scale, Arc::clone(&memory));
+        let hello = r#"{"model":"m","messages":[{"role":"user","content":"hello world"}]}"#;
+        let counted = driver.block_on(count(hello)).unwrap();
+        // What goes before the answer, what goes around the message, its text.
+        assert_eq!(counted, Counted { real: 3 + 4 + 2, told: 18 });
+        assert_eq!(counted.body(Dialect::Messages), br#"{"input_tokens":18}"#);
+        assert_eq!(counted.body(Dialect::Responses), br#"{"object":"response.input_tokens","input_tokens":18}"#);
+        for (body, reason) in [("{", "invalid-json"), ("[]", "untranslatable"), (r#"{"model":"m"}"#, "untranslatable")]
+        {
+            let fault = driver.block_on(count(body)).unwrap_err();
+            assert_eq!((fault.status, fault.reason), (400, reason), "{body} {}", fault.message);
+        }
+    }
+}

@@ -226,9 +226,12 @@ async fn count_here(
     body: Vec<u8>,
     work: &mut Work,
 ) -> Result<After, Stop> {
+    // The first place that it may go to is the one that it will be sent to.
     let target = work.targets.first();
-    let model = target.and_then(|target| target.rename.clone()).unwrap_or_else(|| work.model.clone());
-    let rules = Rules::of(&model, target.map_or(errand.dialect, |target| target.dialect));
+    let destination = target.and_then(|target| errand.site.destinations.get(target.provider));
+    let Some((target, destination)) = target.zip(destination) else { return Err(Reject::NotFound.into()) };
+    let model = target.rename.clone().unwrap_or_else(|| work.model.clone());
+    let rules = Rules::of(&model, target.dialect, &destination.provider.profile);
     let scale = errand.site.config().windows.scale(&model, errand.dialect);
     let counted = count_tokens(body, messages::request::read_to_count, rules, scale, world.shared.counts.clone());
     let counted = unless_gone(client.inbox, Box::pin(counted).as_mut()).await??;

@@ -17,12 +17,12 @@ use crate::limits;
 /// 50 µs for each kilobyte that `memory` does not know: this belongs on a helper thread.
 pub fn count(request: &Request<'_>, rules: &Rules, memory: &BlockCounts) -> u64 {
     // A marker like `<|endoftext|>` is text like any other: users cannot end anything.
-    count_with(request, rules, memory, &|text| bpe_openai::o200k_base().count(text))
+    let encode = |text: &str| bpe_openai::o200k_base().count(text);
+    let table = Table { memory, encode: &encode, decoded: Vec::new(), bytes_left: limits::COUNTED_BYTES_MAX };
+    count_with(request, rules, table)
 }
 
-/// The same with another table.
-pub(super) fn count_with(request: &Request<'_>, rules: &Rules, memory: &BlockCounts, encode: Encode<'_>) -> u64 {
-    let table = Table { memory, encode, decoded: Vec::new(), bytes_left: limits::COUNTED_BYTES_MAX };
+fn count_with(request: &Request<'_>, rules: &Rules, table: Table<'_>) -> u64 {
     let mut counting = Counting { rules, table, text: REPLY, other: 0 };
     request.turns.iter().for_each(|turn| counting.turn(turn));
     counting.tools(&request.tools);
@@ -38,8 +38,8 @@ pub(super) type Encode<'e> = &'e dyn Fn(&str) -> usize;
 
 /// What goes before the answer.
 const REPLY: u64 = 3;
-/// What goes around a message.
-const MESSAGE: u64 = 3;
+/// What goes around a message, and its role.
+const MESSAGE: u64 = 4;
 /// A call's id, and what goes around the call.
 const CALL: u64 = 8;
 /// The id of the call that a result answers.
@@ -153,7 +153,10 @@ impl Counting<'_> {
         self.text += match self.rules.tools {
             Tools::Lines => {
                 let (encode, parts) = (self.table.encode, [name, description, raw]);
-                self.table.known_by(Kind::ToolLines, &parts, |_| schema::lines(name, description, parameters, encode))
+                self.table.known_by(Kind::ToolLines, &parts, |table| {
+                    table.spend(&parts)?;
+                    Some(schema::lines(name, description, parameters, encode))
+                })
             }
             Tools::Json { .. } => {
                 TOOL + self.table.known(Kind::ToolJson, &[name, description, raw], |out| {
@@ -163,18 +166,33 @@ impl Counting<'_> {
         };
     }
 
-    /// Vendors' own tools come with texts that nobody sees; these lengths are those that Anthropic tells. Another vendor's
-    /// server cannot run what Anthropic's runs: writers leave that out.
     fn vendor_tool(&mut self, kind: &[u8], raw: Raw<'_>) -> u64 {
-        const RUN_BY_SERVER: &[&[u8]] = &[b"web_search_", b"web_fetch_", b"code_execution_", b"tool_search_", b"mcp_"];
-        const LENGTHS: &[(&[u8], u64)] = &[(b"bash_", 245), (b"text_editor_", 700), (b"computer_", 735)];
-        if self.rules.upstream != Dialect::Messages && RUN_BY_SERVER.iter().any(|name| kind.starts_with(name)) {
-            return 0;
+        let known = VENDOR_TOOLS.iter().find(|(begin, _, _)| kind.starts_with(begin));
+        match known {
+            Some((_, own, _)) if self.rules.upstream == Dialect::Messages => {
+                own.unwrap_or_else(|| TOOL + self.table.json(raw))
+            }
+            Some((_, _, described)) => *described,
+            None => TOOL + self.table.json(raw),
         }
-        let known = LENGTHS.iter().find(|(name, _)| kind.starts_with(name));
-        known.map_or_else(|| TOOL + self.table.json(raw), |(_, tokens)| *tokens)
     }
 }
+
+/// Vendors' own tools, by the beginning of their type: the texts that come with them where they are known, as far as their
+/// vendor tells how long they are, and the descriptions that writers give them elsewhere. What only the vendor's servers can
+/// run is left out there.
+const VENDOR_TOOLS: &[(&[u8], Option<u64>, u64)] = &[
+    (b"bash_", Some(245), 90),
+    (b"text_editor_", Some(700), 250),
+    (b"computer_20", Some(735), 420),
+    (b"memory_", None, 340),
+    (b"web_search_", None, 0),
+    (b"web_fetch_", None, 0),
+    (b"code_execution_", None, 0),
+    (b"tool_search_", None, 0),
+    (b"mcp_toolset", None, 0),
+    (b"advisor_", None, 0),
+];
 
 /// What is not sent on.
 fn is_left_out(block: &Block<'_>, role: Role, rules: &Rules) -> bool {
@@ -209,21 +227,23 @@ impl Table<'_> {
     }
 
     fn pages(&mut self, base64: &[u8]) -> u64 {
-        self.known_by(Kind::Pages, &[base64], |_| pdf::pages(base64))
+        // Looking for pages is fast, however many there are.
+        self.known_by(Kind::Pages, &[base64], |_| Some(pdf::pages(base64)))
     }
 
     /// The tokens of what `write` makes of `parts`.
     fn known(&mut self, kind: Kind, parts: &[&[u8]], write: impl FnOnce(&mut Vec<u8>)) -> u64 {
         self.known_by(kind, parts, |table| {
+            table.spend(parts)?;
             table.decoded.clear();
             write(&mut table.decoded);
-            (table.encode)(&String::from_utf8_lossy(&table.decoded)) as u64
+            Some((table.encode)(&String::from_utf8_lossy(&table.decoded)) as u64)
         })
     }
 
-    /// What `parts` count, remembered or found by `find`.
-    fn known_by(&mut self, kind: Kind, parts: &[&[u8]], find: impl FnOnce(&mut Self) -> u64) -> u64 {
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    /// What `parts` count, remembered or found by `find`; a guess where that gives up.
+    fn known_by(&mut self, kind: Kind, parts: &[&[u8]], find: impl FnOnce(&mut Self) -> Option<u64>) -> u64 {
+        let bytes = bytes(parts);
         if bytes == 0 {
             return 0;
         }
@@ -231,14 +251,20 @@ impl Table<'_> {
         if let Some(known) = self.memory.remembered(key) {
             return u64::from(known);
         }
-        if bytes > self.bytes_left {
-            return bytes as u64 / 4;
-        }
-        self.bytes_left -= bytes;
-        let found = find(self);
+        let Some(found) = find(self) else { return bytes as u64 / 4 };
         self.memory.remember(key, u32::try_from(found).unwrap_or(u32::MAX));
         found
     }
+
+    /// Takes what encoding `parts` costs; `None` where that is too much.
+    fn spend(&mut self, parts: &[&[u8]]) -> Option<()> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes(parts))?;
+        Some(())
+    }
+}
+
+fn bytes(parts: &[&[u8]]) -> usize {
+    parts.iter().map(|part| part.len()).sum()
 }
 
 #[cfg(test)]

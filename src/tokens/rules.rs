@@ -3,6 +3,7 @@
 
 use super::picture::Pictures;
 use crate::dialect::Dialect;
+use crate::dialect::profile::{Flag, History, Profile};
 use crate::route::matches;
 
 /// How one upstream's model counts.
@@ -14,8 +15,8 @@ pub struct Rules {
     pub(super) tools: Tools,
     /// The dialect in which the request goes on: what its writer leaves out is not counted.
     pub(super) upstream: Dialect,
-    /// Thoughts of earlier turns are sent along. [`Rules::of`] assumes it of Messages alone; a profile may know better.
-    pub thinking: bool,
+    /// Thoughts of earlier turns are sent along.
+    pub(super) thinking: bool,
 }
 
 /// How tools look to the model.
@@ -31,20 +32,24 @@ pub(super) enum Tools {
 }
 
 impl Rules {
-    /// The rules for a model, by the name that its upstream knows.
-    pub fn of(model: &str, upstream: Dialect) -> Self {
+    /// The rules for a model, by the name that its upstream knows, behind a face that speaks `upstream`.
+    pub fn of(model: &str, upstream: Dialect, profile: &Profile) -> Self {
         let name = model.to_ascii_lowercase();
         let family = FAMILIES.iter().find(|family| family.names.iter().any(|pattern| matches(pattern, &name)));
         let family = family.unwrap_or(&OTHERS);
+        let translated = upstream != Dialect::Messages;
         Self {
             permille: family.permille,
-            pictures: family.pictures,
+            pictures: if translated && profile.has(Flag::TextOnly) { OMITTED } else { family.pictures },
             tools: family.tools,
             upstream,
-            thinking: upstream == Dialect::Messages,
+            thinking: !translated || profile.history != History::Drop,
         }
     }
 }
+
+/// `[image omitted]` stands in its place.
+const OMITTED: Pictures = Pictures::Flat(4);
 
 struct Family {
     /// Lower case; vendors and regions may stand before, dates and sizes behind.
@@ -120,9 +125,21 @@ mod tests {
             ("demo1", 1150, OTHERS.pictures),
             ("", 1150, OTHERS.pictures),
         ] {
-            let rules = Rules::of(model, Dialect::Chat);
+            let rules = Rules::of(model, Dialect::Chat, &Profile::default());
             assert_eq!((rules.permille, rules.pictures), (permille, pictures), "{model}");
         }
-        assert!(Rules::of("claude-opus-5-5", Dialect::Messages).thinking);
+    }
+
+    #[test]
+    fn what_is_sent_along() {
+        for (profile, upstream, thinking, pictures) in [
+            ("plain", Dialect::Chat, false, OTHERS.pictures),
+            ("plain", Dialect::Messages, true, OTHERS.pictures),
+            ("deepseek", Dialect::Chat, true, OMITTED),
+            ("deepseek", Dialect::Messages, true, OTHERS.pictures),
+        ] {
+            let rules = Rules::of("m", upstream, &Profile::parse(profile).unwrap());
+            assert_eq!((rules.thinking, rules.pictures), (thinking, pictures), "{profile} {upstream:?}");
+        }
     }
 }

@@ -117,17 +117,16 @@ impl Edits {
                 turn = LastTurn::default();
             }
             was_assistant = is_assistant;
-            emptied.push(is_assistant && self.content(*message, &mut turn));
+            let cuts = self.cuts.len();
+            let is_emptied = is_assistant && self.content(*message, &mut turn);
+            if is_emptied {
+                // It goes whole.
+                self.cuts.truncate(cuts);
+            }
+            emptied.push(is_emptied);
         }
-        // An edit inside of a message that goes whole would be made twice.
-        if emptied.iter().any(|emptied| *emptied) {
-            let spans: Vec<_> = all.iter().map(|message| message.span()).collect();
-            let gone = |at: usize| {
-                spans.iter().zip(&emptied).any(|((start, end), emptied)| *emptied && *start <= at && at < *end)
-            };
-            self.cuts.retain(|(start, ..)| !gone(*start));
-            self.items(&spans, &emptied);
-        }
+        let spans: Vec<_> = all.iter().map(|message| message.span()).collect();
+        self.items(&spans, &emptied);
         turn.calls && turn.lost_beginning
     }
 

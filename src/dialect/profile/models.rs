@@ -27,7 +27,21 @@ struct Rule {
 
 const OPENAI: &[&str] = &["openai", "azure"];
 /// Who serves models with open weights.
-const HOSTS: &[&str] =
+const HOSTS: &[&str] = &[
+    "nim",
+    "openrouter",
+    "groq",
+    "together",
+    "fireworks",
+    "cerebras",
+    "vllm",
+    "sglang",
+    "llamacpp",
+    "ollama",
+    "lmstudio",
+];
+/// Those of them who have no word of their own for an effort.
+const EFFORTS: &[&str] =
     &["nim", "groq", "together", "fireworks", "cerebras", "vllm", "sglang", "llamacpp", "ollama", "lmstudio"];
 /// Whose servers fill the model's own chat template, with what a request adds to it.
 const TEMPLATES: &[&str] = &["nim", "vllm", "sglang", "llamacpp"];
@@ -153,8 +167,14 @@ const RULES: &[Rule] = &[
         models: &["deepseek-v3*", "deepseek-v4*", "deepseek-ai-*", "kimi-k2.*", "kimi-k2p*", "granite*"],
         then: |p| p.reasoning = Reasoning::TemplateThinking,
     },
+    // Mistral's templates refuse what its own servers refuse.
     Rule {
         profiles: HOSTS,
+        models: &["mistral*", "ministral*", "mixtral*", "magistral*", "devstral*", "codestral*"],
+        then: |p| p.flags = p.flags.with(&[Flag::AlternateRoles, Flag::AnswerAfterTool, Flag::ShortIds]),
+    },
+    Rule {
+        profiles: EFFORTS,
         models: &["gpt-oss*"],
         then: |p| {
             p.reasoning = Reasoning::Effort;
@@ -237,6 +257,7 @@ mod tests {
             ("openai", "gpt-5.6-sol", "efforts=none+low+medium+high+xhigh effort_with_tools=off thinking_off=on"),
             ("openai", "gpt-5-chat-latest", "limit=max_completion_tokens sampling=on efforts="),
             ("openrouter", "openai/gpt-5", "limit=max_tokens sampling=on"),
+            ("openrouter", "openai/gpt-oss-120b", "reasoning=object"),
             ("plain", "gpt-5", "limit=max_tokens"),
             ("zai", "GLM-5.3", "efforts=low+high+max reasoning=thinking"),
             ("zai", "glm-4.6", "efforts= reasoning=thinking"),
@@ -248,6 +269,7 @@ mod tests {
             ("groq", "qwen/qwen3-32b", "reasoning=effort efforts=none thinking_off=on"),
             ("moonshot", "kimi-k2.5", "sampling=off reasoning=thinking"),
             ("moonshot", "kimi-k2-0905-preview", "sampling=on reasoning=never"),
+            ("nim", "mistralai/mistral-small-4-119b-2603", "answer_after_tool=on short_ids=on alternate_roles=on reasoning=never"),
             ("xai", "grok-4", "stop=off efforts="),
         ];
         for (name, model, wanted) in table {

@@ -5,8 +5,9 @@
 use super::{Efforts, Flag, Flags, History, Limit, Prefill, Profile, Reasoning};
 use crate::dialect::turn::Effort;
 use Flag::{
-    AlternateRoles, CacheControl, EffortWithTools, Files, JsonSchema, NullContent, ParallelToolCalls, Sampling,
-    ShortIds, SimpleSchemas, Stop, StreamOptions, Strict, TextOnly, ThinkingOff, ToolChoice, ToolStream, TopK,
+    AlternateRoles, AnswerAfterTool, CacheControl, EffortWithTools, Files, JsonSchema, NullContent, ParallelToolCalls,
+    Sampling, ShortIds, SimpleSchemas, Stop, StreamOptions, Strict, TextOnly, ThinkingOff, ToolChoice, ToolStream,
+    TopK,
 };
 
 /// A server of which nothing is known: the dialect as OpenAI had it before its models reasoned.
@@ -163,7 +164,7 @@ fn vendors() -> [Profile; 7] {
         Profile {
             name: "mistral",
             meaning: "Mistral",
-            flags: flags.with(&[AlternateRoles, ShortIds]).without(&[StreamOptions]),
+            flags: flags.with(&[AlternateRoles, AnswerAfterTool, ShortIds]).without(&[StreamOptions]),
             prefill: Prefill::Prefix,
             ..plain()
         },

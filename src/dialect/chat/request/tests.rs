@@ -135,6 +135,7 @@ fn top_level() {
          json!({"max_tokens": 9, "response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": {"type": "object"}, "strict": true}}}), ""),
         (json!({"output_format": {"type": "json_schema", "schema": {"type": "object"}}}), "plain", "m",
          json!({"max_tokens": 9, "response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": {"type": "object"}}}}), ""),
+        (json!({"output_config": {"effort": "most"}, "thinking": {"type": "hard"}}), "zai,thinking_off=off", "glm-5.3", json!({"max_tokens": 9}), "dropped output_config.effort, dropped thinking.type"),
         (json!({"tools": [], "tool_choice": {"type": "auto"}}), "plain", "m", json!({"max_tokens": 9}), ""),
     ];
     for (members, profile, model, want, lost) in table {
@@ -193,8 +194,8 @@ fn what_is_refused() {
         (json!({"stop_sequences": "X"}), "stop_sequences"),
         (json!({"stop_sequences": [1]}), "stop_sequences"),
         (json!({"thinking": {"type": "enabled"}}), "thinking.budget_tokens"),
-        (json!({"thinking": {"type": "hard"}}), "thinking.type"),
-        (json!({"output_config": {"effort": "most"}}), "output_config.effort"),
+        (json!({"thinking": {"type": 3}}), "thinking.type"),
+        (json!({"output_config": {"effort": 3}}), "output_config.effort"),
         (json!({"output_format": {"type": "xml"}}), "output_format.type"),
         (json!({"tools": {}}), "tools"),
         (json!({"tools": [{"input_schema": {}}]}), "tools.name"),
@@ -370,6 +371,10 @@ fn conversations_by_profile() {
         said(row, "plain,alternate_roles"),
         json!([{"role": "user", "content": "hi\n\nhi"}, {"role": "assistant", "content": "a\n\nb"}])
     );
+    let talk = json!([assistant(json!([call.clone()])), result(json!("R")), user.clone()]);
+    let roles: Vec<_> =
+        said(talk, "mistral").as_array().unwrap().iter().map(|message| message["role"].clone()).collect();
+    assert_eq!(roles, ["assistant", "tool", "assistant", "user"]);
     // Beginnings of answers.
     let prefill = json!({"messages": [user.clone(), assistant(json!("Well,"))]});
     assert_eq!(written(prefill.clone(), "mistral", "m").body["messages"][1]["prefix"], true);

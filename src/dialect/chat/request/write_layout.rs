@@ -71,6 +71,9 @@ pub(super) fn lay_out<'a>(
     if messages.iter().all(|message| matches!(message.role, Speaker::System)) {
         return Err(Refused::new("messages", "no message has any content"));
     }
+    if profile.has(Flag::AnswerAfterTool) {
+        messages = answered(messages, losses);
+    }
     if profile.has(Flag::AlternateRoles) {
         messages = merged(messages);
     }
@@ -260,6 +263,21 @@ fn instruct(messages: &mut Vec<Message<'_>>, words: Vec<u8>) {
         Some(Message { role: Speaker::System, parts, .. }) => parts.push(part),
         _ => messages.insert(0, Message { role: Speaker::System, parts: vec![part], is_made: true }),
     }
+}
+
+/// With a word of the model between a tool's message and the user's, for servers that refuse the user's there.
+fn answered<'a>(messages: Vec<Message<'a>>, losses: &mut Losses) -> Vec<Message<'a>> {
+    let mut all: Vec<Message<'a>> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let is_behind = matches!(all.last(), Some(Message { role: Speaker::Tool(_), .. }));
+        if is_behind && matches!(message.role, Speaker::User | Speaker::System) {
+            losses.invented("messages.role");
+            let role = Speaker::Assistant { calls: Vec::new(), thoughts: Vec::new() };
+            all.push(Message { role, parts: vec![Part::Text(Cow::Borrowed(b"OK."), None)], is_made: true });
+        }
+        all.push(message);
+    }
+    all
 }
 
 /// Messages in a row with one role as one.

@@ -84,15 +84,7 @@ fn setting<'a>(
         }
         b"thinking" => request.thinking = thinking(value, losses)?,
         b"output_config" => {
-            if let Some(effort) = value.get("effort") {
-                request.effort = effort.text().as_deref().and_then(Effort::of).filter(|effort| *effort != Effort::None);
-                if request.effort.is_none() {
-                    return Err(Refused::new(
-                        "output_config.effort",
-                        "Input should be one of low, medium, high, xhigh, max",
-                    ));
-                }
-            }
+            request.effort = effort(value, losses)?;
             if let Some(wanted) = value.get("format") {
                 request.format = Some(format(&wanted, "output_config.format")?);
             }
@@ -150,8 +142,26 @@ fn thinking(value: &Value<'_>, losses: &mut Losses) -> Result<Option<Thinking>, 
             losses.approximated("thinking.type");
             Ok(Some(Thinking::Disabled))
         }
-        _ => Err(Refused::new("thinking.type", "Input should be one of enabled, adaptive, disabled, between_tools")),
+        // Ways to think come with new models; what is meant by one cannot be guessed.
+        Some(_) => {
+            losses.dropped("thinking.type");
+            Ok(None)
+        }
+        None => Err(Refused::new("thinking.type", "Input should be a valid string")),
     }
+}
+
+/// How hard to try; a degree that is not known here is a loss, for it is but a wish.
+fn effort(value: &Value<'_>, losses: &mut Losses) -> Result<Option<Effort>, Refused> {
+    const PATH: &str = "output_config.effort";
+    let Some(name) = optional_string(value, "effort", PATH)? else {
+        return Ok(None);
+    };
+    let known = std::str::from_utf8(&name).ok().and_then(Effort::of).filter(|effort| *effort != Effort::None);
+    if known.is_none() {
+        losses.dropped(PATH);
+    }
+    Ok(known)
 }
 
 fn format<'a>(value: &Value<'a>, path: &'static str) -> Result<Format<'a>, Refused> {

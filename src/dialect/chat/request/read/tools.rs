@@ -1,6 +1,7 @@
 //! The tools that a model may call, and which of them it must.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::parts::member;
 use super::{path, wrong};
@@ -111,7 +112,7 @@ fn mode<'a>(word: &str) -> Option<ToolChoice<'a>> {
 /// The model may use some of the tools: the others are not declared to it.
 fn choose_among<'a>(allowed: Value<'a>, request: &mut Request<'a>) -> Result<ToolChoice<'a>, Refused> {
     let tools = allowed.get("tools").ok_or_else(|| wrong("tool_choice.allowed_tools.tools", "an array"))?;
-    let names: Vec<_> = tools
+    let names: HashSet<_> = tools
         .items()
         .filter_map(|tool| {
             let named = tool.get("function").or_else(|| tool.get("custom")).unwrap_or(tool);

@@ -4,8 +4,9 @@ use super::put;
 use crate::dialect::loss::Losses;
 use crate::dialect::raw::copy;
 use crate::json::{Kind, Value};
+use crate::limits::SCHEMA_MERGE_MAX;
 
-/// How deep alternatives of alternatives are followed.
+/// How deep alternatives of alternatives, and references, are followed.
 const DEPTH_MAX: usize = 8;
 const ALTERNATIVES: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 const EMPTY: &[u8] = b"{\"type\":\"object\",\"properties\":{}}";
@@ -21,7 +22,7 @@ pub fn write(schema: Option<Value<'_>>, losses: &mut Losses, out: &mut Vec<u8>) 
     if is_object && has_properties && !is_split && schema.get("$schema").is_none() {
         return copy(schema.raw(), out);
     }
-    let mut merged = Merged::default();
+    let mut merged = Merged::new(SCHEMA_MERGE_MAX);
     if is_split {
         losses.approximated("tools.function.parameters");
         merged.add(schema, schema, Joined::All, DEPTH_MAX);
@@ -55,10 +56,11 @@ enum Joined {
 }
 
 /// The properties of a root and its branches, as one object's.
-#[derive(Default)]
 struct Merged<'a> {
     properties: Vec<Property<'a>>,
     required: Vec<&'a [u8]>,
+    /// So many more steps may be taken.
+    steps: usize,
 }
 
 struct Property<'a> {
@@ -70,9 +72,20 @@ struct Property<'a> {
 }
 
 impl<'a> Merged<'a> {
+    fn new(steps: usize) -> Self {
+        Self { properties: Vec::new(), required: Vec::new(), steps }
+    }
+
+    /// Whether one more step may be taken.
+    fn step(&mut self) -> bool {
+        let left = self.steps.checked_sub(1);
+        self.steps = left.unwrap_or_default();
+        left.is_some()
+    }
+
     /// Adds what a schema says of an object. `root` is where its references lead.
     fn add(&mut self, schema: Value<'a>, root: Value<'a>, joined: Joined, depth: usize) {
-        let Some(depth) = depth.checked_sub(1) else { return };
+        let Some(depth) = depth.checked_sub(1).filter(|_| self.step()) else { return };
         for (name, property) in schema.get("properties").into_iter().flat_map(|properties| properties.members()) {
             self.property(name.raw(), property.raw(), joined);
         }
@@ -92,8 +105,9 @@ impl<'a> Merged<'a> {
     fn add_one_of(&mut self, branches: Option<Value<'a>>, root: Value<'a>, depth: usize) {
         let mut common: Option<Vec<&'a [u8]>> = None;
         for branch in branches.into_iter().flat_map(|branches| branches.items()) {
-            let mut alone = Self::default();
+            let mut alone = Self::new(self.steps);
             alone.add(branch, root, Joined::Any, depth);
+            self.steps = alone.steps;
             for property in alone.properties {
                 property.schemas.iter().for_each(|schema| self.property(property.name, schema, Joined::Any));
             }
@@ -106,6 +120,9 @@ impl<'a> Merged<'a> {
     }
 
     fn property(&mut self, name: &'a [u8], schema: &'a [u8], joined: Joined) {
+        if !self.step() {
+            return;
+        }
         match self.properties.iter_mut().find(|known| known.name == name) {
             None => self.properties.push(Property { name, schemas: vec![schema], joined }),
             Some(known) if known.schemas.contains(&schema) => {}
@@ -117,7 +134,7 @@ impl<'a> Merged<'a> {
 
     fn require(&mut self, names: impl Iterator<Item = &'a [u8]>) {
         for name in names {
-            if !self.required.contains(&name) {
+            if self.step() && !self.required.contains(&name) {
                 self.required.push(name);
             }
         }

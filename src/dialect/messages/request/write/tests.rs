@@ -446,6 +446,17 @@ fn schemas() {
     }
 }
 
+/// References that lead to the same alternatives again and again take no time.
+#[test]
+fn schemas_of_many_branches() {
+    let branches = vec![r##"{"$ref":"#"}"##; 2000].join(",");
+    let properties: Vec<_> = (0..5000).map(|number| format!("\"p{number}\":{{}}")).collect();
+    let schema = format!(r#"{{"anyOf":[{branches}],"properties":{{{}}}}}"#, properties.join(","));
+    let body =
+        format!(r#"{{"messages":[{{"role":"user","content":"u"}}],"tools":[{{"name":"f","parameters":{schema}}}]}}"#);
+    holds(&sent(&body, SONNET).unwrap().body);
+}
+
 #[test]
 fn forms() {
     #[rustfmt::skip]

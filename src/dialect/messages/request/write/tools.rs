@@ -1,5 +1,7 @@
 //! The tools that the model may call, and which of them it must.
 
+use std::collections::HashSet;
+
 use super::generation::{Accepts, Generation};
 use super::{put, schema};
 use crate::dialect::ids::MESSAGES_NAME_MAX;
@@ -14,13 +16,14 @@ const FREE_TEXT: &[u8] =
 /// they were asked for. `terms` learns their names.
 pub fn declared<'r, 'a>(request: &'r Request<'a>, terms: &mut Terms, losses: &mut Losses) -> Vec<&'r Tool<'a>> {
     let mut tools: Vec<&Tool<'_>> = Vec::with_capacity(request.tools.len());
+    let mut names = HashSet::with_capacity(request.tools.len());
     for tool in &request.tools {
         let is_known = match &tool.kind {
             ToolKind::Function(_) | ToolKind::Custom(_) => true,
             ToolKind::Vendor { kind, .. } => is_anthropic(kind),
         };
         // Messages refuses two of one name.
-        match is_known && !tools.iter().any(|other| other.name == tool.name) {
+        match is_known && names.insert(&tool.name) {
             true => tools.push(tool),
             false => losses.dropped("tools"),
         }
