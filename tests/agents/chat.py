@@ -4,7 +4,7 @@ and holds requests to the rules of api.openai.com, which few servers forgive bre
 import json
 import re
 
-from .words import Call, Fail, Say, Seen
+from .words import Call, Say, Seen
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 TOP = {
@@ -141,10 +141,6 @@ def _order_problems(messages: list[dict]) -> list[str]:
 
 
 # ---- answers ----
-
-
-def fail(step: Fail) -> bytes:
-    return json.dumps(step.body).encode()
 
 
 def blocking(say: Say, id: str, model: str, usage: dict) -> bytes:

@@ -5,7 +5,7 @@ import json
 import re
 
 from .chat import pieces
-from .words import Fail, Say, Seen
+from .words import Say, Seen
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 ID = re.compile(r"[a-zA-Z0-9_-]+")
@@ -166,10 +166,6 @@ def _order_problems(messages: list[dict]) -> list[str]:
 
 
 # ---- answers ----
-
-
-def fail(step: Fail) -> bytes:
-    return json.dumps(step.body).encode()
 
 
 def _usage(usage: dict) -> dict:

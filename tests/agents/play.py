@@ -18,6 +18,8 @@ from .words import Say
 # Claude Code's names of models decide what it sends; these two differ in the place of `role:"system"` messages.
 CHAT_MODEL, MESSAGES_MODEL = "claude-opus-4-8", "claude-sonnet-4-6"
 GONE_SECS_MAX = 1.0
+# Reasons to stop other than that all was said, or a call.
+STOPS = {"length": "max_tokens", "max_tokens": "max_tokens", "content_filter": "refusal"}
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Scene:
             result.findings.append(f"the agent: {silent}")
         found, left = self.script.end()
         result.findings += found
-        if left:
+        if left and not turn.error:
             result.findings.append(f"{len(left)} answers were not asked for, first {left[0].brief()}")
         served = self.script.served[first:]
         if wrong := {s.provider for s in served if turn.provider} - {turn.provider}:
@@ -113,9 +115,15 @@ class ClaudeScene(Scene):
         """One prompt, and the comparison of what Claude Code saw with what the provider said."""
         first = len(self.script.served)
         got = self.claude.turn(f"Turn: {turn.name}")
-        self.compare(got, self.script.served[first:], result, turn.scaled)
+        self.compare(got, self.script.served[first:], result, turn)
 
-    def compare(self, got: list[dict], served: list[Served], result: Result, scaled: bool = False) -> None:
+    def compare(self, got: list[dict], served: list[Served], result: Result, turn: Turn | None = None) -> None:
+        if turn and turn.error:
+            said = str(got[-1].get("result"))
+            if turn.error not in said:
+                result.findings.append(f"the error is {said!r}, without {turn.error!r}")
+            result.notes.append(said[:90])
+            return
         said = [s for s in served if isinstance(s.step, Say) and not s.step.cut and not s.step.hidden]
         end = got[-1]
         wanted = said[-1].step.text if said else None
@@ -127,9 +135,9 @@ class ClaudeScene(Scene):
         if len(deltas) != len(streamed):
             return result.findings.append(f"{len(deltas)} whole streams, not {len(streamed)}")
         for delta, one in zip(deltas, streamed):
-            result.findings += [] if scaled else usage_findings(delta["usage"], one)
+            result.findings += [] if turn and turn.scaled else usage_findings(delta["usage"], one)
             stop = delta["delta"]["stop_reason"]
-            wanted = "tool_use" if one.step.calls else "max_tokens" if one.step.style.finish == "length" or one.step.stop == "max_tokens" else "end_turn"
+            wanted = "tool_use" if one.step.calls else STOPS.get(one.step.style.finish or one.step.stop, "end_turn")
             if stop != wanted:
                 result.findings.append(f"stop_reason {stop}, not {wanted}")
         for start in stream_events(got, "message_start"):
@@ -204,8 +212,19 @@ def interrupted(stage: Stage, result: Result) -> None:
     """The user presses Escape in the middle of an answer: its connection to the provider ends."""
     stage.claude.say("Turn: interrupted by the user")
     stage.claude.until(lambda m: m.get("type") == "stream_event" and m["event"]["type"] == "content_block_delta")
+    interrupt(stage, result)
+
+
+def interrupted_early(stage: Stage, result: Result) -> None:
+    """The same while the provider has not said a word."""
+    stage.claude.say("Turn: interrupted before the first byte")
+    stage.script.wait_served()
+    interrupt(stage, result)
+
+
+def interrupt(stage: Stage, result: Result) -> None:
     began = time.monotonic()
-    response, got = stage.claude.control(subtype="interrupt")
+    _, got = stage.claude.control(subtype="interrupt")
     gone = stage.script.wait_gone(10)
     if not gone or gone - began > GONE_SECS_MAX:
         result.findings.append(f"the provider's connection was not closed within {GONE_SECS_MAX} s of the interrupt")

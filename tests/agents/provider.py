@@ -97,6 +97,11 @@ class Script:
         self.known.add(text)
         return not known
 
+    def wait_served(self, timeout: float = 10) -> None:
+        """Until the turn's steps have all been asked for."""
+        with self.news:
+            self.news.wait_for(lambda: not self.steps, timeout)
+
     def wait_gone(self, timeout: float) -> float:
         """When the client of the last answer was seen to be gone."""
         with self.news:
@@ -163,6 +168,12 @@ def unproven(say: Say, seen: list[Seen], in_order: bool) -> list[str]:
     return bad
 
 
+def refusal(step: Fail) -> bytes:
+    is_json = isinstance(step.body, dict)
+    body = json.dumps(step.body) if is_json else step.body
+    return answer(body.encode(), step.status, (JSON if is_json else "Content-Type: text/html\r\n") + step.headers)
+
+
 class Provider(Upstream):
     """A scripted provider with one face. `fields` are fields of requests and messages that it knows beyond the
     standard's, `rule(body)` says what it refuses beyond the standard. `pause` is slept between two pieces of a stream, so that they are read as they were written."""
@@ -201,7 +212,7 @@ class Provider(Upstream):
             if served is None:
                 peer.send(answer(b'{"error":{"message":"the script is over","type":"invalid_request_error"}}', "400 Bad Request", JSON))
             elif isinstance(served.step, Fail):
-                peer.send(answer(face.fail(served.step), served.step.status, JSON + served.step.headers))
+                peer.send(refusal(served.step))
             else:
                 self._say(peer, face, body, served)
 
@@ -218,8 +229,9 @@ class Provider(Upstream):
         self._write(peer, face, body, Say("A title"), usage)
 
     def _say(self, peer: Peer, face, body: dict, served: Served) -> None:
-        self._write(peer, face, body, served.step, served.usage)
-        if served.step.cut == "hang":
+        if served.step.cut != "silent":
+            self._write(peer, face, body, served.step, served.usage)
+        if served.step.cut in ("hang", "silent"):
             _, served.gone = peer.wait_closed()
             with self.script.news:
                 self.script.news.notify_all()

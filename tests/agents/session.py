@@ -24,6 +24,13 @@ TOO_LONG = {
     }
 }
 RATE = {"error": {"message": "Rate limit reached for requests", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}
+QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "param": None, "code": "insufficient_quota"}}
+KEY = {"error": {"message": "Incorrect API key provided", "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}}
+MODEL = {"error": {"message": "The model `x` does not exist", "type": "invalid_request_error", "param": None, "code": "model_not_found"}}
+WRONG = {"error": {"message": "Invalid value: 'purple'", "type": "invalid_request_error", "param": "color", "code": None}}
+DETAIL = {"detail": [{"loc": ["body", "x"], "msg": "bad x", "type": "value_error"}]}
+# How often Claude Code asks again, with less in its request, before it gives up.
+TRIES = 12
 BUSY = {"error": {"message": "The engine is currently overloaded", "type": "server_error", "param": None, "code": None}}
 
 
@@ -35,6 +42,7 @@ class Turn:
     steps: list[Say | Fail]
     run: Callable | None = None
     provider: str = "chatty"  # where its requests must arrive; "": anywhere
+    error: str = ""  # it ends in an error, with these words
     scaled: bool = False  # its numbers of tokens are told larger than they are
     steady: bool = True  # each request must begin with all messages of the one before it, so that caches of prefixes work
 
@@ -91,6 +99,17 @@ def png(width: int, height: int) -> bytes:
     rows = (b"\0" + b"\xff\0\0" * width) * height
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+
+
+def many(tools: Tools, count: int) -> list[Say]:
+    calls = tuple(tools.bash() if k % 2 else tools.read() for k in range(count))
+    return [Say("", calls), Say(f"All {count}.")]
+
+
+def large(tools: Tools, size: int) -> list[Say]:
+    """A file of that many bytes, whose text is a call's argument."""
+    put, look = tools.write("".join(f"line {k} {CJK}\n" for k in range(size // 80)))
+    return [Say("", (put,)), Say("", (look,)), Say("Large, and the same.")]
 
 
 def pair(tools: Tools, title: str, thinking: str = "", text: str = "", **style) -> Turn:
@@ -158,10 +177,20 @@ def faults(tools: Tools) -> list[Turn]:
     call = tools.bash()
     turns = [
         Turn("429 with retry-after", [Fail("429 Too Many Requests", RATE, "Retry-After: 1\r\n"), Say("After the limit.")]),
+        Turn("429 in a body with status 200", [Fail("200 OK", {"error": {"message": "slow", "code": 429}}), Say("After that.")]),
+        Turn("a page of HTML with 502", [Fail("502 Bad Gateway", "<html><body>Bad gateway</body></html>"), Say("After the page.")]),
+        Turn("500 with a bare text", [Fail("500 Internal Server Error", {"error": "engine died"}), Say("After the death.")]),
         Turn("503", [Fail("503 Service Unavailable", BUSY, "Retry-After: 1\r\n"), Say("After the overload.")]),
         Turn("an error inside the stream", [Say(long, cut="error"), Say("After the error.")]),
         Turn("the connection ends inside the stream", [Say(long, cut="fin"), Say("After the cut.")]),
         Turn("cut inside a call's arguments", [Say("", (call,), cut="fin"), Say("", (call,)), Say("Called once.")]),
         Turn("finish length", [Say("This was cut by its", style=Style(finish="length")), Say("length, resumed.")]),
+    ]
+    turns += [
+        Turn("400", [Fail("400 Bad Request", WRONG)] * TRIES, error="Invalid value: 'purple'"),
+        Turn("404, no such model", [Fail("404 Not Found", MODEL)] * TRIES, error="model"),
+        Turn("422 with details", [Fail("422 Unprocessable Entity", DETAIL)] * TRIES, error="bad x"),
+        Turn("a refusal", [Say("I cannot", style=Style(finish="content_filter")), Say("Something else.")]),
+        Turn("after all errors", [Say("", (tools.bash(),)), Say("Still here.")]),
     ]
     return [replace(turn, steady=False) for turn in turns]  # it leaves out thoughts when it tries again

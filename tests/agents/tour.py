@@ -1,7 +1,7 @@
 """The session of Claude Code as a whole: its turns in order."""
 
-from .play import CHAT_MODEL, MESSAGES_MODEL, interrupted, killed, rerouted, switched
-from .session import TOO_LONG, Tools, Turn, faults, pair, quirks
+from .play import CHAT_MODEL, MESSAGES_MODEL, interrupted, interrupted_early, killed, rerouted, switched
+from .session import TOO_LONG, Tools, Turn, faults, large, many, pair, quirks
 from .words import Call, Fail, Say, Style
 
 LONG = "A long answer, of which the user has soon had enough, so that it never comes to its end at all."
@@ -24,6 +24,8 @@ def turns(tools: Tools) -> list[Turn]:
         Turn("a picture", [Say("", (tools.picture(),)), Say("It is red.")]),
         Turn("a picture and a command at once", [Say("", (tools.picture(), tools.bash())), Say("Red, and hashed.")]),
         Turn("a failing command", [Say("", (failing(),)), Say("It failed, as it should.")]),
+        Turn("eight calls at once", many(tools, 8)),
+        Turn("a large file written and hashed", large(tools, 150_000)),
         Turn("an agent below", below(tools), steady=False),
         Turn("tools found by a search, with long names", tools.searched()),
         Turn("the same tools again", tools.searched()[1:]),
@@ -31,6 +33,8 @@ def turns(tools: Tools) -> list[Turn]:
         *faults(tools),
         Turn("interrupted by the user", [Say(LONG, cut="hang")], interrupted),
         pair(tools, "after the interrupt", "It was interrupted."),
+        Turn("interrupted before the first byte", [Say(LONG, cut="silent")], interrupted_early, steady=False),
+        pair(tools, "after that interrupt"),
         Turn("killed while a tool runs, and resumed", [Say("", (slow(),))], killed, steady=False),
         pair(tools, "after the resumption"),
         *switches(tools),

@@ -56,7 +56,7 @@ class Say:
     thinking: str = ""
     style: Style = PLAIN
     stop: str = ""  # a finish_reason or stop_reason other than what follows from the content
-    cut: str = ""  # how it breaks off after its first half: "fin", "error"; or "hang": it waits for the client to go
+    cut: str = ""  # how it breaks off after its first half: "fin", "error"; or it waits for the client to go, "hang", or "silent": before its first byte
     about: str = ""  # a text that the request which gets this answer must hold
     fresh: bool = False  # it begins a conversation inside the conversation: an agent's
     hidden: bool = False  # whether the client keeps it to itself
@@ -68,10 +68,10 @@ class Say:
 
 @dataclass(frozen=True)
 class Fail:
-    """An answer with an error's status; `body` is JSON in the face's own dialect."""
+    """An answer with an error's status; `body` is JSON in the face's own dialect, or a text that is none."""
 
     status: str
-    body: dict
+    body: dict | str
     headers: str = ""
     about: str = ""
 
