@@ -102,9 +102,9 @@ mod tests {
         };
         let config = read(&[("SIDESTREAM_CONTEXT", "qwen*:32k"), ("SIDESTREAM_EXPECTED_CONTEXT", "chat:64k")]).unwrap();
         for (dialect, expected) in [(Dialect::Messages, 200_000), (Dialect::Chat, 64_000)] {
-            assert_eq!(config.windows.scale("qwen3:8b", dialect), Scale { expected, real: 32_000 });
+            assert_eq!(config.windows.scale("m", "qwen3:8b", dialect), Scale { expected, real: 32_000 });
         }
-        assert_eq!(config.windows.scale("qwen3:8b", Dialect::Responses), Scale::default());
+        assert_eq!(config.windows.scale("m", "qwen3:8b", Dialect::Responses), Scale::default());
         let problems: Vec<String> =
             read(&[("SIDESTREAM_CONTEXT", "qwen"), ("SIDESTREAM_EXPECTED_CONTEXT", "x:1k")]).unwrap_err();
         assert!(

@@ -186,7 +186,10 @@ impl Config {
                 wrong.into_iter().for_each(|what| from.problem_as("", "SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
                 Routes::default()
             }),
-            windows: Windows::new(real_windows, &from.parse("SIDESTREAM_EXPECTED_CONTEXT", context::expected)),
+            windows: Windows::new(
+                real_windows,
+                &from.optional("SIDESTREAM_EXPECTED_CONTEXT", context::expected).unwrap_or_default(),
+            ),
             body_max: from.parse("SIDESTREAM_BODY_MAX", value::size),
             buffer_max: from.parse("SIDESTREAM_BUFFER_MAX", value::size),
             hold: from.parse("SIDESTREAM_HOLD", value::duration),

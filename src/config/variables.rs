@@ -96,7 +96,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     Variable::new(
         "SIDESTREAM_EXPECTED_CONTEXT",
-        "messages:200000",
+        "",
         "dialect:tokens list: the windows that its clients believe in; off = real numbers",
     ),
     Variable::new("SIDESTREAM_PRICES", "", "price table file").shows(Shows::Path).later(value::is_anything),

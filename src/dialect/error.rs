@@ -5,6 +5,12 @@ use super::failure::envelope::Envelope;
 use super::failure::messages_type;
 use crate::fault::Fault;
 
+/// The reason of a refusal of Messages' beta `thread`.
+pub const THREAD: &str = "thread-unsupported";
+
+/// What Anthropic's SDKs (Python 2.12, TypeScript 1.12) look for to send whole conversations instead.
+const THREAD_DETAILS: &str = r#"{"error_code":"thread_unsupported_request","unsupported":["thread"]}"#;
+
 /// Appends the JSON body of an error; `id` is how logs know the request.
 pub fn write_body(dialect: Dialect, fault: &Fault, id: &str, out: &mut Vec<u8>) {
     envelope(dialect, fault, id).write_body(dialect, out);
@@ -21,7 +27,8 @@ fn envelope<'a>(dialect: Dialect, fault: &'a Fault, id: &'a str) -> Envelope<'a>
         Dialect::Messages => messages_type(fault.status),
         Dialect::Chat | Dialect::Responses => chat_type(fault.status),
     };
-    Envelope { kind, message: &fault.message, param: None, code: Some(fault.reason), request_id: id }
+    let details = (fault.reason == THREAD).then_some(THREAD_DETAILS);
+    Envelope { kind, message: &fault.message, param: None, code: Some(fault.reason), details, request_id: id }
 }
 
 fn chat_type(status: u16) -> &'static str {

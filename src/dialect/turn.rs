@@ -293,6 +293,14 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// A conversation that is kept at its vendor (Messages' beta `thread`): what is here is the end of it alone. Anthropic's
+    /// SDKs send all of it when they are told so in these words ([`super::error`] adds the details that they look for).
+    pub fn thread() -> Self {
+        let message =
+            "the conversation is kept at Anthropic's, and the provider of this model cannot see it; send all of it";
+        Self::new("thread", message)
+    }
+
     /// Names the field and says why.
     pub fn new(path: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }

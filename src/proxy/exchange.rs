@@ -247,7 +247,7 @@ async fn count_here(
     let Some((target, destination)) = target.zip(destination) else { return Err(Reject::NotFound.into()) };
     let model = target.rename.clone().unwrap_or_else(|| work.model.clone());
     let rules = Rules::of(&model, target.dialect).behind(&destination.provider.profile.for_model(&model));
-    let scale = errand.site.config().windows.scale(&model, errand.dialect);
+    let scale = errand.site.config().windows.scale(&work.model, &model, errand.dialect);
     let counted = count_tokens(body, messages::request::read_to_count, rules, scale, world.shared.counts.clone());
     let counted = unless_gone(client.inbox, Box::pin(counted).as_mut()).await??;
     let mut asked = Asked::of(errand.request);

@@ -50,6 +50,8 @@ pub struct Work {
     pub translation: Option<Box<Translation>>,
     /// What was not carried into another dialect, or back.
     pub losses: Losses,
+    /// A translated request that was refused, as it was sent.
+    pub sent: Vec<u8>,
     /// Parameters that an upstream named in an error, and that it gets no more.
     pub omitted: Vec<String>,
     /// A head being written.
@@ -119,6 +121,7 @@ impl Default for Job {
                 usage: UsageReader::default(),
                 translation: None,
                 losses: Losses::default(),
+                sent: Vec::new(),
                 omitted: Vec::new(),
                 out: Vec::new(),
                 inbound: Vec::new(),
@@ -168,6 +171,7 @@ impl Job {
         self.work.usage.reset();
         self.work.translation = None;
         self.work.losses.clear();
+        self.work.sent = Vec::new();
         self.work.omitted.clear();
         self.work.record = Record::new(id);
     }

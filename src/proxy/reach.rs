@@ -158,7 +158,11 @@ async fn prepare_and_try(
             }
         }
     };
-    try_one(world, client, errand, to, work, &mut Upload::Buffered(&mut other, None)).await
+    let answering = try_one(world, client, errand, to, work, &mut Upload::Buffered(&mut other, None)).await?;
+    if translate::may_go_again(work) {
+        work.sent = other;
+    }
+    Ok(answering)
 }
 
 /// Where one try goes.

@@ -14,12 +14,12 @@ use super::plan::Target;
 use super::site::{Destination, Site};
 use super::world::World;
 use crate::config::provider::Provider;
-use crate::dialect::Dialect;
 use crate::dialect::loss::{Loss, LossKind, Losses};
 use crate::dialect::messages::signature;
 use crate::dialect::profile;
 use crate::dialect::translate::{self, Asking, Translated};
 use crate::dialect::turn::{Refused, Terms};
+use crate::dialect::{Dialect, error};
 use crate::fault::Fault;
 use crate::json::{Index, text};
 use crate::limits;
@@ -104,7 +104,7 @@ fn terms(world: &World, site: &Site, work: &Work, model: &str) -> Terms {
         request_id: work.record.id.as_str().to_owned(),
         seed: world.seed(),
         created: now_unix(),
-        scale: site.config().windows.scale(model, work.record.dialect),
+        scale: site.config().windows.scale(&work.model, model, work.record.dialect),
         ..Terms::default()
     }
 }
@@ -116,7 +116,8 @@ pub(super) fn now_unix() -> u64 {
 fn not_translatable(refused: &Refused) -> Fault {
     let Refused { path, message } = refused;
     let separator = if path.is_empty() { "" } else { ": " };
-    Fault::client(400, "not-translatable", format!("{path}{separator}{message}"))
+    let reason = if path == "thread" { error::THREAD } else { "not-translatable" };
+    Fault::client(400, reason, format!("{path}{separator}{message}"))
 }
 
 fn too_lossy(losses: &Losses, provider: &str) -> Fault {
@@ -186,7 +187,9 @@ pub async fn read_refusal(
     let mut incoming = Incoming::new(intake, head_bytes, work)?;
     let body = incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default();
     let sound = incoming.is_sound();
-    work.omitted.extend(profile::refused_parameter(work.response.status(), &body));
+    // What is not in the body, or makes the request what it is, cannot be left out.
+    let named = profile::refused_parameter(work.response.status(), &body);
+    work.omitted.extend(named.filter(|parameter| profile::without(&work.sent, parameter).is_some()));
     answering.upstream = incoming.intake.upstream;
     answering.whole = Some(Whole { body, sound });
     Ok(answering)

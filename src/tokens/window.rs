@@ -21,17 +21,37 @@ pub struct Windows {
     chat: Option<u64>,
     responses: Option<u64>,
     messages: Option<u64>,
+    /// Names make no difference then.
+    messages_is_configured: bool,
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { real: Vec::new(), chat: None, responses: None, messages: Some(MESSAGES_EXPECTED) }
+        Self {
+            real: Vec::new(),
+            chat: None,
+            responses: None,
+            messages: Some(MESSAGES_EXPECTED),
+            messages_is_configured: false,
+        }
     }
 }
 
 /// What agents that speak Messages believe of every model that they do not know better. Other clients say nothing, and are
 /// told nothing but what is.
 const MESSAGES_EXPECTED: u64 = 200_000;
+
+/// What Claude Code believes of models by the names that it sends, as it reports itself (`modelUsage.contextWindow` of
+/// 2.1.330, November 2026), lower case. Of names that are not Claude's it believes a million too; they are left to the
+/// default, for other clients send them as well.
+#[rustfmt::skip]
+const BELIEVED: &[(&str, u64)] = &[
+    ("*[1m]", 1_000_000),
+    ("claude-3*", 200_000), ("claude-haiku-*", 200_000),
+    ("claude-opus-4", 200_000), ("claude-opus-4-0*", 200_000), ("claude-opus-4-1*", 200_000), ("claude-opus-4-2025*", 200_000),
+    ("claude-opus-4-5*", 200_000), ("claude-opus-4-6*", 200_000), ("claude-sonnet-4*", 200_000),
+    ("claude-*", 1_000_000),
+];
 
 impl Windows {
     /// What is configured: real windows by patterns of names, and what clients of dialects believe. A dialect named there
@@ -40,17 +60,23 @@ impl Windows {
         let mut windows = Self { real, ..Self::default() };
         for (dialect, tokens) in expected {
             *windows.of(*dialect) = *tokens;
+            windows.messages_is_configured |= *dialect == Dialect::Messages;
         }
         windows
     }
 
-    /// How tokens of `model`, by its upstream's name for it, are told to a client that speaks `dialect`.
-    pub fn scale(&self, model: &str, dialect: Dialect) -> Scale {
+    /// How tokens of `model`, by its upstream's name for it, are told to a client that speaks `dialect` and calls it `asked`.
+    pub fn scale(&self, asked: &str, model: &str, dialect: Dialect) -> Scale {
         let name = model.to_ascii_lowercase();
         let expected = match dialect {
             Dialect::Chat => self.chat,
             Dialect::Responses => self.responses,
-            Dialect::Messages => self.messages,
+            Dialect::Messages if self.messages_is_configured => self.messages,
+            Dialect::Messages => {
+                let asked = asked.to_ascii_lowercase();
+                let believed = BELIEVED.iter().find(|(pattern, _)| matches(pattern, &asked));
+                believed.map(|(_, tokens)| *tokens).or(self.messages)
+            }
         };
         let configured = self.real.iter().find(|(pattern, _)| matches(pattern, model)).map(|(_, tokens)| *tokens);
         let smaller = |real: &u64| expected.is_some_and(|expected| *real < expected);
@@ -99,6 +125,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn believed_by_name() {
+        let real = vec![("*".to_owned(), 32_000)];
+        let windows = Windows::new(real.clone(), &[]);
+        for (asked, expected) in [
+            ("claude-sonnet-4-6", 200_000),
+            ("claude-opus-4-20250514", 200_000),
+            ("claude-opus-4-5-20251101", 200_000),
+            ("claude-haiku-4-5", 200_000),
+            ("claude-opus-4-8", 1_000_000),
+            ("claude-sonnet-5", 1_000_000),
+            ("Claude-Sonnet-4-5[1m]", 1_000_000),
+            ("glm-4.6", 200_000),
+        ] {
+            assert_eq!(windows.scale(asked, "m", Dialect::Messages).expected, expected, "{asked}");
+        }
+        let told = Windows::new(real, &[(Dialect::Messages, Some(64_000))]);
+        assert_eq!(told.scale("claude-opus-4-8", "m", Dialect::Messages).expected, 64_000);
+    }
+
+    #[test]
     fn scaled() {
         let none = (1, 1);
         let real = vec![("local/*".to_owned(), 32_000), ("big".to_owned(), 1_000_000), ("gpt-4o".to_owned(), 64_000)];
@@ -121,7 +167,7 @@ mod tests {
             (&configured, "glm-4.5v", Dialect::Chat, (128_000, 65_536)),
             (&Windows::new(Vec::new(), &[(Dialect::Messages, None)]), "gpt-4o", Dialect::Messages, none),
         ] {
-            let Scale { expected, real } = windows.scale(model, dialect);
+            let Scale { expected, real } = windows.scale("asked", model, dialect);
             assert_eq!((expected, real), want, "{model} {}", dialect.name());
         }
     }

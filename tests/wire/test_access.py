@@ -157,7 +157,7 @@ REFUSALS = {
     # what a page asks for: (method, path, body, with a token, status, reason)
     "no token": ("POST", CHAT, JSON, False, 401, "token-required"),
     "no model": ("POST", CHAT, b'{"model":"other"}', True, 404, "unknown-model"),
-    "no face": ("POST", "/v1/messages", b'{"model":"s"}', True, 501, "translation-needed"),
+    "no translation": ("POST", "/v1/messages", b'{"model":"s"}', True, 400, "not-translatable"),
     "no such path": ("GET", "/v2/files", None, True, 404, "not-found"),
     "too many via": ("POST", CHAT, JSON, True, 508, "loop-detected"),
 }

@@ -15,6 +15,8 @@ pub(in crate::dialect) struct Envelope<'a> {
     pub param: Option<&'a str>,
     /// For programs (Chat, Responses).
     pub code: Option<&'a str>,
+    /// More for programs: an object as it stands (Messages).
+    pub details: Option<&'a str>,
     /// How logs know the request (Messages).
     pub request_id: &'a str,
 }
@@ -28,6 +30,10 @@ impl Envelope<'_> {
                 encode(self.kind.as_bytes(), out);
                 out.extend_from_slice(b",\"message\":");
                 encode(self.message.as_bytes(), out);
+                if let Some(details) = self.details {
+                    out.extend_from_slice(b",\"details\":");
+                    out.extend_from_slice(details.as_bytes());
+                }
                 out.extend_from_slice(b"},\"request_id\":");
                 nullable(Some(self.request_id).filter(|id| !id.is_empty()), out);
                 out.push(b'}');

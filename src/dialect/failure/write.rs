@@ -42,7 +42,7 @@ impl Failure {
         // Programs compact a conversation when they see this code, whatever the upstream calls it.
         let is_known = matches!(self.class, Class::ContextOverflow { .. });
         let code = code.filter(|_| is_known || self.code.is_none()).or(self.code.as_deref());
-        write(Envelope { kind, message: &message, param: self.param.as_deref(), code, request_id });
+        write(Envelope { kind, message: &message, param: self.param.as_deref(), code, details: None, request_id });
     }
 }
 

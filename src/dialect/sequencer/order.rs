@@ -25,15 +25,13 @@ impl<W: Writer> Sequencer<W> {
             }
         };
         let Some(block) = self.blocks.get(at).filter(|block| block.is_waiting()) else { return };
-        match &block.kind {
-            Kind::Call(call) if call.name.is_empty() => {}
-            Kind::Call(_) => {
-                if self.make_room(at, out) {
-                    self.write_open(at, out);
-                }
-            }
-            Kind::Redacted => self.redacted(at, out),
-            _ => {}
+        let may_begin = match &block.kind {
+            Kind::Redacted => return self.redacted(at, out),
+            Kind::Call(call) => !call.name.is_empty(),
+            _ => false,
+        };
+        if may_begin && self.make_room(at, out) {
+            self.write_open(at, out);
         }
     }
 

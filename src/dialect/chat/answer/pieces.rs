@@ -36,6 +36,8 @@ pub(super) struct Event<'v> {
     /// It is a whole answer: each call in it is one of its own.
     pub is_whole: bool,
     pieces: u32,
+    /// Fragments of calls, which may move to which call the next one belongs.
+    fragments: u32,
     last: Option<(Target, Value<'v>)>,
 }
 
@@ -46,7 +48,7 @@ const REFUSAL: Key = 2;
 impl<'v> Event<'v> {
     /// An event of a stream.
     pub fn streamed() -> Self {
-        Self { is_whole: false, pieces: 0, last: None }
+        Self { is_whole: false, pieces: 0, fragments: 0, last: None }
     }
 
     /// A whole answer.
@@ -54,9 +56,10 @@ impl<'v> Event<'v> {
         Self { is_whole: true, ..Self::streamed() }
     }
 
-    /// The event's only piece.
+    /// The event's only piece, if it holds nothing else that matters.
     pub fn only_piece(&self) -> Option<(Target, Value<'v>)> {
-        self.last.filter(|_| self.pieces == 1)
+        let fragments = |target: &Target| u32::from(matches!(target, Target::Call(_)));
+        self.last.filter(|(target, _)| self.pieces == 1 && self.fragments == fragments(target))
     }
 }
 
@@ -196,6 +199,9 @@ impl Pieces {
             if event.is_whole { self.calls.add(fragment) } else { self.calls.find(fragment, self.is_cumulative) };
         let Some((at, call)) = place.and_then(|at| Some((at, self.calls.get_mut(at)?))) else { return };
         self.has_call = true;
+        event.fragments += 1;
+        // Another name means another call once there are arguments: such a fragment is never recognised by its shape.
+        event.fragments += u32::from(!fragment.name.is_empty() && !call.name.is_empty() && call.name != fragment.name);
         let is_new = call.id.is_empty() && call.name.is_empty() && call.arguments.is_blank();
         let has_more =
             (call.id.is_empty() && !fragment.id.is_empty()) || (call.name.is_empty() && !fragment.name.is_empty());

@@ -209,7 +209,7 @@ impl Answer {
         message: Option<Value<'v>>,
         seen: &mut Event<'v>,
         say: &mut impl FnMut(Word<'_>),
-    ) -> Option<Result<(Stop, Option<&'v [u8]>), Failure>> {
+    ) -> Option<Stopped<'v>> {
         if let Some(message) = message {
             self.pieces.message(message, seen, say);
         }
@@ -229,6 +229,9 @@ impl Answer {
         }
     }
 }
+
+/// Why a choice stopped, with the text that ended it.
+type Stopped<'v> = Result<(Stop, Option<&'v [u8]>), Failure>;
 
 /// The members of a choice.
 struct Choice<'v> {

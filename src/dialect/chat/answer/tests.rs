@@ -126,6 +126,7 @@ fn fragments_of_calls() {
         ("no ids, name repeated",  &["0|-|f|{", "0|-|f|}", "0|-|f|"],    "+3(,f) 3'{' 3'}'"),
         ("never a name",           &["0|a|-|{", "0|-|-|}"],              "+3(a,) 3'{' 3'}'"),
         ("nothing",                &["0||-|", "-||-|"],                  ""),
+        ("another name, later",    &["0|b|b| ", "0|-|f|1", "0|-|f|1"],    "+3(b,b) 3' ' 3'1' +4(,f) 4'1'"),
         ("same id in two places",  &["0|a|f|{}", "1|a|g|{}"],            "+3(a,f) 3'{}' +4(a,g) 4'{}'"),
     ];
     for (name, fragments, want) in table {
@@ -300,6 +301,7 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t"}}],"error":"$s"}"#),
         2 => Just(r#"{"choices":[{"index":0,"delta":{"reasoning":"$t","reasoning_details":[{"text":"$s"}]}}]}"#),
         1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"$t","reasoning":"","reasoning_details":[{"text":"$s"}]}}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"$t"}},{"id":"$id","function":{"name":"f"}}]}}]}"#),
         1 => Just("[DONE]"),
     ];
     let fill = (text.clone(), text, number, 0..3u8, id);

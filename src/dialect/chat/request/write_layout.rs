@@ -10,7 +10,7 @@ use super::write_parts::{Part, Parts};
 use crate::dialect::loss::Losses;
 use crate::dialect::messages::request::is_client_mark;
 use crate::dialect::pairing::{self, MISSING};
-use crate::dialect::profile::{Flag, Profile};
+use crate::dialect::profile::{Flag, History, Profile};
 use crate::dialect::raw;
 use crate::dialect::turn::{Block, Content, Refused, Request, Role, Text, ToolCall, ToolResult, Turn};
 use crate::json::text;
@@ -152,6 +152,11 @@ impl<'a> Layout<'a, '_> {
             if block.cache_control.is_some() {
                 self.parts.losses.dropped("messages.content.cache_control");
             }
+        }
+        if calls.is_empty() && parts.is_empty() && self.parts.profile.history == History::Drop {
+            // Nothing of it would be left, and servers refuse a message without content.
+            self.parts.losses.dropped("messages.content.thinking");
+            return;
         }
         self.push(Speaker::Assistant { calls, thoughts }, parts);
     }

@@ -58,15 +58,15 @@ impl Writing<'_> {
             Speaker::System => {
                 let role = if self.profile.has(Flag::Developer) { "developer" } else { "system" };
                 begin(role, out);
-                write_parts::write(&message.parts, br"\n\n", out);
+                write_parts::write(&message.parts, br"\n\n", self.profile, out);
             }
             Speaker::User => {
                 begin("user", out);
-                write_parts::write(&message.parts, br"\n", out);
+                write_parts::write(&message.parts, br"\n", self.profile, out);
             }
             Speaker::Tool(id) => {
                 begin("tool", out);
-                write_parts::write(&message.parts, br"\n", out);
+                write_parts::write(&message.parts, br"\n", self.profile, out);
                 key(out, "tool_call_id");
                 string(out, &self.id(id));
             }
@@ -91,7 +91,7 @@ impl Writing<'_> {
         }
         match parts.is_empty() && !calls.is_empty() && self.profile.has(Flag::NullContent) {
             true => out.extend_from_slice(b"null"),
-            false => write_parts::write(&parts, b"", out),
+            false => write_parts::write(&parts, b"", self.profile, out),
         }
         self.thoughts(thoughts, !calls.is_empty(), out);
         if !calls.is_empty() {

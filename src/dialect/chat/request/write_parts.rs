@@ -123,10 +123,11 @@ fn elsewhere(path: &str) -> Refused {
     Refused::new(format!("{path}.source"), message)
 }
 
-/// Appends a content: a string where all of it is text, else the parts.
-pub(super) fn write(parts: &[Part<'_>], between: &[u8], out: &mut Vec<u8>) {
+/// Appends a content: a string where all of it is text, else the parts. Where the server takes marks, several texts always
+/// stay parts: a client's mark moves on with every turn, and the message must stay what it was, or caches miss it.
+pub(super) fn write(parts: &[Part<'_>], between: &[u8], profile: &Profile, out: &mut Vec<u8>) {
     let is_plain = parts.iter().all(|part| matches!(part, Part::Text(_, None) | Part::Gap));
-    if !is_plain {
+    if !is_plain || profile.has(Flag::CacheControl) && parts.len() > 1 {
         let parts = parts.iter().filter(|part| !matches!(part, Part::Gap));
         return list(out, parts, |out, part| write_part(part, out));
     }

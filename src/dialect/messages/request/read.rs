@@ -91,6 +91,7 @@ fn setting<'a>(
             rest(value, "output_config", &["effort", "format"], losses);
         }
         b"output_format" => request.format = Some(format(value, "output_format")?),
+        b"thread" if !value.is_null() => return Err(Refused::thread()),
         b"mcp_servers" if value.items().next().is_some() => {
             return Err(Refused::new(
                 "mcp_servers",
