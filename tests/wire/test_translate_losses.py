@@ -121,7 +121,7 @@ def test_threads_are_refused_so_that_sdks_go_on_without(stage, thread):
     """The server would hold the conversation. The SDKs' tool runners ask for it unasked, and send whole conversations when
     they are told in these words that it cannot be."""
     got = stage.messages(reply=WELL, thread=thread)
-    assert (got.response.status, got.reason, got.arrived) == (400, "not-translatable", []), got.response
+    assert (got.response.status, got.reason, got.arrived) == (400, "thread-unsupported", []), got.response
     assert got.json["error"]["details"]["error_code"] == "thread_unsupported_request", got.json
     assert stage.messages(reply=WELL, thread=None).response.status == 200
 
