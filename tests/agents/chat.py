@@ -1,6 +1,7 @@
 """The Chat Completions face of a scripted provider: writes answers in every style that compatible servers are known for,
 and holds requests to the rules of api.openai.com, which few servers forgive breaking."""
 
+import itertools
 import json
 import re
 
@@ -210,13 +211,14 @@ def pieces(text: str, count: int = 3) -> list[str]:
 def _body_chunks(say: Say) -> list[dict]:
     style, chunks = say.style, []
     thinking, text = say.thinking, say.text
-    if style.reasoning == "think_tags" and thinking:
-        thinking, text = "", f"<think>{thinking}</think>\n\n{text}"
+    if style.reasoning in ("think_tags", "think_end") and thinking:
+        begin = "<think>" if style.reasoning == "think_tags" else ""
+        thinking, text = "", f"{begin}{thinking}</think>\n\n{text}"
     for part in pieces(thinking):
         chunks.append(_delta(**_reasoning(part, style)))
     if style.reasoning == "signed" and thinking:
         chunks.append(_delta(reasoning_details=[{"type": "reasoning.text", "signature": PROOF, "format": "vendor-v1", "index": 0}]))
-    for part in pieces(text, 3 if style.reasoning != "think_tags" else 40):
+    for part in pieces(text, 40 if style.reasoning.startswith("think") else 3):
         if style.reasoning == "parts":
             chunks.append(_delta(content=[{"type": "text", "text": part}]))
         else:
@@ -265,6 +267,7 @@ def _call_fragments(say: Say, k: int) -> list[dict]:
         "whole": [whole],
         "object": [call.input],
         "empty_first": [None, "", *pieces(whole, 9)],
+        "cumulative": ["", *itertools.accumulate(pieces(whole))],
     }[style.arguments]
     if style.ids == "late" or style.name == "late":
         parts = parts if len(parts) > 1 else ["", *parts]

@@ -234,6 +234,22 @@ def interrupt(stage: Stage, result: Result) -> None:
         stage.claude.until(is_result, 20)
 
 
+def counted(stage: Stage, result: Result) -> None:
+    """`/context` asks how many tokens each part of the prompt has, in one burst of count_tokens."""
+    said = {m["context_usage"]["total_tokens"]: m["context_usage"] for m in stage.claude.turn("/context") if "context_usage" in m}
+    asked = [line for line in stage.proxy.lines if "path=/v1/messages/count_tokens" in line]
+    result.notes.append(f"{len(asked)} counts, {sum(said)} tokens in all")
+    refused = [line for line in asked if "status=200" not in line]
+    if not asked or refused:
+        result.findings.append(f"{len(asked)} requests for counts, refused: {refused[:2]}")
+    for usage in said.values():
+        tools = {c["name"]: c["tokens"] for c in usage["categories"]}.get("System tools", 0)
+        if not 2_000 < tools < 40_000:
+            result.findings.append(f"Claude Code's own tools have {tools} tokens: {usage['categories']}")
+    if not said:
+        result.findings.append("no answer to /context")
+
+
 def killed(stage: Stage, result: Result) -> None:
     """Claude Code is killed while its tools run, and resumed: one call has no result in the history."""
     stage.claude.say("Turn: killed while a tool runs")

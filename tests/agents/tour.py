@@ -1,6 +1,6 @@
 """The session of Claude Code as a whole: its turns in order."""
 
-from .play import CHAT_MODEL, MESSAGES_MODEL, interrupted, interrupted_early, killed, rerouted, switched
+from .play import CHAT_MODEL, MESSAGES_MODEL, counted, interrupted, interrupted_early, killed, rerouted, switched
 from .session import TOO_LONG, Tools, Turn, faults, large, many, pair, quirks
 from .words import Call, Fail, Say, Style
 
@@ -26,6 +26,7 @@ def turns(tools: Tools) -> list[Turn]:
         Turn("a failing command", [Say("", (failing(),)), Say("It failed, as it should.")]),
         Turn("eight calls at once", many(tools, 8)),
         Turn("a large file written and hashed", large(tools, 150_000)),
+        Turn("counting the context", [], counted),
         Turn("an agent below", below(tools), steady=False),
         Turn("tools found by a search, with long names", tools.searched()),
         Turn("the same tools again", tools.searched()[1:]),

@@ -124,6 +124,7 @@ VENDORS = [
     Vendor("ollama", "gpt-oss:20b", ("reasoning",), lambda body: [], Style(reasoning="reasoning", index="zero", arguments="whole", finish="stop")),
     Vendor("lmstudio", "qwen3-4b", ("reasoning_content", "top_k"), lambda body: [], Style(end="none", usage="finish")),
     Vendor("own", "deepseek-r1-distill", (), no_thoughts, Style(reasoning="think_tags", usage="none"), (("OWN_PROFILE", "plain,think_tags"),)),
+    Vendor("own", "cumulative", (), no_thoughts, Style(arguments="cumulative", usage="none"), (("OWN_PROFILE", "plain,cumulative_arguments"),)),
 ]
 # A model whose window is smaller than the client believes, which with this name is 200,000 tokens.
 SMALL = Vendor("own", "small-model", settings=(("SIDESTREAM_CONTEXT", "small-model:32k"),), client=MESSAGES_MODEL)

@@ -20,12 +20,13 @@ class Call:
 class Style:
     """How a Chat Completions server deviates from the standard. The defaults are api.openai.com's."""
 
-    # reasoning, reasoning_details, both, parts (Mistral's content array), signed (OpenRouter's), think_tags
+    # reasoning, reasoning_details, both, parts (Mistral's content array), signed (OpenRouter's), think_tags,
+    # think_end (the tag at the beginning is missing)
     reasoning: str = "reasoning_content"
     index: str = "counted"  # missing, zero, minus, from_one
     ids: str = "once"  # repeated, missing, empty, null, late
     name: str = "once"  # late, null_later, repeated
-    arguments: str = "pieces"  # whole, object, empty_first, interleaved
+    arguments: str = "pieces"  # whole, object, empty_first, interleaved, cumulative
     usage: str = "last"  # every, finish, before_finish, groq, none
     finish: str = ""  # another word than the standard one
     finish_early: bool = False  # the finish chunk comes before the last piece of content
