@@ -54,7 +54,7 @@ impl Outbound<'_> {
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write::field(out, b"host", self.base.authority.as_bytes());
         for (name, value) in fields::end_to_end(self.request) {
-            let stays = translated && !is_of_any_dialect(name) && !fields::is_credential(name);
+            let stays = translated && !is_of_any_dialect(name);
             if !stays && !self.replaces(name, value) {
                 write::field(out, name, value);
             }
