@@ -3,7 +3,7 @@
 //! What models write into that string is no JSON at times. It becomes an object all the same, for a conversation in which
 //! such a call stands must go on: the tool answers that it was called wrongly, and the model tries again.
 
-use crate::json::text::{decode_lossy, encode};
+use crate::json::text::{copy_escaped, decode_lossy, encode};
 use crate::json::{Index, Kind};
 
 /// Appends the object that a string of arguments stands for. `escaped` is the string's content, as it stands in JSON; of
@@ -51,6 +51,16 @@ pub fn json(kind: Kind, raw: &[u8], out: &mut Vec<u8>) {
             out.push(b'}');
         }
     }
+}
+
+/// Appends the text, still escaped, with which a tool of free text was called: other dialects call it with an object that
+/// holds it as `input` ([`super::turn::Terms::free_text_tools`]). Of arguments that hold no such text, all are.
+pub fn free_text(escaped: &[u8], out: &mut Vec<u8>) {
+    let mut plain = Vec::with_capacity(escaped.len());
+    decode_lossy(escaped, &mut plain);
+    let mut index = Index::default();
+    let input = index.read(&plain).ok().and_then(|object| object.get("input")?.escaped());
+    copy_escaped(input.unwrap_or(escaped), out);
 }
 
 /// Some servers encode the object twice. A string that is no object either was meant as a value.

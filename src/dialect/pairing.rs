@@ -18,8 +18,8 @@ const RESULT: &str = "messages.content.tool_result";
 ///
 /// - a turn with calls is followed by a user turn of nothing but their results, in the order of the calls; a call
 ///   without a result has the error [`MISSING`] for one, and of several results the last counts;
-/// - turns of the model's that follow each other are one, in which calls come last (Codex sends a call, then the text that
-///   was said before it, then the result);
+/// - calls with turns of the model's directly behind them make one turn with those, in which calls come last (Codex sends a
+///   call, then the text that was said before it, then the result);
 /// - results stand nowhere else; one without a call becomes text of the user;
 /// - ids of calls are unique and not empty;
 /// - calls and thoughts are the model's only.
@@ -36,8 +36,8 @@ pub fn pair<'a>(turns: &[Turn<'a>], losses: &mut Losses) -> Vec<Turn<'a>> {
     for run in turns.chunk_by(|one, next| one.role == Role::Assistant && next.role == Role::Assistant) {
         match run {
             [turn] if turn.role != Role::Assistant => pairing.client(turn),
-            [turn] => pairing.assistant(turn),
-            run => pairing.assistant(&joined(run)),
+            [earlier @ .., _] if earlier.iter().any(has_calls) => pairing.assistant(&joined(run)),
+            run => run.iter().for_each(|turn| pairing.assistant(turn)),
         }
     }
     if pairing.unanswered > 0 {
@@ -49,9 +49,16 @@ pub fn pair<'a>(turns: &[Turn<'a>], losses: &mut Losses) -> Vec<Turn<'a>> {
 /// Several turns of the model's as one.
 fn joined<'a>(run: &[Turn<'a>]) -> Turn<'a> {
     let blocks = || run.iter().flat_map(|turn| &turn.blocks);
-    let is_call = |block: &&Block<'a>| matches!(block.content, Content::ToolCall(_));
-    let blocks = blocks().filter(|block| !is_call(block)).chain(blocks().filter(is_call)).cloned().collect();
-    Turn { role: Role::Assistant, blocks }
+    let blocks = blocks().filter(|block| !is_call(block)).chain(blocks().filter(|block| is_call(block)));
+    Turn { role: Role::Assistant, blocks: blocks.cloned().collect() }
+}
+
+fn has_calls(turn: &Turn<'_>) -> bool {
+    turn.blocks.iter().any(is_call)
+}
+
+fn is_call(block: &Block<'_>) -> bool {
+    matches!(block.content, Content::ToolCall(_))
 }
 
 struct Pairing<'a, 'l> {
@@ -77,10 +84,8 @@ struct Places {
 impl<'a> Pairing<'a, '_> {
     fn assistant(&mut self, turn: &Turn<'a>) {
         let (mut blocks, mut results) = (Vec::with_capacity(turn.blocks.len()), Vec::new());
-        // What stood between this turn and the one before may have moved away.
-        let goes_on = self.turns.last().is_some_and(|turn| turn.role == Role::Assistant);
         // The turn of results stands behind this one.
-        let place = self.turns.len() + usize::from(!goes_on);
+        let place = self.turns.len() + 1;
         for block in &turn.blocks {
             match &block.content {
                 Content::ToolResult(_) => self.losses.dropped(RESULT),
@@ -95,10 +100,7 @@ impl<'a> Pairing<'a, '_> {
             }
         }
         self.unanswered += results.len();
-        match self.turns.last_mut().filter(|_| goes_on) {
-            Some(turn) => turn.blocks.extend(blocks),
-            None => self.push(Role::Assistant, blocks),
-        }
+        self.push(Role::Assistant, blocks);
         self.push(Role::User, results);
     }
 
@@ -274,7 +276,8 @@ mod tests {
             ("a: +1 +2 | u: 1=x | a: no | u: 2=y", "a: +1 +2 | u: 1=x 2=y | a: no", ""),
             // Several turns of the model's in a row, as Codex has them.
             ("a: +1 | a: +2 | a: t | u: 1=x | u: 2=y", "a: t +1 +2 | u: 1=x 2=y", ""),
-            ("a: +1 | u: hi | a: t | u: 1=x | a: v", "a: +1 | u: 1=x | u: hi | a: t v", ""),
+            ("a: +1 | u: hi | a: t | u: 1=x | a: v", "a: +1 | u: 1=x | u: hi | a: t | a: v", ""),
+            ("a: t | a: v +1 | u: 1=x", "a: t | a: v +1 | u: 1=x", ""),
             // None.
             ("a: +1 +2 | u: 2=y", "a: +1 +2 | u: 1=? 2=y", "invented"),
             ("u: hi | a: +1", "u: hi | a: +1 | u: 1=?", "invented"),

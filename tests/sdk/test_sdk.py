@@ -97,6 +97,9 @@ def seen(way, providers, authority, request):
 def test_scenario(way, providers, seen, language, scenario):
     name = WAYS[way][0]
     result, direct = seen[language][scenario], providers(name).direct[language][scenario]
+    if scenario == "count_tokens" and scenario in ABSENT[name]:
+        assert result["tokens"] > 0, "what a provider cannot count is counted here"
+        return
     assert without_ids(result) == without_ids(direct)
     if scenario in ABSENT[name]:
         return

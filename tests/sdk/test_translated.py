@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sdk import helpers
@@ -49,13 +50,20 @@ def run_node(origin, only=()):
 LANGUAGES = {"python": run_python, "node": run_node}
 
 
+def all_at(origin):
+    """Both languages side by side."""
+    with ThreadPoolExecutor() as pool:
+        running = {language: pool.submit(run, origin) for language, run in LANGUAGES.items()}
+        return {language: each.result() for language, each in running.items()}
+
+
 @pytest.fixture(scope="module", params=["mock", "aimock"])
 def provider(request):
     """It, and in `direct` what each language sees without sidestream."""
     program = {"mock": Mock, "aimock": AiMock}[request.param]()
     program.name = request.param
     try:
-        program.direct = {language: run(program.origin) for language, run in LANGUAGES.items()}
+        program.direct = all_at(program.origin)
         yield program
     finally:
         program.close()
@@ -74,7 +82,7 @@ def seen(provider, request):
     with contextlib.ExitStack() as stack:
         proxy = many(env, request.param)
         stack.callback(proxy.close)
-        yield {language: run("http://%s:%d" % proxy.address) for language, run in LANGUAGES.items()}
+        yield all_at("http://%s:%d" % proxy.address)
 
 
 @pytest.mark.parametrize("language, scenario", [*((language, s) for language in LANGUAGES for s in SCENARIOS), *(("node", s) for s in NODE_ONLY)])

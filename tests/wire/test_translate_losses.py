@@ -121,7 +121,7 @@ def test_threads_are_refused_so_that_sdks_go_on_without(stage, thread):
     """The server would hold the conversation. The SDKs' tool runners ask for it unasked, and send whole conversations when
     they are told in these words that it cannot be."""
     got = stage.messages(reply=WELL, thread=thread)
-    assert (got.response.status, got.reason, got.arrived) == (400, "not-translatable", []), got.response
+    assert (got.response.status, got.reason, got.arrived) == (400, "thread-unsupported", []), got.response
     assert got.json["error"]["details"]["error_code"] == "thread_unsupported_request", got.json
     assert stage.messages(reply=WELL, thread=None).response.status == 200
 
@@ -137,6 +137,43 @@ def test_losses_of_an_answer(stage):
     assert got.response.body.rstrip().rpartition(b"\n\n")[2].startswith(b": x-sidestream-dropped:")
     got = stage.chat(reply=KIND, max_tokens=5, stream=True)
     assert b"x-sidestream-dropped" not in got.response.body
+
+
+ODD_NAMES = ["a\r\nInjected: 1", "a\nb", "a,b", "ü", "\U0001f642", "a b", '"', "\\", "\0", "\u2028", "x" * 5000, "a.b", "a~", "\ud83d"]
+
+
+@pytest.mark.parametrize("place", ["top", "block", "tool"])
+@pytest.mark.parametrize("way", ["messages", "chat"])
+def test_odd_names_are_told_without_harm(stage, way, place):
+    """Names are the client's: one line of visible ASCII, whatever they hold; in a comment of a stream too."""
+    for name in ODD_NAMES:
+        odd = {name: 1}
+        more = {"top": odd, "block": {"messages": [user([{**text("a"), **odd}])]}, "tool": {"tools": [{**(tool("f") if way == "messages" else function("f")), **odd}]}}[place]
+        body = json.dumps((to_chat if way == "messages" else to_messages)(**more)).encode()
+        got = getattr(stage, way)(body, WELL if way == "messages" else GOOD)
+        assert got.response.status == 200, (name, got.response)
+        value = got.response.get("x-sidestream-dropped")
+        assert value and all(" " <= c <= "~" for c in value) and len(value) < 2000, (name, value)
+        assert "injected" not in got.response.headers.names
+        assert set(json.loads(got.request.body)) <= {"model", "messages", "max_tokens", "tools", "stream"}
+
+
+def test_odd_names_of_an_answer_are_told_without_harm(stage):
+    for name in ODD_NAMES:
+        kind = json.dumps(name)
+        got = stage.chat(reply=sse(S() + B(0, f'{{"type":{kind},"n":1}}') + says(1, "Hi") + ends()), stream=True)
+        assert got.chat().text == "Hi", name
+        lines = [line for line in got.response.body.split(b"\n") if b"x-sidestream-dropped" in line]
+        assert all(line.isascii() and len(line) < 2000 for line in lines) and b"njected" not in b"".join(got.response.body.split(b": x-side")[:1])
+        got = stage.messages(reply=sse(D(f'"content":"a",{kind}:1') + F("stop") + DONE), stream=True)
+        assert got.talk().blocks[0]["text"] == "a"
+
+
+def test_more_losses_than_anybody_reads(stage):
+    """They are bounded, and said to be."""
+    got = stage.messages(reply=WELL, **{f"novelty_{n}": n for n in range(5000)})
+    assert got.response.status == 200 and len(got.response.raw_head) < 16_000, len(got.response.raw_head)
+    assert got.dropped
 
 
 def test_thoughts_nobody_asked_for_are_told(stage):

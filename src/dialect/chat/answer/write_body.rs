@@ -2,10 +2,10 @@
 
 use super::envelope::{finish_reason, write_head, write_sequence, write_usage};
 use super::reasoning;
-use crate::dialect::Dialect;
 use crate::dialect::loss::Losses;
 use crate::dialect::messages::signature::is_genuine;
 use crate::dialect::turn::{Escaped, Failure, Open, Stop, Terms, Usage, Writer};
+use crate::dialect::{Dialect, arguments};
 use crate::json::text::copy_escaped;
 
 /// Gathers an answer and writes it when it is whole; until then nothing is written.
@@ -18,6 +18,8 @@ pub struct BodyWriter {
     refusal: Vec<u8>,
     thoughts: Vec<Thought>,
     calls: Vec<Call>,
+    /// Names of tools of free text.
+    free_text_tools: Vec<Vec<u8>>,
     /// Blocks that began and did not end.
     open: Vec<(u32, Kind)>,
     losses: Losses,
@@ -60,6 +62,7 @@ impl BodyWriter {
             refusal: Vec::new(),
             thoughts: Vec::new(),
             calls: Vec::new(),
+            free_text_tools: terms.free_text_tools.clone(),
             open: Vec::new(),
             losses: Losses::default(),
         }
@@ -121,13 +124,18 @@ impl BodyWriter {
     fn write_calls(&self, out: &mut Vec<u8>) {
         let mut before: &[u8] = b",\"tool_calls\":[";
         for Call { id, name, arguments } in &self.calls {
+            let is_free = self.free_text_tools.contains(name);
+            let (kind, input) = if is_free { ("custom", "input") } else { ("function", "arguments") };
             out.extend_from_slice(before);
             out.extend_from_slice(b"{\"id\":\"");
             out.extend_from_slice(id);
-            out.extend_from_slice(b"\",\"type\":\"function\",\"function\":{\"name\":\"");
+            out.extend_from_slice(format!("\",\"type\":\"{kind}\",\"{kind}\":{{\"name\":\"").as_bytes());
             out.extend_from_slice(name);
-            out.extend_from_slice(b"\",\"arguments\":\"");
-            out.extend_from_slice(if arguments.is_empty() { b"{}" } else { arguments });
+            out.extend_from_slice(format!("\",\"{input}\":\"").as_bytes());
+            match is_free {
+                true => arguments::free_text(arguments, out),
+                false => out.extend_from_slice(if arguments.is_empty() { b"{}" } else { arguments }),
+            }
             out.extend_from_slice(b"\"}}");
             before = b",";
         }

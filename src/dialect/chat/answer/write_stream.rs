@@ -2,10 +2,10 @@
 
 use super::envelope::{DONE, PING, finish_reason, write_head, write_sequence, write_usage};
 use super::reasoning::{self, Thoughts};
-use crate::dialect::Dialect;
 use crate::dialect::loss::Losses;
 use crate::dialect::messages::signature::is_genuine;
 use crate::dialect::turn::{Escaped, Failure, Open, Stop, Terms, Usage, Writer};
+use crate::dialect::{Dialect, arguments};
 use crate::http::write::number;
 use crate::json::text::copy_escaped;
 
@@ -29,6 +29,9 @@ pub struct StreamWriter {
     /// Blocks that began and did not end.
     open: Vec<(u32, Kind)>,
     calls: u32,
+    /// Names of tools of free text, and the arguments of calls of them that did not end.
+    free_text_tools: Vec<Vec<u8>>,
+    free_text: Vec<(u32, Vec<u8>)>,
     thoughts: Thoughts,
     losses: Losses,
 }
@@ -44,6 +47,10 @@ enum Kind {
     Call {
         place: u32,
         has_arguments: bool,
+    },
+    /// A call of a tool of free text, whose text is told when all of it is here: it comes inside a JSON object.
+    FreeText {
+        place: u32,
     },
 }
 
@@ -63,6 +70,8 @@ impl StreamWriter {
             framed: None,
             open: Vec::new(),
             calls: 0,
+            free_text_tools: terms.free_text_tools.clone(),
+            free_text: Vec::new(),
             thoughts: Thoughts::default(),
             losses: Losses::default(),
         }
@@ -95,7 +104,7 @@ impl StreamWriter {
             Kind::Text => b"\"content\":\"",
             Kind::Thinking | Kind::Redacted => b"\"reasoning_content\":\"",
             Kind::Refusal => b"\"refusal\":\"",
-            Kind::Call { .. } => b"\"tool_calls\":[{\"index\":",
+            Kind::Call { .. } | Kind::FreeText { .. } => b"\"tool_calls\":[{\"index\":",
         });
         frame_tail.clear();
         frame_tail.push(b'"');
@@ -104,21 +113,27 @@ impl StreamWriter {
             frame.extend_from_slice(b",\"function\":{\"arguments\":\"");
             frame_tail.extend_from_slice(b"}}]");
         }
+        if let Kind::FreeText { place } = kind {
+            write_number(frame, place);
+            frame.extend_from_slice(b",\"custom\":{\"input\":\"");
+            frame_tail.extend_from_slice(b"}}]");
+        }
         frame_tail.extend_from_slice(DELTA_TAIL.as_bytes());
         frame_tail.extend_from_slice(self.tail.as_bytes());
         self.framed = Some(number);
     }
 
     /// The chunk with which a call begins: nothing in it is ever said again, for clients would join the two.
-    fn begin_call(&self, place: u32, id: Escaped<'_>, name: Escaped<'_>, out: &mut Vec<u8>) {
+    fn begin_call(&self, place: u32, id: Escaped<'_>, name: Escaped<'_>, is_free: bool, out: &mut Vec<u8>) {
+        let (kind, input) = if is_free { ("custom", "input") } else { ("function", "arguments") };
         self.chunk(out, |out| {
             out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
             write_number(out, place);
             out.extend_from_slice(b",\"id\":\"");
             copy_escaped(id, out);
-            out.extend_from_slice(b"\",\"type\":\"function\",\"function\":{\"name\":\"");
+            out.extend_from_slice(format!("\",\"type\":\"{kind}\",\"{kind}\":{{\"name\":\"").as_bytes());
             copy_escaped(name, out);
-            out.extend_from_slice(b"\",\"arguments\":\"\"}}]");
+            out.extend_from_slice(format!("\",\"{input}\":\"\"}}}}]").as_bytes());
         });
     }
 
@@ -155,8 +170,15 @@ impl Writer for StreamWriter {
             Open::ToolCall { id, name } => {
                 let place = self.calls;
                 self.calls += 1;
-                self.begin_call(place, id, name, out);
-                Kind::Call { place, has_arguments: false }
+                let is_free = self.free_text_tools.iter().any(|tool| tool == name);
+                self.begin_call(place, id, name, is_free, out);
+                match is_free {
+                    true => {
+                        self.free_text.push((number, Vec::new()));
+                        Kind::FreeText { place }
+                    }
+                    false => Kind::Call { place, has_arguments: false },
+                }
             }
         };
         self.open.push((number, kind));
@@ -164,6 +186,9 @@ impl Writer for StreamWriter {
 
     #[inline]
     fn delta(&mut self, number: u32, text: Escaped<'_>, out: &mut Vec<u8>) {
+        if let Some((_, held)) = self.free_text.iter_mut().find(|(open, _)| *open == number) {
+            return held.extend_from_slice(text);
+        }
         if self.framed != Some(number) {
             let Some((_, kind)) = self.open.iter_mut().find(|(open, _)| *open == number) else { return };
             if let Kind::Call { has_arguments, .. } = kind {
@@ -198,6 +223,14 @@ impl Writer for StreamWriter {
             Kind::Call { has_arguments: false, .. } => {
                 self.make_frame(number, kind);
                 self.piece(b"{}", out);
+            }
+            Kind::FreeText { .. } => {
+                let held = self.free_text.iter().position(|(open, _)| *open == number);
+                let (_, held) = held.map(|place| self.free_text.swap_remove(place)).unwrap_or_default();
+                let mut text = Vec::new();
+                arguments::free_text(&held, &mut text);
+                self.make_frame(number, kind);
+                self.piece(&text, out);
             }
             _ => {}
         }

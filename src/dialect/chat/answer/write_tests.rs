@@ -46,6 +46,26 @@ fn block(writer: &mut impl Writer, number: u32, block: Open<'_>, pieces: &[&str]
     writer.close(number, out);
 }
 
+/// A tool of free text is called with an object elsewhere; the client gets the text.
+#[test]
+fn free_text() {
+    let terms = Terms { free_text_tools: vec![b"sh".to_vec()], ..terms(false) };
+    let call = Open::ToolCall { id: b"c1", name: b"sh" };
+    let (mut writer, mut out) = (StreamWriter::new(&terms), Vec::new());
+    block(&mut writer, 0, call, &["{\\\"inp", "ut\\\":\\\"ls \\\\\\\"a\\\\\\\"\\\"}"], &mut out);
+    let begun =
+        json!({"tool_calls": [{"index": 0, "id": "c1", "type": "custom", "custom": {"name": "sh", "input": ""}}]});
+    let text = json!({"tool_calls": [{"index": 0, "custom": {"input": "ls \"a\""}}]});
+    assert_eq!(deltas(&out), [begun, text]);
+
+    let (mut writer, mut out) = (BodyWriter::new(&terms), Vec::new());
+    block(&mut writer, 0, call, &["{\\\"input\\\":\\\"ls\\\"}"], &mut out);
+    writer.end(Stop::ToolUse, None, &USAGE, &mut out);
+    let whole: Value = serde_json::from_slice(&out).unwrap();
+    let want = json!([{"id": "c1", "type": "custom", "custom": {"name": "sh", "input": "ls"}}]);
+    assert_eq!(whole["choices"][0]["message"]["tool_calls"], want);
+}
+
 #[test]
 fn frames() {
     let out = written(false, |writer, out| {
