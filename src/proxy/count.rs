@@ -1,9 +1,8 @@
-//! `POST /v1/messages/count_tokens` and `/v1/responses/input_tokens`, for upstreams that do not count.
+//! `POST /v1/messages/count_tokens`, for upstreams that do not count.
 
 use std::sync::Arc;
 
 use super::aside::aside;
-use crate::dialect::Dialect;
 use crate::dialect::loss::Losses;
 use crate::dialect::turn::{Refused, Request, Scale};
 use crate::fault::Fault;
@@ -17,7 +16,7 @@ pub type ReadRequest = for<'a> fn(Value<'a>, &mut Losses) -> Result<Request<'a>,
 /// What a request counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// By the model's tokens: for header, log and metrics.
+    /// By the model's tokens: for the header.
     pub real: u64,
     /// As the client is told.
     pub told: u64,
@@ -45,15 +44,14 @@ fn count(body: &[u8], read: ReadRequest, rules: &Rules, memory: &BlockCounts) ->
     let mut index = Index::default();
     let value = index.read(body).map_err(|error| Fault::because(Reject::InvalidJson, error.to_string()))?;
     let request = read(value, &mut Losses::default())
-        .map_err(|Refused { path, message }| Fault::client(400, "untranslatable", format!("{path}: {message}")))?;
+        .map_err(|Refused { path, message }| Fault::client(400, "not-translatable", format!("{path}: {message}")))?;
     Ok(tokens::count(&request, rules, memory))
 }
 
 impl Counted {
     /// The answer's body.
-    pub fn body(&self, dialect: Dialect) -> Vec<u8> {
-        let object = if dialect == Dialect::Responses { r#""object":"response.input_tokens","# } else { "" };
-        format!("{{{object}\"input_tokens\":{}}}", self.told).into_bytes()
+    pub fn body(&self) -> Vec<u8> {
+        format!("{{\"input_tokens\":{}}}", self.told).into_bytes()
     }
 }
 
@@ -61,6 +59,7 @@ impl Counted {
 mod tests {
     use super::*;
     use crate::config::DriverChoice;
+    use crate::dialect::Dialect;
     use crate::dialect::messages::request::read_to_count;
     use crate::net::driver::Driver;
 
@@ -74,9 +73,9 @@ mod tests {
         let counted = driver.block_on(count(hello)).unwrap();
         // What goes before the answer, what goes around the message, its text.
         assert_eq!(counted, Counted { real: 3 + 4 + 2, told: 18 });
-        assert_eq!(counted.body(Dialect::Messages), br#"{"input_tokens":18}"#);
-        assert_eq!(counted.body(Dialect::Responses), br#"{"object":"response.input_tokens","input_tokens":18}"#);
-        for (body, reason) in [("{", "invalid-json"), ("[]", "untranslatable"), (r#"{"model":"m"}"#, "untranslatable")]
+        assert_eq!(counted.body(), br#"{"input_tokens":18}"#);
+        for (body, reason) in
+            [("{", "invalid-json"), ("[]", "not-translatable"), (r#"{"model":"m"}"#, "not-translatable")]
         {
             let fault = driver.block_on(count(body)).unwrap_err();
             assert_eq!((fault.status, fault.reason), (400, reason), "{body} {}", fault.message);

@@ -19,6 +19,7 @@ use super::upload::{self, Upload};
 use super::world::{Lease, World};
 use crate::dialect::endpoint::{self, Endpoint};
 use crate::dialect::messages;
+use crate::dialect::turn::Scale;
 use crate::fault::{Fault, Who};
 use crate::http::framing::Framing;
 use crate::http::head::{HeadKind, Method, RequestHead};
@@ -247,7 +248,10 @@ async fn count_here(
     let Some((target, destination)) = target.zip(destination) else { return Err(Reject::NotFound.into()) };
     let model = target.rename.clone().unwrap_or_else(|| work.model.clone());
     let rules = Rules::of(&model, target.dialect).behind(&destination.provider.profile.for_model(&model));
+    // Answers of an upstream that speaks the client's dialect tell its own numbers: so does the count then.
+    let is_translated = target.dialect != errand.dialect;
     let scale = errand.site.config().windows.scale(&work.model, &model, errand.dialect);
+    let scale = if is_translated { scale } else { Scale::default() };
     let counted = count_tokens(body, messages::request::read_to_count, rules, scale, world.shared.counts.clone());
     let counted = unless_gone(client.inbox, Box::pin(counted).as_mut()).await??;
     let mut asked = Asked::of(errand.request);

@@ -151,7 +151,7 @@ pub async fn count(
     asked: Asked,
     work: &mut Work,
 ) -> Result<After, Stop> {
-    let body = counted.body(work.record.dialect);
+    let body = counted.body();
     let real_tokens = Some(counted.real);
     let answer = Answer { status: 200, content_type: "application/json", body: &body, error: None, real_tokens };
     finish(world, client, request, asked, work, answer).await

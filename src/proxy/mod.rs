@@ -14,8 +14,6 @@
 //! | [`translate`], [`deliver`] | the request into another dialect, and the answer back |
 //! | [`rhythm`] | when a silent stream needs a word of ours |
 //! | [`intake`], [`incoming`] | the upstream's side of an answer under way, and its payload |
-//! | [`count`] | tokens counted here |
-//! | [`aside`] | work on helper threads |
 //! | [`settle`] | counts and the log line |
 //! | [`local`] | answers of our own: refusals and own endpoints |
 //! | [`models`] | the merged list of models |

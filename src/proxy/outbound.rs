@@ -62,11 +62,14 @@ impl Outbound<'_> {
             }
         }
         if translated {
-            write::field(out, b"content-type", b"application/json");
-            write::field(out, b"accept", b"application/json, text/event-stream");
-        }
-        if translated && self.spoken == Dialect::Messages {
-            write::field(out, b"anthropic-version", MESSAGES_VERSION);
+            let version = (&b"anthropic-version"[..], MESSAGES_VERSION);
+            let ours =
+                [(&b"content-type"[..], &b"application/json"[..]), (b"accept", b"application/json, text/event-stream")];
+            for (name, value) in ours.into_iter().chain((self.spoken == Dialect::Messages).then_some(version)) {
+                if !self.is_configured(name) {
+                    write::field(out, name, value);
+                }
+            }
         }
         if self.is_json {
             // A compressed stream cannot be split, pinged or searched for errors.
@@ -90,7 +93,12 @@ impl Outbound<'_> {
         is_ours(name)
             || (fields::is_credential(name) && !self.passes_credential(value))
             || (self.is_json && name.eq_ignore_ascii_case(b"accept-encoding"))
-            || self.provider.headers.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()))
+            || self.is_configured(name)
+    }
+
+    /// The provider's own extra fields say it.
+    fn is_configured(&self, name: &[u8]) -> bool {
+        self.provider.headers.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()))
     }
 }
 

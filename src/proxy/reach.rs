@@ -158,7 +158,7 @@ async fn prepare_and_try(
             Err(stop) => return Err(stop.into()),
         }
     } else {
-        match translate::spare_foreign_thinking(errand.path, body, target) {
+        match translate::spare_foreign_thinking(errand.path, body, destination, target) {
             Some(spared) => spared,
             None => {
                 *splice = plan::rename(target, work);

@@ -16,7 +16,7 @@ use super::world::World;
 use crate::config::provider::Provider;
 use crate::dialect::loss::{Loss, LossKind, Losses};
 use crate::dialect::messages::signature;
-use crate::dialect::profile;
+use crate::dialect::profile::{self, History};
 use crate::dialect::translate::{self, Asking, Translated};
 use crate::dialect::turn::{Refused, Terms};
 use crate::dialect::{Dialect, error};
@@ -150,8 +150,12 @@ pub fn write_losses(losses: &Losses, out: &mut Vec<u8>) {
 
 /// A Messages request as it goes to a Messages upstream that did not make all the thinking in it: without what was made
 /// elsewhere, for which it would refuse the whole conversation. `None`, nearly always, if it goes as it is.
-pub fn spare_foreign_thinking(path: &str, body: &[u8], target: &Target) -> Option<Vec<u8>> {
+pub fn spare_foreign_thinking(path: &str, body: &[u8], destination: &Destination, target: &Target) -> Option<Vec<u8>> {
     if target.dialect != Dialect::Messages || !path.starts_with(translate::path(Dialect::Messages)) {
+        return None;
+    }
+    // Vendors that want their thoughts back sign them in ways of their own, and take those of others.
+    if destination.provider.profile.history != History::Drop {
         return None;
     }
     let mut index = Index::default();
