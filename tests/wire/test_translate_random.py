@@ -6,10 +6,13 @@ import random
 
 import pytest
 
+from support.dialects import messages_stream
 from support.translation import (
     DONE, NUMBERS, GOOD, PING, U, WELL, B, D, F, S, Stage, T, assistant, drip, ends, function, sse, text, thinks, tool, user,
 )
 from wire.test_translate_requests import PNG, held_to_alternation, held_to_pairs
+from wire.test_translate_streams import GOLDEN, GOLDEN_CHAT
+from wire.test_translate_zoo import STREAMS
 
 ROUNDS = range(0, 300, 50)
 NAMES = ["f", "g", "mcp.files/read", "n" * 90]
@@ -161,6 +164,47 @@ def test_answers_of_messages(stage, seed):
         assert chat.reasoning == "\n\n".join(item[1] for item in said if item[0] == "thinking"), (number, stream)
         assert [(c["id"], json.loads(c["arguments"])) for c in chat.calls] == [(i[1], i[3]) for i in said if i[0] == "call"], (number, stream)
         assert chat.finish == ("tool_calls" if chat.calls else "stop")
+
+
+DUST = [b'"', b"}", b"{", b",", b"\n", b"\n\n", b"null", b"[]", b"-1", b"data: ", b"\\", b"\x00", b"1e999", b"[{}]"]
+SWAPS = [(b'"f"', b"7"), (b'"content"', b'"kontent"'), (b"null", b"{}"), (b'"id"', b'"ID"'), (b"0,", b"999999999999,")]
+
+
+def broken(rng, stream: str) -> bytes:
+    """With a few bytes changed, lost, doubled or put in."""
+    data = bytearray(stream.encode())
+    for _ in range(rng.choice([1, 1, 2, 5])):
+        at = rng.randrange(len(data) or 1)
+        match rng.randrange(6):
+            case 0:
+                data[at : at + 1] = bytes([rng.randrange(256)])
+            case 1:
+                del data[at : at + rng.randint(1, 40)]
+            case 2:
+                data[at:at] = data[at : at + rng.randint(1, 200)]
+            case 3:
+                data[at:at] = rng.choice(DUST)
+            case 4:
+                del data[at : rng.randrange(at, len(data) or 1)]
+            case 5:
+                old, new = rng.choice(SWAPS)
+                data = bytearray(bytes(data).replace(old, new, 1))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_broken_answers(stage, seed):
+    """Whatever a provider sends, the client gets a stream of its dialect, or an error of it."""
+    streams = [stream for stream, _ in (*GOLDEN.values(), *STREAMS.values())]
+    for number in range(seed, seed + 50):
+        rng = random.Random(number)
+        got = stage.messages(reply=sse(broken(rng, rng.choice(streams))), stream=True, thinking={"type": "adaptive"}, tools=[tool("f"), tool("g")])
+        if got.response.status == 200:
+            messages_stream(got.response.body, inputs=False)
+        else:
+            assert got.json["type"] == "error", (number, got.response)
+        got = stage.chat(reply=sse(broken(rng, rng.choice(list(GOLDEN_CHAT.values()))[0])), stream=True, tools=[function("f"), function("g")])
+        assert got.chat().brief if got.response.status == 200 else got.json["error"]["message"], (number, got.response)
 
 
 # ── Conversations ───────────────────────────────────────────────────────────────────────────────────────────────────
