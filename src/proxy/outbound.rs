@@ -23,6 +23,8 @@ pub struct Outbound<'a> {
     pub dialect: Dialect,
     /// The dialect spoken to the upstream.
     pub spoken: Dialect,
+    /// The body was written anew, for whom it goes to.
+    pub translated: bool,
     /// The path below the version.
     pub path: &'a str,
     /// We may have to look into the answer.
@@ -43,7 +45,7 @@ impl Outbound<'_> {
     /// The client's end-to-end fields go on in their order, except for those that we set: `host`, the body's framing, the
     /// credential, the provider's own extra fields, and `accept-encoding` where we may have to look into the answer.
     pub fn write_head(&self, out: &mut Vec<u8>, framing: Framing) {
-        let translated = self.spoken != self.dialect;
+        let translated = self.translated;
         out.extend_from_slice(self.request.method_text().as_bytes());
         out.push(b' ');
         write_target(out, self.base, self.spoken.face(), self.path);

@@ -40,6 +40,7 @@ class Scene:
         self.stack, self.more = contextlib.ExitStack(), more
         self.script = Script(aside)
         self.steady = True  # whether the last turn was
+        self.ids: set[str] = set()  # of the answers so far
         self.providers = [self.own(Provider(name, script=self.script, **kind)) for name, kind in providers.items()]
         self.file = folder / "sidestream.env"
         self.route(routes)
@@ -79,7 +80,10 @@ class Scene:
         result, began, first = Result(turn.name), time.monotonic(), len(self.script.served)
         self.script.load(turn.steps)
         try:
-            (turn.run or self.prompt)(*((self,) if turn.run else (turn,)), result)
+            if turn.run:
+                turn.run(self, result)
+            else:
+                self.prompt(turn, result)
         except (Silent, subprocess.TimeoutExpired) as silent:
             result.findings.append(f"the agent: {silent}")
         found, left = self.script.end()
@@ -129,8 +133,9 @@ class ClaudeScene(Scene):
         wanted = said[-1].step.text if said else None
         if end.get("is_error") or end.get("result") != wanted:
             result.findings.append(f"result {end.get('result')!r} (error: {end.get('is_error')}), not {wanted!r}")
-        result.findings += differing("texts", texts(got), [t for s in said for t in spoken(s.step)], loose=len(said) != len(served))
-        result.findings += differing("thoughts", thoughts(got), [s.step.thinking for s in said if s.step.thinking], loose=len(said) != len(served))
+        loose = len(said) != len(served)
+        result.findings += differing("texts", texts(got), [t for s in said for t in spoken(s.step)], loose)
+        result.findings += differing("thoughts", thoughts(got), [s.step.thinking for s in said if s.step.thinking], loose)
         deltas, streamed = stream_events(got, "message_delta"), [s for s in said if s.body.get("stream")]
         if len(deltas) != len(streamed):
             return result.findings.append(f"{len(deltas)} whole streams, not {len(streamed)}")
@@ -142,6 +147,9 @@ class ClaudeScene(Scene):
                 result.findings.append(f"stop_reason {stop}, not {wanted}")
         for start in stream_events(got, "message_start"):
             message = start["message"]
+            if message["id"] in self.ids or not message["id"].startswith("msg_"):
+                result.findings.append(f"the id {message['id']} is no new one")  # answers of one id become one
+            self.ids.add(message["id"])
             if message["model"] != self.claude.model:
                 result.findings.append(f"the answer's model is {message['model']}")
             if not message["usage"]["input_tokens"]:

@@ -176,7 +176,8 @@ def refusal(step: Fail) -> bytes:
 
 class Provider(Upstream):
     """A scripted provider with one face. `fields` are fields of requests and messages that it knows beyond the
-    standard's, `rule(body)` says what it refuses beyond the standard. `pause` is slept between two pieces of a stream, so that they are read as they were written."""
+    standard's, `rule(body)` says what it refuses beyond the standard. `pause` is slept between two pieces of a stream, so
+    that they are read as they were written."""
 
     def __init__(
         self, name: str, face: str, script: Script, fields=frozenset(), rule=lambda body: [], short_ids=False, pause: float = 0.001

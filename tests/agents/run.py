@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.process import BINARY, DRIVERS
 
-from . import others, tour, vendors
+from . import crowd, others, tour, vendors
 from .play import Result, Stage
 
 CACHE = Path(os.environ["SIDESTREAM_AGENTS"])
@@ -35,6 +35,10 @@ def claude_at_vendors(folder: Path, driver: str) -> list[Result]:
     return results
 
 
+def claudes(folder: Path, driver: str) -> list[Result]:
+    return [shown(result) for result in crowd.part(MODULES / ".bin/claude", folder, driver)]
+
+
 def other(agent: type[others.Agent], program: str):
     def part(folder: Path, driver: str) -> list[Result]:
         scene = others.Play(agent, MODULES / ".bin" / program, folder, driver)
@@ -54,6 +58,7 @@ def llama(folder: Path, driver: str) -> list[Result]:
 PARTS = {
     "claude": ("@anthropic-ai/claude-code", "Claude Code (Messages) on Chat, and on Messages in between", claude),
     "vendors": ("@anthropic-ai/claude-code", "Claude Code on Chat, at vendors with rules of their own", claude_at_vendors),
+    "crowd": ("@anthropic-ai/claude-code", f"{len(crowd.NAMES)} times Claude Code on Chat at once", claudes),
     "codex": ("@openai/codex", "Codex CLI (Chat) on Messages", other(others.Codex, "codex")),
     "opencode-chat": ("opencode-ai", "opencode (Chat) on Messages", other(others.Opencode, "opencode")),
     "opencode-messages": ("opencode-ai", "opencode (Messages) on Chat", other(others.OpencodeMessages, "opencode")),

@@ -2,7 +2,7 @@
 
 from .play import CHAT_MODEL, MESSAGES_MODEL, counted, interrupted, interrupted_early, killed, rerouted, switched
 from .session import TOO_LONG, Tools, Turn, faults, large, many, pair, quirks
-from .words import Call, Fail, Say, Style
+from .words import Call, Fail, Say
 
 LONG = "A long answer, of which the user has soon had enough, so that it never comes to its end at all."
 

@@ -57,7 +57,9 @@ class Say:
     thinking: str = ""
     style: Style = PLAIN
     stop: str = ""  # a finish_reason or stop_reason other than what follows from the content
-    cut: str = ""  # how it breaks off after its first half: "fin", "error"; or it waits for the client to go, "hang", or "silent": before its first byte
+    # How it breaks off after its first half: "fin", "error", or "hang", which waits for the client to go; "silent" does that
+    # before the first byte.
+    cut: str = ""
     about: str = ""  # a text that the request which gets this answer must hold
     fresh: bool = False  # it begins a conversation inside the conversation: an agent's
     hidden: bool = False  # whether the client keeps it to itself
