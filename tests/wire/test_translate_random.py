@@ -8,7 +8,7 @@ import pytest
 
 from support.dialects import messages_stream
 from support.translation import (
-    DONE, NUMBERS, GOOD, PING, U, WELL, B, D, F, S, Stage, T, assistant, drip, ends, function, sse, text, thinks, tool, user,
+    DONE, NUMBERS, GOOD, PING, U, WELL, B, D, F, S, Stage, T, assistant, drip, ends, function, sse, text, thinks, to_chat, to_messages, tool, user,
 )
 from wire.test_translate_requests import PNG, held_to_alternation, held_to_pairs
 from wire.test_translate_streams import GOLDEN, GOLDEN_CHAT
@@ -320,3 +320,62 @@ def held_to_marks(number: int, marks: Marks, sent) -> None:
     for place in range(1, marks.count + 1):
         mark = f"<m{place}>"
         assert whole.count(mark) == (mark in marks.kept), (number, mark, whole)
+
+
+# ── Broken conversations ────────────────────────────────────────────────────────────────────────────────────────────
+
+VALUES = [None, 0, -1, 1.5, True, "", "x", [], {}, [{}], ["x"], [None], {"type": "x"}, {"type": "text"}, [{"type": "text", "text": "y"}], {"type": "tool_use"}, {"type": "function"}]
+
+
+def places(value, path=()):
+    """Every place of a JSON value but the root."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inner:
+        yield (*path, key)
+        yield from places(below, (*path, key))
+
+
+def at(body, path):
+    for key in path:
+        body = body[key]
+    return body
+
+
+def twisted(rng, body: dict) -> dict:
+    """With a few values of another type, gone, doubled, or from elsewhere in it."""
+    body = json.loads(json.dumps(body))
+    for _ in range(rng.choice([1, 1, 1, 2, 4])):
+        paths = [path for path in places(body) if path != ("model",)]
+        *path, last = rng.choice(paths)
+        where = at(body, path)
+        match rng.randrange(3):
+            case 0:
+                where[last] = json.loads(json.dumps(rng.choice(VALUES)))
+            case 1 if isinstance(where, list):
+                where.insert(rng.randrange(len(where) + 1), json.loads(json.dumps(rng.choice(where))))
+            case 1:
+                del where[last]
+            case 2:
+                where[last] = json.loads(json.dumps(at(body, rng.choice(paths))))
+    return {**body, "stream": False}
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_broken_conversations(stage, seed):
+    """A request that no client should send is refused, or what reaches the provider is in order all the same."""
+    for number in range(seed, seed + 50):
+        rng = random.Random(number)
+        body = twisted(rng, to_chat(messages=conversation(rng, Marks()), system="s", tools=[tool(name) for name in NAMES]))
+        got = stage.messages(body, WELL)
+        if got.response.status == 200:
+            held_to_pairs(got.sent["messages"])
+            assert all(t["type"] == "function" and isinstance(t["function"]["name"], str) for t in got.sent.get("tools", ()))
+        else:
+            assert (got.response.status, got.json["type"], got.arrived) == (400, "error", []), (number, got.response)
+        body = twisted(rng, to_messages(messages=chat_conversation(rng, Marks()), tools=[function("f"), function("g")]))
+        got = stage.chat(body, GOOD)
+        if got.response.status == 200:
+            held_to_alternation(got.sent["messages"])
+            assert all(t["name"] and t["input_schema"]["type"] == "object" for t in got.sent.get("tools", ()))
+        else:
+            assert got.response.status == 400 and got.json["error"]["message"] and got.arrived == [], (number, got.response)
