@@ -14,7 +14,7 @@ from wire.test_translate_requests import PNG, held_to_alternation, held_to_pairs
 from wire.test_translate_streams import GOLDEN, GOLDEN_CHAT
 from wire.test_translate_zoo import STREAMS
 
-ROUNDS = range(0, 300, 50)
+ROUNDS = range(0, 150, 50)
 NAMES = ["f", "g", "mcp.files/read", "n" * 90]
 WORDS = ["a", "é", "漢字", "🙂", '"', "\\", "\n", "</think>", "data: x", "{", "]", "\u2028", "The quick ", "0", " "]
 
