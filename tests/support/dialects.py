@@ -63,6 +63,7 @@ class Talk:
     error: dict | None = None
     comments: list = field(default_factory=list)
     pings: int = 0
+    inputs: bool = True
 
     @property
     def dropped(self) -> set[str]:
@@ -79,10 +80,10 @@ def held_to_usage(usage: dict) -> None:
         assert isinstance(usage.get(name), int) and usage[name] >= 0, f"usage.{name}: {usage}"
 
 
-def messages_stream(body: bytes, begun: bool = True) -> Talk:
+def messages_stream(body: bytes, inputs: bool = True) -> Talk:
     """Reads a Messages stream by its state machine: nothing out of order, nothing of the wrong kind, nothing after the
-    end."""
-    talk, open_block, over = Talk(), None, False
+    end. `inputs`: the calls' inputs are JSON objects, as they are where the provider's were."""
+    talk, open_block, over = Talk(inputs=inputs), None, False
     found, talk.comments = events(body)
     for name, data, _ in found:
         assert not over, f"after the end: {name} {data}"
@@ -102,7 +103,7 @@ def messages_stream(body: bytes, begun: bool = True) -> Talk:
             open_block = _MESSAGES[name](talk, event, open_block)
             over = name == "message_stop"
     assert over, f"no end: {talk.brief}"
-    assert talk.message or talk.error or not begun
+    assert talk.message or talk.error
     return talk
 
 
@@ -170,7 +171,7 @@ def _message_delta(talk: Talk, event: dict, open_block):
     held_to_usage(usage)
     assert len(talk.blocks) > 0, "an answer without a block"
     for block in talk.blocks:
-        if block["type"] == "tool_use" and delta["stop_reason"] != "max_tokens":
+        if block["type"] == "tool_use" and talk.inputs and delta["stop_reason"] != "max_tokens":
             assert isinstance(json.loads(block.get("_json") or "{}"), dict), f"input: {block}"
     talk.stop, talk.usage = delta["stop_reason"], usage
     talk.brief.append(f"md({talk.stop},{usage['input_tokens']}+{usage['cache_read_input_tokens']}/{usage['output_tokens']})")

@@ -6,12 +6,15 @@ import random
 
 import pytest
 
+from support.dialects import messages_stream
 from support.translation import (
-    DONE, NUMBERS, GOOD, PING, U, WELL, B, D, F, S, Stage, T, assistant, drip, ends, function, sse, text, thinks, tool, user,
+    DONE, NUMBERS, GOOD, PING, U, WELL, B, D, F, S, Stage, T, assistant, drip, ends, function, sse, text, thinks, to_chat, to_messages, tool, user,
 )
 from wire.test_translate_requests import PNG, held_to_alternation, held_to_pairs
+from wire.test_translate_streams import GOLDEN, GOLDEN_CHAT
+from wire.test_translate_zoo import STREAMS
 
-ROUNDS = range(0, 300, 50)
+ROUNDS = range(0, 150, 50)
 NAMES = ["f", "g", "mcp.files/read", "n" * 90]
 WORDS = ["a", "é", "漢字", "🙂", '"', "\\", "\n", "</think>", "data: x", "{", "]", "\u2028", "The quick ", "0", " "]
 
@@ -163,6 +166,47 @@ def test_answers_of_messages(stage, seed):
         assert chat.finish == ("tool_calls" if chat.calls else "stop")
 
 
+DUST = [b'"', b"}", b"{", b",", b"\n", b"\n\n", b"null", b"[]", b"-1", b"data: ", b"\\", b"\x00", b"1e999", b"[{}]"]
+SWAPS = [(b'"f"', b"7"), (b'"content"', b'"kontent"'), (b"null", b"{}"), (b'"id"', b'"ID"'), (b"0,", b"999999999999,")]
+
+
+def broken(rng, stream: str) -> bytes:
+    """With a few bytes changed, lost, doubled or put in."""
+    data = bytearray(stream.encode())
+    for _ in range(rng.choice([1, 1, 2, 5])):
+        at = rng.randrange(len(data) or 1)
+        match rng.randrange(6):
+            case 0:
+                data[at : at + 1] = bytes([rng.randrange(256)])
+            case 1:
+                del data[at : at + rng.randint(1, 40)]
+            case 2:
+                data[at:at] = data[at : at + rng.randint(1, 200)]
+            case 3:
+                data[at:at] = rng.choice(DUST)
+            case 4:
+                del data[at : rng.randrange(at, len(data) or 1)]
+            case 5:
+                old, new = rng.choice(SWAPS)
+                data = bytearray(bytes(data).replace(old, new, 1))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_broken_answers(stage, seed):
+    """Whatever a provider sends, the client gets a stream of its dialect, or an error of it."""
+    streams = [stream for stream, _ in (*GOLDEN.values(), *STREAMS.values())]
+    for number in range(seed, seed + 50):
+        rng = random.Random(number)
+        got = stage.messages(reply=sse(broken(rng, rng.choice(streams))), stream=True, thinking={"type": "adaptive"}, tools=[tool("f"), tool("g")])
+        if got.response.status == 200:
+            messages_stream(got.response.body, inputs=False)
+        else:
+            assert got.json["type"] == "error", (number, got.response)
+        got = stage.chat(reply=sse(broken(rng, rng.choice(list(GOLDEN_CHAT.values()))[0])), stream=True, tools=[function("f"), function("g")])
+        assert got.chat().brief if got.response.status == 200 else got.json["error"]["message"], (number, got.response)
+
+
 # ── Conversations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -276,3 +320,62 @@ def held_to_marks(number: int, marks: Marks, sent) -> None:
     for place in range(1, marks.count + 1):
         mark = f"<m{place}>"
         assert whole.count(mark) == (mark in marks.kept), (number, mark, whole)
+
+
+# ── Broken conversations ────────────────────────────────────────────────────────────────────────────────────────────
+
+VALUES = [None, 0, -1, 1.5, True, "", "x", [], {}, [{}], ["x"], [None], {"type": "x"}, {"type": "text"}, [{"type": "text", "text": "y"}], {"type": "tool_use"}, {"type": "function"}]
+
+
+def places(value, path=()):
+    """Every place of a JSON value but the root."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inner:
+        yield (*path, key)
+        yield from places(below, (*path, key))
+
+
+def at(body, path):
+    for key in path:
+        body = body[key]
+    return body
+
+
+def twisted(rng, body: dict) -> dict:
+    """With a few values of another type, gone, doubled, or from elsewhere in it."""
+    body = json.loads(json.dumps(body))
+    for _ in range(rng.choice([1, 1, 1, 2, 4])):
+        paths = [path for path in places(body) if path != ("model",)]
+        *path, last = rng.choice(paths)
+        where = at(body, path)
+        match rng.randrange(3):
+            case 0:
+                where[last] = json.loads(json.dumps(rng.choice(VALUES)))
+            case 1 if isinstance(where, list):
+                where.insert(rng.randrange(len(where) + 1), json.loads(json.dumps(rng.choice(where))))
+            case 1:
+                del where[last]
+            case 2:
+                where[last] = json.loads(json.dumps(at(body, rng.choice(paths))))
+    return {**body, "stream": False}
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_broken_conversations(stage, seed):
+    """A request that no client should send is refused, or what reaches the provider is in order all the same."""
+    for number in range(seed, seed + 50):
+        rng = random.Random(number)
+        body = twisted(rng, to_chat(messages=conversation(rng, Marks()), system="s", tools=[tool(name) for name in NAMES]))
+        got = stage.messages(body, WELL)
+        if got.response.status == 200:
+            held_to_pairs(got.sent["messages"])
+            assert all(t["type"] == "function" and isinstance(t["function"]["name"], str) for t in got.sent.get("tools", ()))
+        else:
+            assert (got.response.status, got.json["type"], got.arrived) == (400, "error", []), (number, got.response)
+        body = twisted(rng, to_messages(messages=chat_conversation(rng, Marks()), tools=[function("f"), function("g")]))
+        got = stage.chat(body, GOOD)
+        if got.response.status == 200:
+            held_to_alternation(got.sent["messages"])
+            assert all(t["name"] and t["input_schema"]["type"] == "object" for t in got.sent.get("tools", ()))
+        else:
+            assert got.response.status == 400 and got.json["error"]["message"] and got.arrived == [], (number, got.response)
