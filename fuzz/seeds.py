@@ -173,6 +173,8 @@ def main():
         "routes": ROUTES,
         "answers": CHAT_ANSWERS + [b"\2" + stream for stream in STREAMS + USAGES],
         "answers_chat": MESSAGES_ANSWERS + [b"\0" + stream for stream in STREAMS],
+        "requests": [b"\0" + body for body in BODIES]
+        + [b"\0" + path.read_bytes() for path in sorted((DATA / "captures").glob("*.body"))],
         "chunked": CHUNKED,
         "request_head": REQUEST_HEADS,
         "response_head": RESPONSE_HEADS,

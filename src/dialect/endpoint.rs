@@ -38,10 +38,13 @@ pub enum Endpoint<'a> {
 /// Counts the tokens of a Messages request.
 pub const COUNT_TOKENS: &str = "messages/count_tokens";
 
+/// OpenAI's older completions.
+pub const COMPLETIONS: &str = "completions";
+
 /// Paths with a JSON body that names a model.
 const JSON_PATHS: [(&str, Dialect); 6] = [
     ("chat/completions", Dialect::Chat),
-    ("completions", Dialect::Chat),
+    (COMPLETIONS, Dialect::Chat),
     ("embeddings", Dialect::Chat),
     ("responses", Dialect::Responses),
     ("messages", Dialect::Messages),

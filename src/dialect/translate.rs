@@ -85,6 +85,7 @@ pub fn request(
     let (mut index, mut losses, mut out) = (Index::default(), Losses::default(), Vec::new());
     // It was scanned when it came: only its depth or size can be too much.
     let value = index.read(body).map_err(|error| Refused::new("", error.to_string()))?;
+    each_once(value)?;
     let request = asking.read(value, &mut losses)?;
     terms.usage = request.usage_wanted;
     terms.call_ids = call_ids(&request);
@@ -97,6 +98,19 @@ pub fn request(
     }
     let text_bytes = text_bytes(&request);
     Ok(Translated { body: out, terms, stream: request.stream, losses, text_bytes })
+}
+
+/// Of two members with one name, we might carry over one and the client mean the other.
+fn each_once(body: Value<'_>) -> Result<(), Refused> {
+    let keys: Vec<_> = body.members().map(|(key, _)| key.raw()).collect();
+    let twice = keys.iter().enumerate().find(|(place, key)| keys.iter().take(*place).any(|other| other == *key));
+    match twice {
+        None => Ok(()),
+        Some((_, key)) => {
+            let key = String::from_utf8_lossy(key).trim_matches('"').to_owned();
+            Err(Refused::new(key, "this key may stand here only once"))
+        }
+    }
 }
 
 fn call_ids(request: &Request<'_>) -> HashSet<Vec<u8>> {

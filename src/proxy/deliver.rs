@@ -57,7 +57,8 @@ pub async fn deliver(
             // Half of an error says more than none.
             None => incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default(),
         };
-        let failure = failure_of(from, status, &body, &destination.provider.name);
+        let mut failure = failure_of(from, status, &body, &destination.provider.name);
+        failure.estimate(terms.input_estimate);
         send_failure(world, client, request, destination, &failure, keep_client, work).await?;
     } else {
         let answer = translate::answer(from, asking, stream, terms, &provider.profile);

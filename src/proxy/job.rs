@@ -50,6 +50,8 @@ pub struct Work {
     pub translation: Option<Box<Translation>>,
     /// What was not carried into another dialect, or back.
     pub losses: Losses,
+    /// A request for older completions goes to Chat Completions: the upstream has none of the others.
+    pub as_chat: bool,
     /// A translated request that was refused, as it was sent.
     pub sent: Vec<u8>,
     /// Parameters that an upstream named in an error, and that it gets no more.
@@ -121,6 +123,7 @@ impl Default for Job {
                 usage: UsageReader::default(),
                 translation: None,
                 losses: Losses::default(),
+                as_chat: false,
                 sent: Vec::new(),
                 omitted: Vec::new(),
                 out: Vec::new(),
@@ -171,6 +174,7 @@ impl Job {
         self.work.usage.reset();
         self.work.translation = None;
         self.work.losses.clear();
+        self.work.as_chat = false;
         self.work.sent = Vec::new();
         self.work.omitted.clear();
         self.work.record = Record::new(id);

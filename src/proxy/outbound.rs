@@ -23,6 +23,8 @@ pub struct Outbound<'a> {
     pub dialect: Dialect,
     /// The dialect spoken to the upstream.
     pub spoken: Dialect,
+    /// The body was written anew, for whom it goes to.
+    pub translated: bool,
     /// The path below the version.
     pub path: &'a str,
     /// We may have to look into the answer.
@@ -43,7 +45,7 @@ impl Outbound<'_> {
     /// The client's end-to-end fields go on in their order, except for those that we set: `host`, the body's framing, the
     /// credential, the provider's own extra fields, and `accept-encoding` where we may have to look into the answer.
     pub fn write_head(&self, out: &mut Vec<u8>, framing: Framing) {
-        let translated = self.spoken != self.dialect;
+        let translated = self.translated;
         out.extend_from_slice(self.request.method_text().as_bytes());
         out.push(b' ');
         write_target(out, self.base, self.spoken.face(), self.path);
@@ -54,7 +56,7 @@ impl Outbound<'_> {
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write::field(out, b"host", self.base.authority.as_bytes());
         for (name, value) in fields::end_to_end(self.request) {
-            let stays = translated && !is_of_any_dialect(name) && !fields::is_credential(name);
+            let stays = translated && !is_of_any_dialect(name);
             if !stays && !self.replaces(name, value) {
                 write::field(out, name, value);
             }

@@ -11,8 +11,8 @@ use super::site::{Destination, Site};
 use super::translate;
 use super::upload::Upload;
 use super::world::World;
-use crate::dialect::Dialect;
 use crate::dialect::translate::{self as dialects, Asking};
+use crate::dialect::{Dialect, endpoint};
 use crate::fault::{Fault, Who};
 use crate::http::framing::Framing;
 use crate::http::head::RequestHead;
@@ -60,7 +60,15 @@ pub async fn answered<'a>(
     upload: &mut Upload<'_>,
 ) -> Result<Reached<'a>, Stop> {
     let inbox = client.inbox;
-    let reached = reach(world, client, errand, work, upload).await?;
+    let mut reached = reach(world, client, errand, work, upload).await?;
+    if errand.path == endpoint::COMPLETIONS
+        && work.translation.is_none()
+        && matches!(work.response.status(), 404 | 405 | 501)
+    {
+        // Most servers have none of the older completions: they are asked for a chat's next turn.
+        work.as_chat = true;
+        reached = reach(world, client, errand, work, upload).await?;
+    }
     if !translate::may_go_again(work) {
         return Ok(reached);
     }
@@ -139,7 +147,7 @@ async fn prepare_and_try(
     let Upload::Buffered(body, splice) = upload else {
         return try_one(world, client, errand, to, work, upload).await;
     };
-    let asking = Asking::of(errand.path).filter(|_| target.dialect != errand.dialect);
+    let asking = Asking::of(errand.path).filter(|_| target.dialect != errand.dialect || work.as_chat);
     let mut other = if let Some(asking) = asking {
         let site = errand.site;
         let translated = Box::pin(translate::request(world, site, asking, (destination, target), body, work));
@@ -209,7 +217,8 @@ async fn try_one(
         request: errand.request,
         dialect: errand.dialect,
         spoken: target.dialect,
-        path: if target.dialect == errand.dialect { errand.path } else { dialects::path(target.dialect) },
+        translated: work.translation.is_some(),
+        path: if work.translation.is_some() { dialects::path(target.dialect) } else { errand.path },
         is_json: errand.is_json,
         tokens: &errand.site.config().tokens,
         name: &world.shared.name,

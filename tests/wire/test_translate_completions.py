@@ -86,3 +86,16 @@ def test_chat_providers_get_it_as_it_is(stage):
     """An OpenAI face has the endpoint: bytes pass."""
     got = stage.ask(COMPLETIONS, b'{"model":"up-model", "prompt":"x" }', WELL, [("x-sidestream-provider", "box")])
     assert got.request.target == "/box/openai/v1/completions" and got.request.body == b'{"model":"up-model", "prompt":"x" }'
+
+
+def test_a_chat_provider_without_the_endpoint(stage):
+    """It is asked for a chat's next turn; what it says then is told, whatever it is."""
+    missing = whole('{"error":{"message":"no such path","type":"invalid_request_error"}}', "404 X")
+    field = [("x-sidestream-provider", "box")]
+    got = stage.ask(COMPLETIONS, {"model": "up-model", "prompt": "say hi"}, headers=field, replies=[missing, WELL])
+    assert [one.target for one in got.arrived] == ["/box/openai/v1/completions", "/box/openai/v1/chat/completions"]
+    sent = json.loads(got.arrived[1].body)
+    assert sent["model"] == "up-model" and "say hi" in json.dumps(sent["messages"]) and "prompt" not in sent
+    assert (got.response.status, got.json["object"], got.json["choices"][0]["text"]) == (200, "text_completion", "fine")
+    got = stage.ask(COMPLETIONS, {"model": "up-model", "prompt": "x"}, headers=field, replies=[missing, missing])
+    assert (got.response.status, got.json["error"]["message"], len(got.arrived)) == (404, "no such path", 2)

@@ -58,8 +58,28 @@ def made(rng) -> list[tuple]:
     return said
 
 
+# What servers put beside the text, in a shape that stays or changes from chunk to chunk.
+BESIDE = [
+    lambda rng, said, key: said,
+    lambda rng, said, key: '"role":"assistant",' + said,
+    lambda rng, said, key: said + ("" if key == "content" else ',"content":null'),
+    lambda rng, said, key: '"content":"",' + said if key != "content" else said + ',"reasoning_content":null,"tool_calls":null',
+    lambda rng, said, key: said + rng.choice(["", ',"refusal":null', ',"function_call":null']),
+]
+EXTRA = [
+    lambda rng: "",
+    lambda rng: ',"obfuscation":"' + "x" * rng.randint(0, 12) + '"',
+    lambda rng: f',"timings":{{"predicted_n":{rng.randint(0, 999)},"predicted_ms":{rng.random()}}}',
+    lambda rng: ',"usage":null,"system_fingerprint":"fp_1"',
+    lambda rng: f',"usage":{{"prompt_tokens":12,"completion_tokens":{rng.randint(1, 9)},"total_tokens":99}}',
+    lambda rng: f',"token_ids":[{rng.randint(0, 99999)}],"provider":"X"',
+    lambda rng: rng.choice(["", ',"x":1', ',"obfuscation":"\\"},\\"finish_reason\\":\\"stop"']),
+]
+
+
 def as_chat(rng, said, names) -> str:
     """A Chat stream that says it, with habits."""
+    beside, extra = rng.choice(BESIDE), rng.choice(EXTRA)
     index = rng.choice(["usual", "usual", "all 0", "none", "from 1"])
     field = rng.choice(["reasoning_content", "reasoning"])
     stream = [D('"role":"assistant","content":""')] if rng.random() < 0.7 else []
@@ -68,7 +88,8 @@ def as_chat(rng, said, names) -> str:
         if item[0] != "call":
             key = field if item[0] == "thinking" else "content"
             for piece in cuts(rng, item[1]):
-                stream.append(D(f'"{key}":{json.dumps(piece, ensure_ascii=rng.random() < 0.5)}'))
+                said = f'"{key}":{json.dumps(piece, ensure_ascii=rng.random() < 0.5)}'
+                stream.append(D(beside(rng, said, key), extra(rng)))
             continue
         _, id, name, arguments = item
         number = {"usual": count, "all 0": 0, "none": None, "from 1": count + 1}[index]

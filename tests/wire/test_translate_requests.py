@@ -707,6 +707,20 @@ def test_headers_to_messages(stage):
     assert b"the-clients-own" not in request.raw_head
 
 
+def test_a_clients_own_credential():
+    """Where a provider is marked `client`: in that face's field, once, however the client said it."""
+    with Stage(BOX_API_KEY="client", CLAW_API_KEY="client") as stage:
+        for given in (("Authorization", "Bearer the-clients-own"), ("x-api-key", "the-clients-own")):
+            for way, good, field, value in (("messages", WELL, "authorization", "Bearer the-clients-own"), ("chat", GOOD, "x-api-key", "the-clients-own")):
+                if way == "chat" and given[0] == "x-api-key":
+                    continue  # no client of OpenAI's says it so
+                request = getattr(stage, way)(reply=good, headers=[given]).request
+                assert [(k.lower(), v) for k, v in request.headers if b"the-clients-own" in v] == [(field.encode(), value.encode())], request.headers
+    with Stage() as stage:
+        request = stage.messages(reply=WELL, headers=[("Authorization", "Bearer the-clients-own")]).request
+        assert request.headers.all("authorization") == [f"Bearer {KEY}".encode()]
+
+
 # ── Large bodies, long conversations ────────────────────────────────────────────────────────────────────────────────
 
 

@@ -4,6 +4,7 @@ requests and the other way round, what holds a stream back and what ends it."""
 import json
 import queue
 import random
+import threading
 import time
 
 import pytest
@@ -428,6 +429,49 @@ def test_a_large_stream_keeps_every_byte(stage):
         assert talk.blocks[1]["_json"] == arguments
     stream = S() + "".join(says(n, json.loads(f'"{piece}"')) for n, piece in enumerate(pieces)) + ends()
     assert stage.chat(reply=sse(stream), stream=True).chat().text == json.loads(f'"{escaped}"')
+
+
+def test_answers_side_by_side_are_not_mixed(stage):
+    """Many clients at once, both ways: each gets its own."""
+    failures = []
+
+    def reply(peer, request):
+        sent = json.loads(request.body)
+        said = sent["messages"][-1]["content"]
+        mark = said if isinstance(said, str) else said[0]["text"]
+        if request.target.endswith("/chat/completions"):
+            parts = [D(f'"content":"{mark}{n} "') for n in range(30)] + [T(0, f"id{mark}", "f", ""), T(0, None, None, f'{{"x":"{mark}"}}'), F("tool_calls") + DONE]
+        else:
+            parts = [S(), *(says(n, f"{mark}{n} ") for n in range(30)), calls(30, f"id{mark}", "f", f'{{"x":"{mark}"}}'), ends("tool_use")]
+        peer.send(SSE_HEAD)
+        for part in parts:
+            peer.send(chunk(part.encode()))
+        peer.send(LAST_CHUNK)
+
+    def client(number):
+        try:
+            with Client(stage.proxy.address) as connection:
+                for turn in range(6):
+                    mark = f"c{number}t{turn}-"
+                    path, body = (MESSAGES, to_chat(stream=True, tools=TOOLS)) if (number + turn) % 2 else (CHAT, to_messages(stream=True, tools=FUNCTIONS))
+                    body["messages"][0]["content"] = mark
+                    got = connection.ask("POST", path, json.dumps(body).encode()).body
+                    words = "".join(f"{mark}{n} " for n in range(30))
+                    if path == MESSAGES:
+                        told = messages_stream(got)
+                        assert (told.blocks[0]["text"], told.blocks[1]["id"], told.blocks[1]["_json"]) == (words, f"id{mark}", f'{{"x":"{mark}"}}')
+                    else:
+                        told = chat_stream(got)
+                        assert (told.text, told.calls) == (words, [{"id": f"id{mark}", "name": "f", "arguments": f'{{"x":"{mark}"}}'}])
+        except BaseException as error:  # noqa: BLE001 - told below
+            failures.append(error)
+
+    stage.upstream.reply = reply
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(16)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    stage.upstream.take()
+    assert not failures, failures[0]
 
 
 def test_escapes_pass_as_they_stand(stage):

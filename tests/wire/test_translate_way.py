@@ -203,6 +203,29 @@ def test_content_types(plain):
         assert plain.messages(reply=reply, stream=True).talk().blocks[0]["text"] == "fine"
 
 
+def test_what_has_no_counterpart(plain):
+    """Said in the client's dialect; nobody is asked."""
+    for path in ("/v1/responses", "/v1/embeddings"):
+        got = plain.ask(path, {"model": "c", "input": "x"})
+        assert (got.response.status, got.reason, got.arrived) == (501, "translation-needed", []), got.response
+        assert "claw" in got.json["error"]["message"]
+
+
+def test_tokens_are_counted_as_they_were(plain):
+    """In the metrics and on the line of the log: the provider's numbers."""
+    with Stage(SIDESTREAM_CONTEXT="up-model:100000", SIDESTREAM_EXPECTED_CONTEXT="messages:200000") as stage:
+        for reply, stream in ((WELL, False), (FINE, True)):
+            stage.messages(reply=reply, stream=stream)
+        stage.chat(reply=KIND, stream=True)
+        stage.proxy.wait_counter("sidestream_upstream_tokens_total", 12 * 3 + 5 * 2 + 9)
+        told = {k: v for k, v in stage.proxy.metrics().items() if k.startswith("sidestream_upstream_tokens_total")}
+        for provider, kind, count in (("box", "input", 16), ("box", "cache_read", 8), ("box", "output", 10), ("claw", "input", 8), ("claw", "cache_read", 4), ("claw", "output", 9)):
+            (value,) = [v for k, v in told.items() if f'provider="{provider}"' in k and f'kind="{kind}"' in k]
+            assert value == count, (provider, kind, told)
+        line = stage.proxy.wait_line(lambda line: "msg=request" in line and "tokens_in" in line)
+        assert "tokens_in=8 " in line and "tokens_cached=4 " in line
+
+
 # ── Bounds ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

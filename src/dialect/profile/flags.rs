@@ -33,6 +33,7 @@ pub enum Flag {
     MergeUnions,
     SimpleSchemas,
     ThinkTags,
+    ThinkOpened,
     CumulativeArguments,
 }
 
@@ -77,6 +78,11 @@ pub const FLAGS: &[(Flag, &str, &str)] = &[
     (Flag::MergeUnions, "merge_unions", "a tool's schema has no `anyOf`, `oneOf` or `allOf` at its root"),
     (Flag::SimpleSchemas, "simple_schemas", "schemas hold nothing of what Gemini's form does not know"),
     (Flag::ThinkTags, "think_tags", "answers hold thoughts as `<think>…</think>` in their text"),
+    (
+        Flag::ThinkOpened,
+        "think_opened",
+        "answers begin with thoughts and end them with `</think>`: the model's template opened them",
+    ),
     (Flag::CumulativeArguments, "cumulative_arguments", "streams repeat a call's arguments from the start each time"),
 ];
 

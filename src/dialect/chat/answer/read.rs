@@ -36,7 +36,11 @@ struct Answer {
 impl Reader {
     /// A reader for upstreams of that profile.
     pub fn new(profile: &Profile) -> Self {
-        let tags = if profile.has(Flag::ThinkTags) { ThinkTags::Tagged } else { ThinkTags::Off };
+        let tags = match (profile.has(Flag::ThinkOpened), profile.has(Flag::ThinkTags)) {
+            (true, _) => ThinkTags::Opened,
+            (false, true) => ThinkTags::Tagged,
+            (false, false) => ThinkTags::Off,
+        };
         Self::with(tags, profile.has(Flag::CumulativeArguments))
     }
 

@@ -171,7 +171,7 @@ fn said_by_model<'a>(blocks: Vec<Block<'a>>, profile: &Profile, losses: &mut Los
             Some(unmarked(block))
         }
         Content::Thinking { .. } | Content::RedactedThinking(_) => {
-            losses.dropped("messages.content.thinking");
+            losses.dropped("messages.reasoning_content");
             None
         }
         _ => {
@@ -183,7 +183,7 @@ fn said_by_model<'a>(blocks: Vec<Block<'a>>, profile: &Profile, losses: &mut Los
     // Thoughts that came to nothing must not be the end of a turn.
     let thought = |block: &Block<'_>| matches!(block.content, Content::Thinking { .. } | Content::RedactedThinking(_));
     while said.last().is_some_and(thought) {
-        losses.dropped("messages.content.thinking");
+        losses.dropped("messages.reasoning_content");
         said.pop();
     }
     said

@@ -149,14 +149,14 @@ fn thoughts_of_the_past() {
          r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[{"type":"thinking","thinking":"one","signature":"EqQBCkYIARgCKkDv"},{"type":"thinking","thinking":"","signature":"EqQBCkYIARgCKkDw"},«a»]},{"role":"user","content":[«v»]}]"#),
         // Thoughts that came to nothing.
         (r#"{"role":"user","content":"u"},{"role":"assistant","content":"","reasoning_details":[{"type":"reasoning.text","text":"t","signature":"EqQBCkYIARgCKkDv"}]},{"role":"user","content":"v"}"#,
-         r#""messages":[{"role":"user","content":[«u»,«v»]}] ! messages.content.thinking dropped"#),
+         r#""messages":[{"role":"user","content":[«u»,«v»]}] ! messages.reasoning_content dropped"#),
         // Those of others, and without proof.
         (r#"{"role":"user","content":"u"},{"role":"assistant","content":"a","reasoning_details":[{"type":"reasoning.text","text":"t","signature":"EqQBCkYIARgCKkDv","format":"google-gemini-v1"},{"type":"reasoning.encrypted","data":"x","format":"openai-responses-v1"}]},{"role":"user","content":"v"}"#,
-         r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[«a»]},{"role":"user","content":[«v»]}] ! messages.reasoning_details.signature dropped, messages.reasoning_details dropped, messages.content.thinking dropped"#),
+         r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[«a»]},{"role":"user","content":[«v»]}] ! messages.reasoning_details.signature dropped, messages.reasoning_details dropped, messages.reasoning_content dropped"#),
         (r#"{"role":"user","content":"u"},{"role":"assistant","content":"a","reasoning":"t"},{"role":"user","content":"v"}"#,
-         r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[«a»]},{"role":"user","content":[«v»]}] ! messages.content.thinking dropped"#),
+         r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[«a»]},{"role":"user","content":[«v»]}] ! messages.reasoning_content dropped"#),
         (r#"{"role":"user","content":"u"},{"role":"assistant","content":[{"type":"thinking","thinking":[{"type":"text","text":"t"}]},{"type":"text","text":"a"}]},{"role":"user","content":"v"}"#,
-         r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[«a»]},{"role":"user","content":[«v»]}] ! messages.content.thinking dropped"#),
+         r#""messages":[{"role":"user","content":[«u»]},{"role":"assistant","content":[«a»]},{"role":"user","content":[«v»]}] ! messages.reasoning_content dropped"#),
     ], SONNET);
 }
 
@@ -647,8 +647,8 @@ fn profiles() {
         r#"{"type":"thinking","thinking":"t","signature":""},«a»"#,
         "max_tokens invented, x dropped",
     );
-    check(thoughts, "plain,pass=x", r#""content":[«a»]"#, "messages.content.thinking dropped, max_tokens invented");
-    check(thoughts, "plain,pass=x", r#","x":{"y":1}}"#, "messages.content.thinking dropped, max_tokens invented");
+    check(thoughts, "plain,pass=x", r#""content":[«a»]"#, "messages.reasoning_content dropped, max_tokens invented");
+    check(thoughts, "plain,pass=x", r#","x":{"y":1}}"#, "messages.reasoning_content dropped, max_tokens invented");
     let picture = r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://a/b"}}]}"#;
     check(
         picture,
