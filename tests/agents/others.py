@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .play import Result, Scene
-from .session import BUSY, CJK, RATE, Turn
+from .session import BUSY, CJK, RATE, Turn, png
 from .words import Call, Fail, Say, Style, digest
 
 TIMEOUT = 90
@@ -25,12 +25,14 @@ class Agent:
         self.home.mkdir()
         self.work.mkdir()
         self.turns = 0
+        self.picture = self.work / "red.png"
+        self.picture.write_bytes(png(16, 16))
         self.configure()
 
-    def turn(self, prompt: str) -> str:
+    def turn(self, prompt: str, picture: bool = False) -> str:
         """What it answers in the end; what it wrote on standard error is part of a failure."""
         done = subprocess.run(
-            [str(self.program), *self.arguments(prompt)],
+            [str(self.program), *self.arguments(prompt, self.picture if picture else None)],
             cwd=self.work,
             env={"PATH": os.environ["PATH"], "HOME": str(self.home), **self.env()},
             stdin=subprocess.DEVNULL,
@@ -63,9 +65,11 @@ class Codex(Agent):
     def env(self) -> dict[str, str]:
         return {"CODEX_HOME": str(self.home), "SIDE_KEY": "a-clients-token"}
 
-    def arguments(self, prompt: str) -> list[str]:
+    def arguments(self, prompt: str, picture: Path | None) -> list[str]:
         options = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
-        return ["exec", *options, *(["resume", "--last"] if self.turns else []), prompt]
+        shown = ["--image", str(picture)] if picture else []
+        # Not the other way round: an option with several values takes all words up to the next option.
+        return ["exec", *shown, *options, *(["resume", "--last"] if self.turns else []), prompt]
 
     def answers(self, events: list[dict]) -> list[str]:
         items = [e["item"] for e in events if e["type"] == "item.completed"]
@@ -84,6 +88,7 @@ class Opencode(Agent):
 
     def configure(self) -> None:
         limits = {"limit": {"context": 200000, "output": 8000}, "tool_call": True, "reasoning": True, "attachment": True}
+        limits["modalities"] = {"input": ["text", "image"], "output": ["text"]}
         options = {"baseURL": self.base, "apiKey": "a-clients-token"}
         provider = {"npm": self.package, "name": "side", "options": options, "models": {"scripted": {"name": "scripted", **limits}}}
         settings = {"autoupdate": False, "share": "disabled", "permission": "allow", "provider": {"side": provider}}
@@ -93,8 +98,10 @@ class Opencode(Agent):
         off = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
         return {f"OPENCODE_DISABLE_{name}": "1" for name in off}
 
-    def arguments(self, prompt: str) -> list[str]:
-        return ["run", "--format", "json", "-m", "side/scripted", *(["--continue"] if self.turns else []), prompt]
+    def arguments(self, prompt: str, picture: Path | None) -> list[str]:
+        shown = ["--file", str(picture)] if picture else []
+        options = ["--format", "json", "-m", "side/scripted", *(["--continue"] if self.turns else [])]
+        return ["run", *options, *shown, "--", prompt]
 
     def answers(self, events: list[dict]) -> list[str]:
         return [e["part"]["text"] for e in events if e["type"] == "text"]
@@ -119,7 +126,7 @@ class Play(Scene):
 
     def prompt(self, turn: Turn, result: Result) -> None:
         first = len(self.script.served)
-        got = self.agent.turn(f"Turn: {turn.name}")
+        got = self.agent.turn(f"Turn: {turn.name}", any(isinstance(s, Say) and s.images for s in turn.steps))
         said = [s.step for s in self.script.served[first:] if isinstance(s.step, Say) and not s.step.cut]
         wanted = said[-1].text if said else None
         if got != wanted:
@@ -136,6 +143,7 @@ class Play(Scene):
             Turn("plain text", [Say("Hello.")]),
             Turn("thinking, text and two calls at once", [Say("Both.", (call(), call()), "Let me see."), Say("Done.", thinking="So.")]),
             Turn("calls one after the other", [Say("", (call(),)), Say("Next.", (call(),)), Say("", (call(),), "Hm."), Say("All.")]),
+            Turn("a picture", [Say("It is red.", images=1)]),
             Turn("characters of the world", [Say(CJK, (call(f"'{CJK_WORD}{uuid.uuid4().hex}'"),)), Say(f"終 {CJK}")]),
             Turn("the connection ends inside the stream", [Say(long, cut="fin"), Say("After the cut.")], steady=False),
             Turn("an error inside the stream", [Say(long, cut="error"), Say("After the error.")], steady=False),

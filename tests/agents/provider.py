@@ -78,6 +78,8 @@ class Script:
                 found.append(f"a request too many; its last message: {seen[-1].role} {seen[-1].text[-200:]!r}")
             elif step.about and step.about not in "\n".join(s.text for s in seen):
                 found.append(f"nowhere {step.about!r}; the last message: {seen[-1].role} {seen[-1].text[-200:]!r}")
+            if isinstance(step, Say) and (pictures := sum(s.images for s in seen)) < step.images:
+                found.append(f"{pictures} pictures, not {step.images}")
             self.findings += [f"request {number} to {provider.name}: {f}" for f in found if self._is_news(f)]
             if isinstance(step, Say):
                 calls = tuple(with_id(named(c, face, body), provider, number, k, step.style) for k, c in enumerate(step.calls))

@@ -61,6 +61,7 @@ class Say:
     # before the first byte.
     cut: str = ""
     about: str = ""  # a text that the request which gets this answer must hold
+    images: int = 0  # how many pictures that request must hold at least
     fresh: bool = False  # it begins a conversation inside the conversation: an agent's
     hidden: bool = False  # whether the client keeps it to itself
     tokens: int = 0  # the input that it reports; 0: a small number
