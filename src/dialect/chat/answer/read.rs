@@ -217,6 +217,9 @@ impl Answer {
         if let Some(message) = message {
             self.pieces.message(message, seen, say);
         }
+        if let Some(failure) = &choice.failure {
+            return Some(Err(failure.clone()));
+        }
         let stop = finish::read(choice.finish_reason?)?;
         let sequence = choice.sequences.iter().find_map(|text| (*text)?.escaped());
         Some(stop.map(|stop| match sequence.filter(|text| stop == Stop::EndTurn && !text.is_empty()) {
@@ -245,13 +248,16 @@ struct Choice<'v> {
     finish_reason: Option<Value<'v>>,
     /// vLLM's and SGLang's names for the text that ended the answer; numbers there are tokens.
     sequences: [Option<Value<'v>>; 2],
+    /// What some gateways tell in the choice instead of at the top.
+    failure: Option<Failure>,
 }
 
 impl<'v> Choice<'v> {
     fn read(choice: Value<'v>) -> Self {
-        let keys = ["delta", "index", "finish_reason", "message", "stop_reason", "matched_stop"];
-        let [delta, index, finish_reason, message, stop_reason, matched_stop] = choice.pick(keys);
-        Self { index, delta, message, finish_reason, sequences: [stop_reason, matched_stop] }
+        let keys = ["delta", "index", "finish_reason", "message", "stop_reason", "matched_stop", "error"];
+        let [delta, index, finish_reason, message, stop_reason, matched_stop, error] = choice.pick(keys);
+        let failure = failed::read(choice, error, true);
+        Self { index, delta, message, finish_reason, sequences: [stop_reason, matched_stop], failure }
     }
 
     /// One answer was asked for. Its number is 0, or what the first one's is.
