@@ -67,7 +67,10 @@ fn check(out: &[u8]) {
                 let kind = block["type"].as_str().unwrap().to_owned();
                 if kind == "tool_use" {
                     let id = block["id"].as_str().unwrap().to_owned();
-                    assert!(!id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)), "{id}");
+                    assert!(
+                        !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)),
+                        "{id}"
+                    );
                     assert!(!ids.contains(&id) && block["input"] == json!({}) && block["name"] != "");
                     ids.push(id);
                 }
@@ -111,7 +114,8 @@ fn made(bytes: &[u8]) -> Vec<u8> {
         let at = |place: usize| usize::from(chunk.get(place).copied().unwrap_or_default());
         let event = EVENTS[at(0) % EVENTS.len()];
         let event = event.replace("$t", TEXTS[at(1) % TEXTS.len()]).replace("$i", IDS[at(2) % IDS.len()]);
-        let event = event.replace("$n", &(at(2) / 16 % 3).to_string()).replace("$a", ARGUMENTS[at(1) % ARGUMENTS.len()]);
+        let event =
+            event.replace("$n", &(at(2) / 16 % 3).to_string()).replace("$a", ARGUMENTS[at(1) % ARGUMENTS.len()]);
         stream.extend_from_slice(format!("data: {event}\n\n").as_bytes());
     }
     stream
@@ -119,8 +123,7 @@ fn made(bytes: &[u8]) -> Vec<u8> {
 
 const TEXTS: [&str; 9] = ["a", " ", "\\n", "<think>", "</think>", "<th", "ink>", "", "\\u00e9"];
 const IDS: [&str; 6] = ["", "a", "b", "c.d", "f", "g"];
-const ARGUMENTS: [&str; 11] =
-    ["{", "}", "{}", "\\\"x\\\"", ":", "1", "", "null", "[", " ", "{\\\"x\\\":\\\"lo"];
+const ARGUMENTS: [&str; 11] = ["{", "}", "{}", "\\\"x\\\"", ":", "1", "", "null", "[", " ", "{\\\"x\\\":\\\"lo"];
 const EVENTS: [&str; 16] = [
     r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
     r#"{"choices":[{"index":0,"delta":{"content":"$t"},"finish_reason":null}],"obfuscation":"$i"}"#,

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Instant;
 
+use super::aside::aside;
 use super::ask::Answering;
 use super::connection::{Client, Stop, Transport};
 use super::cors;
@@ -61,10 +62,15 @@ pub async fn deliver(
         failure.estimate(terms.input_estimate);
         send_failure(world, client, request, destination, &failure, keep_client, work).await?;
     } else {
-        let answer = translate::answer(from, asking, stream, terms, &provider.profile);
+        let mut answer = translate::answer(from, asking, stream, terms, &provider.profile);
+        let mut frames = world.buffers.take();
+        if !relay::is_event_stream(&work.response) {
+            let body = incoming.whole(world, limits::ANSWER_BYTES_MAX, work).await?;
+            (answer, frames) = take_whole(answer, body, frames).await?;
+        }
         let hold = Rhythm::new(site.config().hold, site.config().ping);
         let mut delivery = Delivery { client, request, destination, answer, stream, keep_client, head_sent: false };
-        delivery.run(world, &mut incoming, hold, work).await?;
+        delivery.run(world, &mut incoming, hold, frames, work).await?;
         keep_client = delivery.keep_client;
     }
     incoming.drain(work).await;
@@ -73,6 +79,21 @@ pub async fn deliver(
     let sound = incoming.is_sound() && sent_whole && work.response.keep_alive();
     let reusable = sound.then_some(incoming.intake.upstream);
     Ok(Relayed { reusable, excess, keep_client })
+}
+
+/// Takes an answer that came whole; a large one on a helper thread.
+async fn take_whole(
+    mut answer: Box<dyn Answer>,
+    body: Vec<u8>,
+    mut frames: Vec<u8>,
+) -> Result<(Box<dyn Answer>, Vec<u8>), Fault> {
+    let is_large = body.len() > limits::TRANSLATED_AT_ONCE_BYTES_MAX;
+    let take = move || {
+        answer.body(&body, &mut frames);
+        answer.finish(&mut frames);
+        (answer, frames)
+    };
+    if is_large { Ok(aside(take).await?) } else { Ok(take()) }
 }
 
 fn is_coded(work: &Work) -> bool {
@@ -126,20 +147,16 @@ struct Delivery<'a, 'c> {
 }
 
 impl Delivery<'_, '_> {
-    /// Reads the answer to its end, and sends it as it comes, or when it is whole.
+    /// Reads the answer to its end, and sends it as it comes, or when it is whole; `frames` is what there is to send
+    /// already.
     async fn run(
         &mut self,
         world: &World,
         incoming: &mut Incoming<'_>,
         mut rhythm: Rhythm,
+        mut frames: Vec<u8>,
         work: &mut Work,
     ) -> Result<(), Stop> {
-        let mut frames = world.buffers.take();
-        if !relay::is_event_stream(&work.response) {
-            let body = incoming.whole(world, limits::ANSWER_BYTES_MAX, work).await?;
-            self.answer.body(&body, &mut frames);
-            self.answer.finish(&mut frames);
-        }
         let _open = self.stream.then(|| world.counters.streams_open.hold());
         world.counters.streams.add(u64::from(self.stream));
         let mut turn = Turn::default();
