@@ -35,6 +35,9 @@ pub enum Endpoint<'a> {
     Unknown,
 }
 
+/// A Messages request.
+pub const MESSAGES: &str = "messages";
+
 /// Counts the tokens of a Messages request.
 pub const COUNT_TOKENS: &str = "messages/count_tokens";
 
@@ -47,7 +50,7 @@ const JSON_PATHS: [(&str, Dialect); 6] = [
     (COMPLETIONS, Dialect::Chat),
     ("embeddings", Dialect::Chat),
     ("responses", Dialect::Responses),
-    ("messages", Dialect::Messages),
+    (MESSAGES, Dialect::Messages),
     (COUNT_TOKENS, Dialect::Messages),
 ];
 

@@ -158,6 +158,15 @@ pub fn answer(from: Dialect, asking: Asking, stream: bool, terms: Terms, profile
     }
 }
 
+/// The answer to a request for no tokens (`max_tokens: 0` warms Anthropic's prompt cache, and nobody else's).
+pub fn nothing(asking: Asking, stream: bool, terms: Terms, profile: &Profile) -> Vec<u8> {
+    const EMPTY: &[u8] = br#"{"choices":[{"message":{"role":"assistant","content":""},"finish_reason":"stop"}]}"#;
+    let (mut answer, mut out) = (answer(Dialect::Chat, asking, stream, terms, profile), Vec::new());
+    answer.body(EMPTY, &mut out);
+    answer.finish(&mut out);
+    out
+}
+
 /// `upstream` is the kind of upstream that thinks, for the mark on its thoughts.
 fn with(
     reader: impl Reader + Send + 'static,

@@ -15,10 +15,12 @@ use super::reach::{self, Errand, Reached};
 use super::relay;
 use super::settle::settle;
 use super::site::Site;
+use super::translate::{self, Translation};
 use super::upload::{self, Upload};
 use super::world::{Lease, World};
 use crate::dialect::endpoint::{self, Endpoint};
 use crate::dialect::messages;
+use crate::dialect::translate::{self as dialects, Asking};
 use crate::dialect::turn::Scale;
 use crate::fault::{Fault, Who};
 use crate::http::framing::Framing;
@@ -103,13 +105,7 @@ async fn answer(
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
             let errand = Errand { site, request, dialect, path, is_json: true, framing, may_replay };
-            let counts =
-                path != endpoint::COUNT_TOKENS || work.targets.first().is_none_or(|target| target.dialect == dialect);
-            if counts {
-                return forward(world, client, errand, work, Some(lease)).await;
-            }
-            let body = std::mem::take(&mut work.body);
-            count_here(world, client, &errand, body, work).await
+            here_or_there(world, client, errand, work, lease).await
         }
         Endpoint::Other { dialect, path } | Endpoint::Models { dialect, path, .. } => {
             let dialect = plan::plan_without_model(site, dialect, chosen, work)?;
@@ -185,6 +181,22 @@ async fn invite(client: &mut Client<'_>) -> Result<(), Stop> {
     client.send_all(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await.map(drop)
 }
 
+/// A request with a JSON body: what its upstream cannot be asked for is answered here.
+async fn here_or_there(
+    world: &World,
+    client: &mut Client<'_>,
+    errand: Errand<'_>,
+    work: &mut Work,
+    lease: Lease<'_>,
+) -> Result<After, Stop> {
+    let speaks = work.targets.first().is_none_or(|target| target.dialect == errand.dialect);
+    match errand.path {
+        endpoint::COUNT_TOKENS if !speaks => count_here(world, client, &errand, work).await,
+        endpoint::MESSAGES if !speaks && plan::asks_for_nothing(work) => nothing(world, client, &errand, work).await,
+        _ => forward(world, client, errand, work, Some(lease)).await,
+    }
+}
+
 /// Sends the request to an upstream and its answer to the client.
 async fn forward(
     world: &World,
@@ -202,7 +214,8 @@ async fn forward(
     };
     let reached = reach::answered(world, client, &errand, work, &mut upload).await;
     if errand.path == endpoint::COUNT_TOKENS && must_count_here(&reached, work) {
-        return count_here(world, client, &errand, body, work).await;
+        work.body = body;
+        return count_here(world, client, &errand, work).await;
     }
     // An answer has begun, or there is none: the request is not needed any more.
     drop(lease);
@@ -234,12 +247,27 @@ async fn forward(
     Ok(if relayed.keep_client { After::Next } else { After::Linger })
 }
 
+/// Answers a request for no tokens: only Anthropic's caches are warmed by one.
+async fn nothing(world: &World, client: &mut Client<'_>, errand: &Errand<'_>, work: &mut Work) -> Result<After, Stop> {
+    let Some(target) = work.targets.first().cloned() else { return Err(Reject::NotFound.into()) };
+    let Some(destination) = errand.site.destinations.get(target.provider) else { return Err(Reject::NotFound.into()) };
+    let mut body = std::mem::take(&mut work.body);
+    let to = (destination, &target);
+    let translated = Box::pin(translate::request(world, errand.site, Asking::Messages, to, &mut body, work));
+    unless_gone(client.inbox, pin!(translated)).await??;
+    let Some(translation) = work.translation.take() else { return Err(Stop::Gone) };
+    let Translation { asking, stream, terms, provider, .. } = *translation;
+    let answer = dialects::nothing(asking, stream, terms, &provider.profile);
+    let mut asked = Asked::of(errand.request);
+    asked.unread = false;
+    local::nothing(world, client, errand.request, &answer, stream, asked, work).await
+}
+
 /// Counts the tokens of a Messages request for an upstream that cannot.
 async fn count_here(
     world: &World,
     client: &mut Client<'_>,
     errand: &Errand<'_>,
-    body: Vec<u8>,
     work: &mut Work,
 ) -> Result<After, Stop> {
     // The first place that it may go to is the one that it will be sent to.
@@ -252,6 +280,7 @@ async fn count_here(
     let is_translated = target.dialect != errand.dialect;
     let scale = errand.site.config().windows.scale(&work.model, &model, errand.dialect);
     let scale = if is_translated { scale } else { Scale::default() };
+    let body = std::mem::take(&mut work.body);
     let counted = count_tokens(body, messages::request::read_to_count, rules, scale, world.shared.counts.clone());
     let counted = unless_gone(client.inbox, Box::pin(counted).as_mut()).await??;
     let mut asked = Asked::of(errand.request);

@@ -16,7 +16,7 @@ use crate::net::buffers::Buffers;
 use crate::telemetry::request_id::RequestId;
 
 /// Members of a request's JSON that we read.
-pub const MEMBERS: &[&str] = &["model", "stream", "store"];
+pub const MEMBERS: &[&str] = &["model", "stream", "store", "max_tokens"];
 
 /// One request and its answer, while they last.
 pub struct Job {

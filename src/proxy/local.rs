@@ -157,6 +157,24 @@ pub async fn count(
     finish(world, client, request, asked, work, answer).await
 }
 
+/// Answers a request for no tokens with `body`.
+///
+/// # Errors
+/// The client takes no answer.
+pub async fn nothing(
+    world: &World,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    body: &[u8],
+    stream: bool,
+    asked: Asked,
+    work: &mut Work,
+) -> Result<After, Stop> {
+    let content_type = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let answer = Answer { status: 200, content_type, body, error: None, real_tokens: None };
+    finish(world, client, request, asked, work, answer).await
+}
+
 /// Answers on the admin address: `/healthz` (the process answers), `/readyz` (it takes new work), `/metrics`.
 ///
 /// # Errors

@@ -110,6 +110,12 @@ pub fn plan_without_model(
     plan(site, spoken, "", chosen, work).map(|()| spoken)
 }
 
+/// Whether the body asks for an answer of no tokens.
+pub fn asks_for_nothing(work: &Work) -> bool {
+    let limit = work.members.get("max_tokens").and_then(|limit| work.body.get(limit.start..limit.end));
+    limit == Some(b"0")
+}
+
 /// Whether what is asked for at `path` can be said in that dialect, and the answer be told in the client's.
 fn is_translatable(path: &str, to: Dialect) -> bool {
     match Asking::of(path) {

@@ -329,3 +329,12 @@ def test_what_a_model_counts_is_learned():
             stage.messages(reply=heavy, messages=words)
         learned = stage.messages(reply=FINE, stream=True, messages=words).talk().message["usage"]["input_tokens"]
         assert 5_000 < first < 15_000 and 15_000 < learned < 25_000, (first, learned)
+
+
+def test_nothing_is_asked_for(stage):
+    """`max_tokens: 0` warms Anthropic's prompt cache: nobody else is asked, and the answer is empty."""
+    for more in ({}, {"stream": True}):
+        got = stage.messages(max_tokens=0, reply=WELL, **more)
+        assert (got.response.status, got.arrived) == (200, []), got.response
+        talk = got.talk()
+        assert talk.stop == "end_turn" and talk.usage["input_tokens"] > 0 and len(talk.blocks) == 1, talk

@@ -19,6 +19,9 @@ pub(super) struct Stream {
     held: Vec<u8>,
 }
 
+/// Room for an event of a chat stream with all that vendors add to it; the longest of them have 600 bytes.
+const USUAL_EVENT_BYTES: usize = 1024;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Reading,
@@ -29,7 +32,8 @@ enum State {
 impl Stream {
     pub fn new() -> Self {
         let (finder, splitter) = (Finder::new(USAGE), Splitter::new(EVENT_BYTES_MAX));
-        Self { finder, splitter, state: State::Reading, held: Vec::new() }
+        // Where a read cuts an event is chance: no stream of usual events shall find this too small in its middle.
+        Self { finder, splitter, state: State::Reading, held: Vec::with_capacity(USUAL_EVENT_BYTES) }
     }
 
     pub fn reset(&mut self) {
