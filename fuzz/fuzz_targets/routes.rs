@@ -40,6 +40,7 @@ fn provider(name: &str, openai: bool, anthropic: bool) -> Arc<Provider> {
         proxy: None,
     };
     Arc::new(Provider {
+        profile: Default::default(),
         name: name.to_owned(),
         openai: openai.then(base),
         anthropic: anthropic.then(base),
