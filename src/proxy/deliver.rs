@@ -69,8 +69,12 @@ pub async fn deliver(
             (answer, frames) = take_whole(answer, body, frames).await?;
         }
         let hold = Rhythm::new(site.config().hold, site.config().ping);
-        let mut delivery = Delivery { client, request, destination, answer, stream, keep_client, head_sent: false };
-        delivery.run(world, &mut incoming, hold, frames, work).await?;
+        let form = if stream { Form::Held } else { Form::Whole };
+        let mut delivery = Delivery { client, request, destination, answer, form, keep_client };
+        let delivered = delivery.run(world, &mut incoming, hold, frames, work).await;
+        // Also of an answer that failed: its tokens were used.
+        work.usage.report(delivery.answer.usage());
+        delivered?;
         keep_client = delivery.keep_client;
     }
     incoming.drain(work).await;
@@ -141,9 +145,19 @@ struct Delivery<'a, 'c> {
     request: &'a RequestHead,
     destination: &'a Destination,
     answer: Box<dyn Answer>,
-    stream: bool,
+    form: Form,
     keep_client: bool,
-    head_sent: bool,
+}
+
+/// How an answer goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// All at once, when it is whole.
+    Whole,
+    /// As a stream, of which nothing was sent yet.
+    Held,
+    /// As a stream, whose head is out.
+    Flowing,
 }
 
 impl Delivery<'_, '_> {
@@ -157,8 +171,9 @@ impl Delivery<'_, '_> {
         mut frames: Vec<u8>,
         work: &mut Work,
     ) -> Result<(), Stop> {
-        let _open = self.stream.then(|| world.counters.streams_open.hold());
-        world.counters.streams.add(u64::from(self.stream));
+        let is_stream = self.form != Form::Whole;
+        let _open = is_stream.then(|| world.counters.streams_open.hold());
+        world.counters.streams.add(u64::from(is_stream));
         let mut turn = Turn::default();
         loop {
             if let Err(fault) = incoming.take(&work.inbound, |payload| self.answer.events(payload, &mut frames)) {
@@ -168,7 +183,7 @@ impl Delivery<'_, '_> {
                 self.answer.finish(&mut frames);
             }
             self.send(world, &mut frames, rhythm.may_hold(), work).await?;
-            if self.head_sent {
+            if self.form == Form::Flowing {
                 rhythm.release();
             }
             if self.answer.is_over() {
@@ -180,7 +195,6 @@ impl Delivery<'_, '_> {
             }
         }
         world.buffers.give(frames);
-        work.usage.report(self.answer.usage());
         Ok(())
     }
 
@@ -198,13 +212,13 @@ impl Delivery<'_, '_> {
             let mut receiving = pin!(incoming.receive(world, inbound));
             loop {
                 // A whole answer has no place for a ping.
-                match rhythm.unless_due(self.stream, receiving.as_mut()).await {
+                match rhythm.unless_due(self.form != Form::Whole, receiving.as_mut()).await {
                     Some((received, buffer)) => {
                         inbound = buffer;
                         break received;
                     }
                     None => {
-                        if self.head_sent {
+                        if self.form == Form::Flowing {
                             self.answer.ping(frames);
                         }
                         self.send(world, frames, false, work).await?;
@@ -220,28 +234,32 @@ impl Delivery<'_, '_> {
     /// Sends what there is to send: of a stream all frames, once its head may go; of a whole answer nothing before its end.
     async fn send(&mut self, world: &World, frames: &mut Vec<u8>, may_hold: bool, work: &mut Work) -> Result<(), Stop> {
         let over = self.answer.is_over();
-        if !self.stream && !over || !self.head_sent && may_hold && !self.answer.has_begun() {
+        let waits = match self.form {
+            Form::Whole => !over,
+            Form::Held => may_hold && !self.answer.has_begun(),
+            Form::Flowing => false,
+        };
+        if waits {
             return Ok(());
         }
-        if !self.head_sent
-            && let Some(failure) = self.answer.failure().cloned()
-        {
-            let Self { client, request, destination, keep_client, .. } = self;
-            return send_failure(world, client, request, destination, &failure, *keep_client, work).await;
-        }
-        if self.head_sent && over {
-            self.answer.tell_failure(frames);
+        match (self.form, self.answer.failure().cloned()) {
+            (Form::Flowing, Some(_)) => self.answer.tell_failure(frames),
+            (Form::Whole | Form::Held, Some(failure)) => {
+                let Self { client, request, destination, keep_client, .. } = self;
+                return send_failure(world, client, request, destination, &failure, *keep_client, work).await;
+            }
+            (_, None) => {}
         }
         let mut out = world.buffers.take();
-        let chunked = self.stream && self.request.version() == Version::Http11;
-        if over && self.stream {
+        let is_stream = self.form != Form::Whole;
+        let chunked = is_stream && self.request.version() == Version::Http11;
+        if over && is_stream {
             write_lost(self.answer.losses(), frames);
         }
         work.losses.append(self.answer.losses());
-        if !self.head_sent {
+        if self.form != Form::Flowing {
             self.begin(work, frames.len(), &mut out)?;
         }
-        self.head_sent = true;
         match chunked {
             true if frames.is_empty() => {}
             true => write_chunk(&mut out, frames),
@@ -261,26 +279,29 @@ impl Delivery<'_, '_> {
             return Ok(());
         }
         // Some clients do not read errors inside a stream (Codex), and all of them notice a cut.
-        self.client.reset |= self.stream && !chunked;
+        self.client.reset |= !chunked;
         let (who, reason) = work.record.ended.unwrap_or((Who::Upstream, "upstream-error"));
         Err(Stop::Cut(who, reason))
     }
 
     /// Writes the head of an answer that succeeds, or begins to.
     fn begin(&mut self, work: &mut Work, length: usize, out: &mut Vec<u8>) -> Result<(), Stop> {
-        let until_close = self.stream && self.request.version() == Version::Http10;
+        let until_close = self.form == Form::Held && self.request.version() == Version::Http10;
         if until_close && self.client.transport == Transport::Unix {
             return Err(relay::http10_on_unix().into());
         }
         self.keep_client &= !until_close;
-        let length = (!self.stream).then_some(length);
+        let length = (self.form == Form::Whole).then_some(length);
         write_head(out, work, self.request, self.destination, 200, length, self.keep_client);
+        if self.form == Form::Held {
+            self.form = Form::Flowing;
+        }
         Ok(())
     }
 
     /// The upstream's answer broke off. Where nothing was sent that becomes the answer; else the stream's last event.
     fn broke_off(&mut self, fault: &Fault, frames: &mut Vec<u8>, work: &mut Work) -> Result<(), Stop> {
-        if !self.head_sent {
+        if self.form != Form::Flowing {
             return Err(fault.clone().into());
         }
         if !self.answer.is_over() {
