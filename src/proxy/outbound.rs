@@ -23,12 +23,10 @@ pub struct Outbound<'a> {
     pub dialect: Dialect,
     /// The dialect spoken to the upstream.
     pub spoken: Dialect,
-    /// The body was written anew, for whom it goes to.
-    pub translated: bool,
     /// The path below the version.
     pub path: &'a str,
-    /// We may have to look into the answer.
-    pub is_json: bool,
+    /// What we know of its body.
+    pub cargo: Cargo,
     /// Our own tokens: never sent upstream.
     pub tokens: &'a [Secret],
     /// This process's name among sidestreams.
@@ -39,13 +37,24 @@ pub struct Outbound<'a> {
     pub elsewhere: bool,
 }
 
+/// What is known of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cargo {
+    /// Nothing: it is streamed through.
+    Unread,
+    /// It is JSON in the client's dialect, and we may have to look into the answer.
+    Json,
+    /// It is JSON that we wrote for whom it goes to, and we have to read the answer.
+    Translated,
+}
+
 impl Outbound<'_> {
     /// Writes the head.
     ///
     /// The client's end-to-end fields go on in their order, except for those that we set: `host`, the body's framing, the
     /// credential, the provider's own extra fields, and `accept-encoding` where we may have to look into the answer.
     pub fn write_head(&self, out: &mut Vec<u8>, framing: Framing) {
-        let translated = self.translated;
+        let translated = self.cargo == Cargo::Translated;
         out.extend_from_slice(self.request.method_text().as_bytes());
         out.push(b' ');
         write_target(out, self.base, self.spoken.face(), self.path);
@@ -71,7 +80,7 @@ impl Outbound<'_> {
                 }
             }
         }
-        if self.is_json {
+        if self.cargo != Cargo::Unread {
             // A compressed stream cannot be split, pinged or searched for errors.
             write::field(out, b"accept-encoding", b"identity");
         }
@@ -92,7 +101,7 @@ impl Outbound<'_> {
     fn replaces(&self, name: &[u8], value: &[u8]) -> bool {
         is_ours(name)
             || (fields::is_credential(name) && !self.passes_credential(value))
-            || (self.is_json && name.eq_ignore_ascii_case(b"accept-encoding"))
+            || (self.cargo != Cargo::Unread && name.eq_ignore_ascii_case(b"accept-encoding"))
             || self.is_configured(name)
     }
 

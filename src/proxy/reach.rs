@@ -5,7 +5,7 @@ use std::pin::pin;
 use super::ask::{self, Answering, AskError, ConnectError};
 use super::connection::{Client, Stop};
 use super::job::Work;
-use super::outbound::Outbound;
+use super::outbound::{Cargo, Outbound};
 use super::plan::{self, Target};
 use super::site::{Destination, Site};
 use super::translate;
@@ -217,9 +217,12 @@ async fn try_one(
         request: errand.request,
         dialect: errand.dialect,
         spoken: target.dialect,
-        translated: work.translation.is_some(),
         path: if work.translation.is_some() { dialects::path(target.dialect) } else { errand.path },
-        is_json: errand.is_json,
+        cargo: match (errand.is_json, &work.translation) {
+            (false, _) => Cargo::Unread,
+            (true, None) => Cargo::Json,
+            (true, Some(_)) => Cargo::Translated,
+        },
         tokens: &errand.site.config().tokens,
         name: &world.shared.name,
         turn: destination.next_turn(),
