@@ -100,9 +100,21 @@ struct Edits {
 #[derive(Default)]
 struct LastTurn {
     calls: bool,
-    /// A block was cut before any was kept.
-    lost_beginning: bool,
-    begun: bool,
+    beginning: Beginning,
+}
+
+/// What became of the blocks that a turn begins with.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Beginning {
+    /// No block was kept or cut yet.
+    #[default]
+    Unseen,
+    /// Blocks were cut, and none was kept.
+    Cut,
+    /// The first that was kept stands where others were cut.
+    Lost,
+    /// It begins as it did, or with other thoughts.
+    Kept,
 }
 
 impl Edits {
@@ -127,7 +139,7 @@ impl Edits {
         }
         let spans: Vec<_> = all.iter().map(|message| message.span()).collect();
         self.items(&spans, &emptied);
-        turn.calls && turn.lost_beginning
+        turn.calls && matches!(turn.beginning, Beginning::Cut | Beginning::Lost)
     }
 
     /// Cuts blocks out of one of the model's messages. Whether none would be left.
@@ -137,13 +149,13 @@ impl Edits {
         let foreign: Vec<_> = blocks.iter().map(|block| is_foreign(*block)).collect();
         for (block, foreign) in blocks.iter().zip(&foreign) {
             turn.calls |= block.get("type").is_some_and(|kind| kind.is("tool_use"));
-            if *foreign {
-                turn.lost_beginning |= !turn.begun;
-            } else if !turn.begun {
+            turn.beginning = match (turn.beginning, *foreign) {
+                (Beginning::Unseen | Beginning::Cut, true) => Beginning::Cut,
                 // Other thoughts behind those that go are a beginning too.
-                turn.lost_beginning &= !is_thinking(*block);
-                turn.begun = true;
-            }
+                (Beginning::Cut, false) if !is_thinking(*block) => Beginning::Lost,
+                (Beginning::Unseen | Beginning::Cut, false) => Beginning::Kept,
+                (decided, _) => decided,
+            };
         }
         let spans: Vec<_> = blocks.iter().map(|block| block.span()).collect();
         self.items(&spans, &foreign);
