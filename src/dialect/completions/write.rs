@@ -1,7 +1,7 @@
 //! Writes answers to `/v1/completions`, streamed or whole: they have text and nothing else.
 
 use crate::dialect::Dialect;
-use crate::dialect::chat::answer::envelope::{DONE, PING, finish_reason, write_head, write_sequence, write_usage};
+use crate::dialect::chat::answer::envelope::{PING, finish_reason, write_end, write_head, write_sequence, write_usage};
 use crate::dialect::loss::Losses;
 use crate::dialect::turn::{Escaped, Failure, Open, Stop, Terms, Usage, Writer};
 use crate::json::text::copy_escaped;
@@ -91,13 +91,7 @@ impl Writer for StreamWriter {
         out.extend_from_slice(&self.head);
         write_choice(b"", Some(stop), sequence, out);
         out.extend_from_slice(self.tail.as_bytes());
-        if self.tells_usage {
-            out.extend_from_slice(&self.head);
-            out.extend_from_slice(b"[],\"usage\":");
-            write_usage(usage, out);
-            out.extend_from_slice(b"}\n\n");
-        }
-        out.extend_from_slice(DONE);
+        write_end(&self.head, self.tells_usage.then_some(usage), out);
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {

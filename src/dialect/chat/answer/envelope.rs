@@ -6,7 +6,7 @@ use crate::http::write::number;
 use crate::json::text::copy_escaped;
 
 /// The last event of a stream that is whole.
-pub const DONE: &[u8] = b"data: [DONE]\n\n";
+const DONE: &[u8] = b"data: [DONE]\n\n";
 /// Shows that a stream goes on. Clients take anything but a comment for a chunk.
 pub const PING: &[u8] = b": ping\n\n";
 
@@ -54,6 +54,18 @@ pub fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
     );
     write_details("completion_tokens_details", &[("reasoning_tokens", usage.reasoning)], out);
     out.push(b'}');
+}
+
+/// Appends what ends a stream behind its last choice: a chunk with the usage, if the client asked for it, and the end.
+/// `head` is what all chunks begin with, up to their choices.
+pub fn write_end(head: &[u8], usage: Option<&Usage>, out: &mut Vec<u8>) {
+    if let Some(usage) = usage {
+        out.extend_from_slice(head);
+        out.extend_from_slice(b"[],\"usage\":");
+        write_usage(usage, out);
+        out.extend_from_slice(b"}\n\n");
+    }
+    out.extend_from_slice(DONE);
 }
 
 /// Appends an object of the counts that are known, if any is.

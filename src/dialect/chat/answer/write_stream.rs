@@ -1,12 +1,12 @@
 //! Writes a streamed answer in Chat Completions.
 
-use super::envelope::{DONE, PING, finish_reason, write_head, write_sequence, write_usage};
+use super::envelope::{PING, finish_reason, write_end, write_head, write_sequence};
 use super::reasoning::{self, Thoughts};
 use crate::dialect::loss::Losses;
 use crate::dialect::messages::signature::is_genuine;
 use crate::dialect::turn::{Escaped, Failure, Open, Stop, Terms, Usage, Writer};
 use crate::dialect::{Dialect, arguments};
-use crate::http::write::number;
+use crate::http::write;
 use crate::json::text::copy_escaped;
 
 /// Writes chunks: one with the role first, one for each piece, one with the reason at the end, and one with usage if the
@@ -109,12 +109,12 @@ impl StreamWriter {
         frame_tail.clear();
         frame_tail.push(b'"');
         if let Kind::Call { place, .. } = kind {
-            write_number(frame, place);
+            write::number(frame, u64::from(place));
             frame.extend_from_slice(b",\"function\":{\"arguments\":\"");
             frame_tail.extend_from_slice(b"}}]");
         }
         if let Kind::FreeText { place } = kind {
-            write_number(frame, place);
+            write::number(frame, u64::from(place));
             frame.extend_from_slice(b",\"custom\":{\"input\":\"");
             frame_tail.extend_from_slice(b"}}]");
         }
@@ -128,7 +128,7 @@ impl StreamWriter {
         let (kind, input) = if is_free { ("custom", "input") } else { ("function", "arguments") };
         self.chunk(out, |out| {
             out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
-            write_number(out, place);
+            write::number(out, u64::from(place));
             out.extend_from_slice(b",\"id\":\"");
             copy_escaped(id, out);
             out.extend_from_slice(format!("\",\"type\":\"{kind}\",\"{kind}\":{{\"name\":\"").as_bytes());
@@ -245,13 +245,7 @@ impl Writer for StreamWriter {
         write_sequence(sequence, out);
         out.extend_from_slice(b"}]");
         out.extend_from_slice(self.tail.as_bytes());
-        if self.tells_usage {
-            out.extend_from_slice(&self.head);
-            out.extend_from_slice(b"[],\"usage\":");
-            write_usage(usage, out);
-            out.extend_from_slice(b"}\n\n");
-        }
-        out.extend_from_slice(DONE);
+        write_end(&self.head, self.tells_usage.then_some(usage), out);
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
@@ -270,7 +264,3 @@ impl Writer for StreamWriter {
 /// What stands before and behind the members of a delta.
 const DELTA: &str = "[{\"index\":0,\"delta\":{";
 const DELTA_TAIL: &str = "},\"finish_reason\":null}]";
-
-fn write_number(out: &mut Vec<u8>, value: u32) {
-    number(out, u64::from(value));
-}

@@ -7,6 +7,7 @@ use crate::dialect::failure::Failure;
 use crate::dialect::ids;
 use crate::dialect::messages::signature;
 use crate::dialect::turn::{Escaped, Open, Stop, Terms, Usage, Writer};
+use crate::http::write;
 use crate::json::text::copy_escaped;
 
 /// Writes an answer's events. What is the same in all deltas of a block is built when the block begins, so that a delta is
@@ -80,7 +81,7 @@ impl Writer for StreamWriter {
 
     fn open(&mut self, number: u32, block: Open<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":");
-        write_number(u64::from(number), out);
+        write::number(out, u64::from(number));
         out.extend_from_slice(b",\"content_block\":");
         let delta: &[u8] = match block {
             Open::Text | Open::Refusal => {
@@ -105,7 +106,7 @@ impl Writer for StreamWriter {
         self.lacks_signature = block == Open::Thinking;
         self.prefix.clear();
         self.prefix.extend_from_slice(DELTA);
-        write_number(u64::from(number), &mut self.prefix);
+        write::number(&mut self.prefix, u64::from(number));
         self.prefix.extend_from_slice(delta);
     }
 
@@ -120,7 +121,7 @@ impl Writer for StreamWriter {
     fn signature(&mut self, number: u32, signature: Escaped<'_>, out: &mut Vec<u8>) {
         self.lacks_signature = false;
         out.extend_from_slice(DELTA);
-        write_number(u64::from(number), out);
+        write::number(out, u64::from(number));
         out.extend_from_slice(b",\"delta\":{\"type\":\"signature_delta\",\"signature\":\"");
         copy_escaped(signature, out);
         out.extend_from_slice(DELTA_END);
@@ -133,7 +134,7 @@ impl Writer for StreamWriter {
             self.terms.mark = mark;
         }
         out.extend_from_slice(b"event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":");
-        write_number(u64::from(number), out);
+        write::number(out, u64::from(number));
         out.extend_from_slice(b"}\n\n");
     }
 
@@ -201,26 +202,12 @@ pub(super) fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
         (b",\"output_tokens\":", usage.output),
     ] {
         out.extend_from_slice(key);
-        write_number(count.unwrap_or(0), out);
+        write::number(out, count.unwrap_or(0));
     }
     if let Some(reasoning) = usage.reasoning {
         out.extend_from_slice(b",\"output_tokens_details\":{\"thinking_tokens\":");
-        write_number(reasoning, out);
+        write::number(out, reasoning);
         out.push(b'}');
     }
     out.push(b'}');
-}
-
-/// Appends a number in digits.
-pub(super) fn write_number(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let (mut rest, mut length) = (number, 0);
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        (rest, length) = (rest / 10, length + 1);
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - length..).unwrap_or_default());
 }

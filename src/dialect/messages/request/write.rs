@@ -18,6 +18,7 @@ use self::generation::Generation;
 use crate::dialect::loss::Losses;
 use crate::dialect::profile::Target;
 use crate::dialect::turn::{Refused, Request, Terms};
+use crate::http::write::number;
 
 /// Appends the request as the body of `POST /v1/messages`. `terms` learns what the answer must know: tools' names that went
 /// out in another spelling, the only tool there was, and which tools take free text.
@@ -57,7 +58,7 @@ fn body(
     out.extend_from_slice(b"{\"model\":");
     crate::json::text::encode(to.model.as_bytes(), out);
     put::key("max_tokens", out);
-    put::number(thinking.max_tokens, out);
+    number(out, thinking.max_tokens);
     if request.stream {
         put::key("stream", out);
         out.extend_from_slice(b"true");

@@ -37,11 +37,6 @@ pub fn raw(name: &str, value: &[u8], out: &mut Vec<u8>) {
     copy(value, out);
 }
 
-/// Appends a number.
-pub fn number(number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(number.to_string().as_bytes());
-}
-
 /// Whether a string holds nothing but white space; `escaped` is its content.
 pub fn is_blank(escaped: &[u8]) -> bool {
     let mut rest = escaped;

@@ -6,6 +6,7 @@ use super::put;
 use crate::dialect::loss::Losses;
 use crate::dialect::profile::Profile;
 use crate::dialect::turn::{Content, Effort, Request, Role, Thinking, ToolChoice};
+use crate::http::write::number;
 
 /// What Messages takes for a budget at least.
 const BUDGET_MIN: u64 = 1024;
@@ -97,7 +98,7 @@ impl Decision {
             Some(Thinking::Adaptive) => put::raw("thinking", b"{\"type\":\"adaptive\"}", out),
             Some(Thinking::Budget(tokens)) => {
                 put::raw("thinking", b"{\"type\":\"enabled\",\"budget_tokens\":", out);
-                put::number(tokens, out);
+                number(out, tokens);
                 out.push(b'}');
             }
         }
