@@ -64,7 +64,9 @@ fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(end.as_bytes()) {
         let mut byte = [0];
-        assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&answer));
+        // A read with a time limit is not taken up again by the kernel after a signal; `read_exact` does that.
+        let read = stream.read_exact(&mut byte);
+        read.unwrap_or_else(|error| panic!("{error} behind {}", String::from_utf8_lossy(&answer)));
         answer.push(byte[0]);
     }
     String::from_utf8(answer).unwrap()
