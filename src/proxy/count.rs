@@ -7,6 +7,7 @@ use crate::dialect::loss::Losses;
 use crate::dialect::turn::{Refused, Request, Scale};
 use crate::fault::Fault;
 use crate::http::reject::Reject;
+use crate::http::write;
 use crate::json::{Index, Value};
 use crate::tokens::{self, BlockCounts, Rules};
 
@@ -22,9 +23,6 @@ pub struct Counted {
     pub told: u64,
 }
 
-/// Names the real number in an answer whose number is scaled.
-pub const REAL_TOKENS_FIELD: &str = "x-sidestream-real-tokens";
-
 /// Counts the request in `body` for the model of `rules`, on a helper thread, without asking anybody.
 ///
 /// # Errors
@@ -38,6 +36,13 @@ pub async fn count_tokens(
 ) -> Result<Counted, Fault> {
     let real = aside(move || count(&body, read, &rules, &memory)).await??;
     Ok(Counted { real, told: scale.told(real) })
+}
+
+/// Writes the field that tells the real number of an answer whose body tells another.
+pub fn write_real_tokens(out: &mut Vec<u8>, tokens: u64) {
+    out.extend_from_slice(b"x-sidestream-real-tokens: ");
+    write::number(out, tokens);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn count(body: &[u8], read: ReadRequest, rules: &Rules, memory: &BlockCounts) -> Result<u64, Fault> {

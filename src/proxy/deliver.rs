@@ -7,6 +7,7 @@ use super::aside::aside;
 use super::ask::Answering;
 use super::connection::{Client, Stop, Transport};
 use super::cors;
+use super::count::write_real_tokens;
 use super::incoming::Incoming;
 use super::intake::Intake;
 use super::job::Work;
@@ -17,7 +18,7 @@ use super::translate::{Translation, now_unix, write_losses};
 use super::world::World;
 use crate::dialect::loss::Losses;
 use crate::dialect::translate::{self, Answer};
-use crate::dialect::turn::{Class, Failure};
+use crate::dialect::turn::{Class, Failure, Scale};
 use crate::dialect::{Dialect, failure};
 use crate::fault::{Fault, Who};
 use crate::http::chunked::{LAST_CHUNK, write_chunk};
@@ -62,6 +63,7 @@ pub async fn deliver(
         failure.estimate(terms.input_estimate);
         send_failure(world, client, request, destination, &failure, keep_client, work).await?;
     } else {
+        let scale = terms.scale;
         let mut answer = translate::answer(from, asking, stream, terms, &provider.profile);
         let mut frames = world.buffers.take();
         if !relay::is_event_stream(&work.response) {
@@ -70,7 +72,7 @@ pub async fn deliver(
         }
         let hold = Rhythm::new(site.config().hold, site.config().ping);
         let form = if stream { Form::Held } else { Form::Whole };
-        let mut delivery = Delivery { client, request, destination, answer, form, keep_client };
+        let mut delivery = Delivery { client, request, destination, answer, form, keep_client, scale };
         let delivered = delivery.run(world, &mut incoming, hold, frames, work).await;
         // Also of an answer that failed: its tokens were used.
         work.usage.report(delivery.answer.usage());
@@ -132,7 +134,8 @@ async fn send_failure(
     let mut body = Vec::new();
     failure.write_body(dialect, work.record.id.as_str(), &mut body);
     let mut out = world.buffers.take();
-    write_head(&mut out, work, request, destination, failure.status(dialect), Some(body.len()), keep);
+    let head = Head { status: failure.status(dialect), length: Some(body.len()), keep, real_tokens: None };
+    write_head(&mut out, work, request, destination, head);
     out.extend_from_slice(&body);
     work.record.bytes_out += out.len() as u64;
     world.buffers.give(client.send_all(out).await?);
@@ -147,6 +150,8 @@ struct Delivery<'a, 'c> {
     answer: Box<dyn Answer>,
     form: Form,
     keep_client: bool,
+    /// How its tokens are told.
+    scale: Scale,
 }
 
 /// How an answer goes out.
@@ -292,7 +297,13 @@ impl Delivery<'_, '_> {
         }
         self.keep_client &= !until_close;
         let length = (self.form == Form::Whole).then_some(length);
-        write_head(out, work, self.request, self.destination, 200, length, self.keep_client);
+        // A stream's usage comes behind its head: there only the log has the real numbers.
+        let usage = self.answer.usage();
+        let real_tokens = [usage.input, usage.cache_read, usage.cache_write].into_iter().flatten().sum();
+        let is_scaled = self.scale.expected != self.scale.real && self.form == Form::Whole;
+        let real_tokens = Some(real_tokens).filter(|_| is_scaled);
+        let head = Head { status: 200, length, keep: self.keep_client, real_tokens };
+        write_head(out, work, self.request, self.destination, head);
         if self.form == Form::Held {
             self.form = Form::Flowing;
         }
@@ -321,16 +332,20 @@ fn write_lost(losses: &Losses, frames: &mut Vec<u8>) {
     }
 }
 
-/// The head of a translated answer, with a body of `length`, or a stream.
-fn write_head(
-    out: &mut Vec<u8>,
-    work: &mut Work,
-    request: &RequestHead,
-    destination: &Destination,
+/// What a translated answer's head says of it.
+struct Head {
     status: u16,
+    /// Of its body; a stream has none.
     length: Option<usize>,
+    /// The client's connection goes on.
     keep: bool,
-) {
+    /// Tokens of the input, where the body tells them on another scale.
+    real_tokens: Option<u64>,
+}
+
+/// The head of a translated answer.
+fn write_head(out: &mut Vec<u8>, work: &mut Work, request: &RequestHead, destination: &Destination, head: Head) {
+    let Head { status, length, keep, real_tokens } = head;
     work.record.status = status;
     write::status_line(out, status);
     match length {
@@ -360,6 +375,9 @@ fn write_head(
         out.extend_from_slice(b"x-sidestream-dropped: ");
         write_losses(&work.losses, out);
         out.extend_from_slice(b"\r\n");
+    }
+    if let Some(tokens) = real_tokens {
+        write_real_tokens(out, tokens);
     }
     write_timing(out, &work.record);
     if length.is_none() && request.version() == Version::Http11 {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::connection::{After, Client, Stop};
 use super::cors;
-use super::count::{Counted, REAL_TOKENS_FIELD};
+use super::count::{Counted, write_real_tokens};
 use super::job::Work;
 use super::relay::{write_connection, write_tries};
 use super::site::Site;
@@ -279,10 +279,7 @@ async fn send(
         }
     }
     if let Some(tokens) = answer.real_tokens {
-        out.extend_from_slice(REAL_TOKENS_FIELD.as_bytes());
-        out.extend_from_slice(b": ");
-        write::number(&mut out, tokens);
-        out.extend_from_slice(b"\r\n");
+        write_real_tokens(&mut out, tokens);
     }
     write_connection(&mut out, asked.version, asked.keep_alive);
     write::end(&mut out);

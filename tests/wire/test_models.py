@@ -174,6 +174,15 @@ def test_a_single_provider_whose_models_have_names_of_ours(owned):
     assert [m["id"] for m in listed(ask(proxy.address, "GET", "/v1/models"))] == ["alias", "real"]
 
 
+def test_a_single_provider_of_the_other_dialect(owned):
+    """Claude Code looks for models at a provider that speaks Chat alone: the list is told in the client's shape."""
+    fleet = owned(Fleet(lambda request: models("claude-sonnet-4-6", "real")))
+    proxy = owned(many({**fleet.faces("mock", "openai"), "SIDESTREAM_PROVIDERS": "mock"}))
+    response = ask(proxy.address, "GET", "/v1/models?limit=1000", None, ANTHROPIC)
+    assert [(m["type"], m["id"]) for m in listed(response)] == [("model", "claude-sonnet-4-6"), ("model", "real")]
+    assert json.loads(response.body)["has_more"] is False
+
+
 # ── Providers that do not answer ────────────────────────────────────────────────────────────────────────────────────
 
 SICK = {

@@ -302,7 +302,9 @@ def test_answers_beyond_the_bounds(plain, rule):
 def test_tokens_are_told_in_the_clients_window():
     """A model with half of the window that the client believes in: the client counts twice, and compacts in time."""
     with Stage(SIDESTREAM_CONTEXT="up-model:100000", SIDESTREAM_EXPECTED_CONTEXT="messages:200000") as stage:
-        for talk in (stage.messages(reply=WELL).talk(), stage.messages(reply=FINE, stream=True).talk()):
+        blocking = stage.messages(reply=WELL)
+        assert blocking.response.get("x-sidestream-real-tokens") == "12"
+        for talk in (blocking.talk(), stage.messages(reply=FINE, stream=True).talk()):
             usage = talk.usage
             assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (16, 8), usage
         body = {k: v for k, v in to_chat(messages=[user("one two three " * 50)]).items() if k != "max_tokens"}
