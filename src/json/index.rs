@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::error::{JsonError, What};
 use super::number::{Next, Number};
-use super::scanner::{HEX_DIGITS, begins_with_hex_digits, find_control, find_special, is_escape, skip_space};
+use super::scanner::{HEX_DIGITS, begins_with_hex_digits, find_stop, is_escape, skip_space};
 use super::{Kind, text};
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -302,11 +302,9 @@ impl Reading<'_> {
         let end_of_text = (self.text.len(), What::EndOfText);
         let mut at = quote + 1;
         loop {
-            let (special, rest) = find_special(self.text, at).ok_or(end_of_text)?;
-            if let Some(control) = find_control(self.text, at, special) {
-                return Err((control, What::ControlCharacter));
-            }
+            let (special, rest) = find_stop(self.text, at).ok_or(end_of_text)?;
             at = match rest {
+                [0..0x20, ..] => return Err((special, What::ControlCharacter)),
                 [b'"', ..] => return Ok(self.scalar(quote, special + 1, Kind::String)),
                 [_, b'u', digits @ ..] if begins_with_hex_digits(digits) => special + 2 + HEX_DIGITS,
                 [_, b'u', ..] => return Err((special + 2, What::HexDigitExpected)),

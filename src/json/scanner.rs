@@ -432,7 +432,7 @@ pub(super) fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
 /// The next quote or backslash from `at` on: where, and the input from there.
 ///
 /// Most keys and many values are shorter than the call of a vector search costs, so eight bytes are looked at first.
-pub(super) fn find_special(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
+fn find_special(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
     let rest = input.get(at..)?;
     let found = match rest.first_chunk().and_then(|word| find_special_in(*word)) {
         Some(found) => found,
@@ -441,19 +441,49 @@ pub(super) fn find_special(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
     Some((at + found, rest.get(found..)?))
 }
 
+/// The same, or a byte that RFC 8259 §7 wants escaped, whichever comes first. Text with an escape in every line, as code
+/// has, is searched a word at a time; a vector search is worth its call in longer runs only.
+pub(super) fn find_stop(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
+    const WORDS_FIRST: usize = 8;
+    let mut at = at;
+    for _ in 0..WORDS_FIRST {
+        let Some(word) = input.get(at..)?.first_chunk() else { break };
+        let word = u64::from_le_bytes(*word);
+        if let Some(found) = first_hit(specials(word) | below(word, 0x20)) {
+            return Some((at + found, input.get(at + found..)?));
+        }
+        at += 8;
+    }
+    let special = at + memchr2(b'"', b'\\', input.get(at..)?)?;
+    let stop = find_control(input, at, special).unwrap_or(special);
+    Some((stop, input.get(stop..)?))
+}
+
 /// The first quote or backslash of eight bytes.
 fn find_special_in(word: [u8; 8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    // The high bit of each byte that is zero, and maybe of bytes above such a one: the lowest bit set is right.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let word = u64::from_le_bytes(word);
-    let hits = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+    first_hit(specials(u64::from_le_bytes(word)))
+}
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGHS: u64 = ONES << 7;
+
+/// The high bit of each byte of a word that is a quote or a backslash; as in [`below`] the lowest bit set is right.
+fn specials(word: u64) -> u64 {
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    is(b'"') | is(b'\\')
+}
+
+/// The high bit of each byte of a word that is less than `limit`, and maybe of bytes above such a one.
+fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS
+}
+
+fn first_hit(hits: u64) -> Option<usize> {
     (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
 }
 
 /// The first byte of `input[from..to]` that RFC 8259 §7 wants escaped.
-pub(super) fn find_control(input: &[u8], from: usize, to: usize) -> Option<usize> {
+fn find_control(input: &[u8], from: usize, to: usize) -> Option<usize> {
     let run = input.get(from..to)?;
     // Without an early exit the compiler looks at a vector of bytes at a time; there is none in nearly every string.
     let any = run.iter().fold(false, |any, byte| any | (*byte < 0x20));

@@ -5,7 +5,7 @@
 //! event need not be read. If anything differs it is read in full, and learned again.
 
 use super::number::{Next, Number};
-use super::scanner::{HEX_DIGITS, begins_with_hex_digits, find_control, find_special, is_escape};
+use super::scanner::{HEX_DIGITS, begins_with_hex_digits, find_stop, is_escape};
 use super::{Kind, Value};
 use crate::limits::TEMPLATE_SCALARS_MAX;
 
@@ -179,10 +179,7 @@ impl<'a, F: Fn(&[&[u8]]) -> bool> Learning<'a, F> {
 fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut from = at;
     loop {
-        let (special, rest) = find_special(text, from)?;
-        if find_control(text, from, special).is_some() {
-            return None;
-        }
+        let (special, rest) = find_stop(text, from)?;
         from = match rest {
             [b'"', ..] => return Some(special),
             [_, b'u', digits @ ..] if begins_with_hex_digits(digits) => special + 2 + HEX_DIGITS,
