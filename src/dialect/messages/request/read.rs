@@ -75,7 +75,7 @@ fn setting<'a>(
         b"stream" => request.stream = flag(value, "stream")?,
         b"stop_sequences" => request.stop = strings(value, "stop_sequences")?,
         b"metadata" => {
-            request.user = optional_string(value, "user_id", "metadata.user_id")?;
+            request.user = optional_string(value, "user_id", "metadata")?;
             rest(value, "metadata", &["user_id"], losses);
         }
         b"tools" => request.tools = read_tools::tools(value, losses)?,
@@ -155,7 +155,7 @@ fn thinking(value: &Value<'_>, losses: &mut Losses) -> Result<Option<Thinking>, 
 /// How hard to try; a degree that is not known here is a loss, for it is but a wish.
 fn effort(value: &Value<'_>, losses: &mut Losses) -> Result<Option<Effort>, Refused> {
     const PATH: &str = "output_config.effort";
-    let Some(name) = optional_string(value, "effort", PATH)? else {
+    let Some(name) = optional_string(value, "effort", "output_config")? else {
         return Ok(None);
     };
     let known = std::str::from_utf8(&name).ok().and_then(Effort::of).filter(|effort| *effort != Effort::None);
@@ -208,12 +208,14 @@ fn says_nothing(value: &Value<'_>) -> bool {
     }
 }
 
+/// The string that stands under `key` in the object at `path`; it must be there.
 pub(super) fn string<'a>(value: &Value<'a>, key: &str, path: &str) -> Result<Text<'a>, Refused> {
-    optional_string(value, key, path)?.ok_or_else(|| Refused::new(path.to_owned(), REQUIRED))
+    optional_string(value, key, path)?.ok_or_else(|| Refused::new(format!("{path}.{key}"), REQUIRED))
 }
 
+/// The same, where it may be missing.
 pub(super) fn optional_string<'a>(value: &Value<'a>, key: &str, path: &str) -> Result<Option<Text<'a>>, Refused> {
-    let wrong = || Refused::new(path.to_owned(), "Input should be a valid string");
+    let wrong = || Refused::new(format!("{path}.{key}"), "Input should be a valid string");
     value.get(key).map(|value| value.escaped().map(Cow::Borrowed).ok_or_else(wrong)).transpose()
 }
 

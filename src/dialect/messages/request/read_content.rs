@@ -56,25 +56,25 @@ fn block<'a>(
     let at = |key: &str| format!("{path}.{key}");
     let (content, known): (_, &[&str]) = match kind {
         // Some clients write `null` for a text that never came.
-        b"text" => match optional_string(value, "text", &at("text"))? {
+        b"text" => match optional_string(value, "text", path)? {
             Some(text) => (Content::Text(text), &["text"]),
             None => return Ok(None),
         },
-        b"image" => (Content::Image { source: image(value, &at("source"))?, detail: None }, &["source"]),
+        b"image" => (Content::Image { source: image(value, path)?, detail: None }, &["source"]),
         b"document" => (Content::Document(document(value, path, depth, losses)?), &["source", "title", "context"]),
         b"search_result" => {
             (Content::Document(search_result(value, path, depth, losses)?), &["source", "title", "content"])
         }
-        b"tool_use" => (Content::ToolCall(tool_use(value, &at)?), &["id", "name", "input", "caller"]),
+        b"tool_use" => (Content::ToolCall(tool_use(value, path)?), &["id", "name", "input", "caller"]),
         b"tool_result" => {
             (Content::ToolResult(tool_result(value, path, depth, losses)?), &["tool_use_id", "content", "is_error"])
         }
         b"thinking" => {
-            let text = string(value, "thinking", &at("thinking"))?;
-            let signature = optional_string(value, "signature", &at("signature"))?;
+            let text = string(value, "thinking", path)?;
+            let signature = optional_string(value, "signature", path)?;
             (Content::Thinking { text, signature }, &["thinking", "signature"])
         }
-        b"redacted_thinking" => (Content::RedactedThinking(string(value, "data", &at("data"))?), &["data"]),
+        b"redacted_thinking" => (Content::RedactedThinking(string(value, "data", path)?), &["data"]),
         _ => return Ok(Some(other(kind, value, path, losses))),
     };
     for key in ["caller"].into_iter().filter(|key| known.contains(key)) {
@@ -101,20 +101,19 @@ fn other<'a>(kind: &'a [u8], value: &Value<'a>, path: &str, losses: &mut Losses)
 }
 
 fn image<'a>(value: &Value<'a>, path: &str) -> Result<Source<'a>, Refused> {
-    let source = value.get("source").ok_or_else(|| Refused::new(path.to_owned(), REQUIRED))?;
-    self::source(&source, path)
+    let given = value.get("source").ok_or_else(|| Refused::new(format!("{path}.source"), REQUIRED))?;
+    source(&given, &format!("{path}.source"))
 }
 
 /// A source that is no text.
 fn source<'a>(source: &Value<'a>, path: &str) -> Result<Source<'a>, Refused> {
     let at = |key: &str| format!("{path}.{key}");
     match source.get("type").and_then(|kind| kind.escaped()) {
-        Some(b"base64") => Ok(Source::Base64 {
-            media_type: string(source, "media_type", &at("media_type"))?,
-            data: string(source, "data", &at("data"))?,
-        }),
-        Some(b"url") => Ok(Source::Url(string(source, "url", &at("url"))?)),
-        Some(b"file") => Ok(Source::File(string(source, "file_id", &at("file_id"))?)),
+        Some(b"base64") => {
+            Ok(Source::Base64 { media_type: string(source, "media_type", path)?, data: string(source, "data", path)? })
+        }
+        Some(b"url") => Ok(Source::Url(string(source, "url", path)?)),
+        Some(b"file") => Ok(Source::File(string(source, "file_id", path)?)),
         _ => Err(Refused::new(at("type"), "Input should be one of base64, url, file")),
     }
 }
@@ -128,7 +127,7 @@ fn document<'a>(
     let at = |key: &str| format!("{path}.{key}");
     let given = value.get("source").ok_or_else(|| Refused::new(at("source"), REQUIRED))?;
     let source = match given.get("type").and_then(|kind| kind.escaped()) {
-        Some(b"text") => DocumentSource::Text(string(&given, "data", &at("source.data"))?),
+        Some(b"text") => DocumentSource::Text(string(&given, "data", &at("source"))?),
         Some(b"content") => {
             let inner = given.get("content").ok_or_else(|| Refused::new(at("source.content"), REQUIRED))?;
             DocumentSource::Blocks(match inner.escaped() {
@@ -138,8 +137,8 @@ fn document<'a>(
         }
         _ => DocumentSource::File(self::source(&given, &at("source"))?),
     };
-    let title = optional_string(value, "title", &at("title"))?;
-    let context = optional_string(value, "context", &at("context"))?;
+    let title = optional_string(value, "title", path)?;
+    let context = optional_string(value, "context", path)?;
     Ok(Document { source, title, context })
 }
 
@@ -153,15 +152,15 @@ fn search_result<'a>(
     let content = value.get("content").ok_or_else(|| Refused::new(format!("{path}.content"), REQUIRED))?;
     Ok(Document {
         source: DocumentSource::Blocks(blocks(&content, path, depth + 1, losses)?),
-        title: optional_string(value, "title", &format!("{path}.title"))?,
-        context: optional_string(value, "source", &format!("{path}.source"))?,
+        title: optional_string(value, "title", path)?,
+        context: optional_string(value, "source", path)?,
     })
 }
 
-fn tool_use<'a>(value: &Value<'a>, at: &impl Fn(&str) -> String) -> Result<ToolCall<'a>, Refused> {
+fn tool_use<'a>(value: &Value<'a>, path: &str) -> Result<ToolCall<'a>, Refused> {
     Ok(ToolCall {
-        id: string(value, "id", &at("id"))?,
-        name: string(value, "name", &at("name"))?,
+        id: string(value, "id", path)?,
+        name: string(value, "name", path)?,
         input: Input::Json(value.get("input").map_or(b"{}", |input| input.raw())),
     })
 }
@@ -182,7 +181,7 @@ fn tool_result<'a>(
         },
     };
     Ok(ToolResult {
-        id: string(value, "tool_use_id", &format!("{path}.tool_use_id"))?,
+        id: string(value, "tool_use_id", path)?,
         content,
         is_error: value.get("is_error").and_then(|flag| flag.as_bool()).unwrap_or_default(),
     })

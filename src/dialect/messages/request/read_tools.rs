@@ -14,18 +14,18 @@ pub(super) fn tools<'a>(list: &Value<'a>, losses: &mut Losses) -> Result<Vec<Too
 
 fn tool<'a>(value: &Value<'a>, losses: &mut Losses) -> Result<Tool<'a>, Refused> {
     let cache_control = value.get("cache_control").map(|mark| mark.raw());
-    let kind = optional_string(value, "type", "tools.type")?.filter(|kind| &**kind != b"custom");
+    let kind = optional_string(value, "type", "tools")?.filter(|kind| &**kind != b"custom");
     if let Some(kind) = kind {
         // A toolset has no name.
-        let name = optional_string(value, "name", "tools.name")?.unwrap_or_else(|| kind.clone());
+        let name = optional_string(value, "name", "tools")?.unwrap_or_else(|| kind.clone());
         let kind = ToolKind::Vendor { kind, raw: *value };
         return Ok(Tool { name, description: None, kind, strict: None, cache_control });
     }
     const KNOWN: &[&str] = &["type", "name", "description", "input_schema", "strict", "cache_control"];
     rest(value, "tools", KNOWN, losses);
     Ok(Tool {
-        name: string(value, "name", "tools.name")?,
-        description: optional_string(value, "description", "tools.description")?,
+        name: string(value, "name", "tools")?,
+        description: optional_string(value, "description", "tools")?,
         kind: ToolKind::Function(value.get("input_schema")),
         strict: value.get("strict").map(|strict| flag(&strict, "tools.strict")).transpose()?,
         cache_control,
@@ -40,7 +40,7 @@ pub(super) fn tool_choice<'a>(value: &Value<'a>, losses: &mut Losses) -> Result<
     let choice = match kind.escaped() {
         Some(b"auto") => ToolChoice::Auto,
         Some(b"any") => ToolChoice::Required,
-        Some(b"tool") => ToolChoice::Tool(string(value, "name", "tool_choice.name")?),
+        Some(b"tool") => ToolChoice::Tool(string(value, "name", "tool_choice")?),
         Some(b"none") => ToolChoice::None,
         _ => return Err(Refused::new("tool_choice.type", "Input should be one of auto, any, tool, none")),
     };
