@@ -1,6 +1,6 @@
 //! Which fields travel on: hop-by-hop fields belong to one connection and stop here (RFC 9110 §7.6.1).
 
-use super::head::FieldTable;
+use super::head::{FieldTable, Names};
 
 /// The fields of a head that travel on, in order: all but the hop-by-hop ones and those that Connection names.
 ///
@@ -13,27 +13,28 @@ pub fn end_to_end(head: &impl AsRef<FieldTable>) -> impl Iterator<Item = (&[u8],
 
 /// Whether a field of this name belongs to one connection, always.
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
-    // By length first: this is asked for every field of every message.
-    let names: &[&str] = match name.len() {
-        2 => &["te"],
-        7 => &["trailer", "upgrade"],
-        10 => &["connection", "keep-alive"],
-        14 => &["http2-settings"],
-        16 => &["proxy-connection"],
-        17 => &["transfer-encoding"],
-        18 => &["proxy-authenticate"],
-        19 => &["proxy-authorization"],
-        _ => return false,
-    };
-    is_one_of(name, names)
+    HOP_BY_HOP.contains(name)
 }
 
+const HOP_BY_HOP: Names<10> = Names::new([
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+]);
+
 /// Fields in which clients send a credential: keys of OpenAI's and Anthropic's, Azure's and Google's APIs, and cookies.
-pub const CREDENTIALS: [&str; 5] = ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"];
+pub const CREDENTIALS: Names<5> = Names::new(["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"]);
 
 /// Whether a field of this name holds a credential.
 pub fn is_credential(name: &[u8]) -> bool {
-    is_one_of(name, &CREDENTIALS)
+    CREDENTIALS.contains(name)
 }
 
 /// Whether the head's Connection names this field, so that it belongs to this connection only.
@@ -42,27 +43,21 @@ pub fn is_credential(name: &[u8]) -> bool {
 pub fn is_named_by_connection(head: &impl AsRef<FieldTable>, name: &[u8]) -> bool {
     head.as_ref().connection_names_fields()
         && connection_names(head).any(|option| option.eq_ignore_ascii_case(name))
-        && !is_one_of(name, &["content-length", "host"])
+        && !NEEDED.contains(name)
 }
+
+const NEEDED: Names<2> = Names::new(["content-length", "host"]);
 
 /// The options of all Connection fields, as written: `close`, `keep-alive`, and names of fields. At most
 /// [`CONNECTION_OPTIONS_MAX`](crate::limits::CONNECTION_OPTIONS_MAX).
 pub fn connection_names(head: &impl AsRef<FieldTable>) -> impl Iterator<Item = &[u8]> {
-    head.as_ref()
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
-        .flat_map(|(_, value)| list(value))
-        .filter(|option| !option.is_empty())
+    head.as_ref().all("connection").flat_map(list).filter(|option| !option.is_empty())
 }
 
 /// The elements of a comma-separated list, without the white space around them; empty elements are given as such
 /// (RFC 9110 §5.6.1).
 pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-pub(super) fn is_one_of(name: &[u8], names: &[&str]) -> bool {
-    names.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

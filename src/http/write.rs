@@ -13,15 +13,28 @@ pub fn status_line(out: &mut Vec<u8>, status: u16) {
 /// (RFC 9110 §5.5).
 pub fn field(out: &mut Vec<u8>, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
     let (name, value) = (name.as_ref(), value.as_ref());
-    let splits = |text| memchr::memchr3(b'\r', b'\n', 0, text).is_some();
+    // Names and most values are short: a plain loop, which goes over many bytes at once, is faster than a search.
+    let splits = |text: &[u8]| text.iter().fold(false, |splits, byte| splits | matches!(byte, b'\r' | b'\n' | 0));
     let harmless = !splits(name) && !splits(value);
     debug_assert!(harmless, "a field that would split the head");
     if harmless {
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+        line(out, name, value);
     }
+}
+
+/// One field line of a head that was read: no line's end can be in it.
+pub fn read_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    debug_assert!(memchr::memchr3(b'\r', b'\n', 0, value).is_none(), "not a field that was read");
+    line(out, name, value);
+}
+
+#[inline]
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// `content-length: N`.
@@ -43,18 +56,27 @@ pub fn number(out: &mut Vec<u8>, value: u64) {
 
 /// A number in the given base (10 or 16).
 pub(super) fn digits<const BASE: u64>(out: &mut Vec<u8>, value: u64) {
-    let mut text = [0; 20]; // u64::MAX has 20 decimal digits
-    let (mut rest, mut used) = (value, 0);
+    let mut text = [0; DIGITS_MAX];
+    let free = put_digits::<BASE>(&mut text, value);
+    out.extend_from_slice(text.get(free..).unwrap_or_default());
+}
+
+/// Bytes of the longest number: u64::MAX has 20 decimal digits.
+pub const DIGITS_MAX: usize = 20;
+
+/// Puts a number's digits at the end of `text`; how many bytes before them stay as they are.
+pub fn put_digits<const BASE: u64>(text: &mut [u8; DIGITS_MAX], value: u64) -> usize {
+    let (mut rest, mut free) = (value, DIGITS_MAX);
     for digit in text.iter_mut().rev() {
         let low = (rest % BASE) as u8; // below 16
         *digit = if low < 10 { b'0' + low } else { b'a' + low - 10 };
         rest /= BASE;
-        used += 1;
+        free -= 1;
         if rest == 0 {
             break;
         }
     }
-    out.extend(text.iter().skip(text.len() - used));
+    free
 }
 
 /// The reason phrase of a status we write; empty for one we do not know.

@@ -304,7 +304,7 @@ impl Hearing<'_> {
 fn write_interim(out: &mut Vec<u8>, response: &ResponseHead) {
     write::status_line(out, response.status());
     for (name, value) in fields::end_to_end(response) {
-        write::field(out, name, value);
+        write::read_field(out, name, value);
     }
     write::end(out);
 }

@@ -363,7 +363,7 @@ fn write_head(out: &mut Vec<u8>, work: &mut Work, request: &RequestHead, destina
     for (name, value) in fields::end_to_end(&work.response) {
         let stays = is_about_the_body(name) || relay::is_ours(name);
         if !stays && !failure::error_field(from, work.record.dialect, name, value, now, out) {
-            write::field(out, name, value);
+            write::read_field(out, name, value);
         }
     }
     if let Some(origin) = request.get("origin").filter(|_| work.record.page) {

@@ -8,7 +8,7 @@ use crate::config::provider::{Auth, Base, Credential, Provider};
 use crate::dialect::{Dialect, Face};
 use crate::http::fields;
 use crate::http::framing::Framing;
-use crate::http::head::RequestHead;
+use crate::http::head::{Names, RequestHead};
 use crate::http::write;
 
 /// One request to an upstream, as far as its head needs it.
@@ -67,7 +67,7 @@ impl Outbound<'_> {
         for (name, value) in fields::end_to_end(self.request) {
             let stays = translated && !is_of_any_dialect(name);
             if !stays && !self.replaces(name, value) {
-                write::field(out, name, value);
+                write::read_field(out, name, value);
             }
         }
         if translated {
@@ -133,7 +133,7 @@ const MESSAGES_VERSION: &[u8] = b"2023-06-01";
 /// Fields that mean the same to every vendor. All others of a request that is translated stay behind: they were written
 /// for another one (`anthropic-beta`, `openai-organization`, `x-stainless-*`).
 fn is_of_any_dialect(name: &[u8]) -> bool {
-    const FIELDS: [&str; 8] = [
+    const FIELDS: Names<8> = Names::new([
         "user-agent",
         "x-request-id",
         "x-client-request-id",
@@ -142,8 +142,8 @@ fn is_of_any_dialect(name: &[u8]) -> bool {
         "tracestate",
         "baggage",
         "accept-language",
-    ];
-    FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    ]);
+    FIELDS.contains(name)
 }
 
 /// Whether a client's own credential goes along: only to a provider that has no key and is marked for it, and never if
@@ -221,7 +221,6 @@ fn write_names(out: &mut Vec<u8>, before: Option<&[u8]>, name: &str) {
 }
 
 fn is_ours(name: &[u8]) -> bool {
-    let own: [&[u8]; 4] = [b"host", b"content-length", b"transfer-encoding", b"expect"];
-    own.iter().any(|known| name.eq_ignore_ascii_case(known))
-        || name.get(..13).is_some_and(|start| start.eq_ignore_ascii_case(b"x-sidestream-"))
+    const OWN: Names<4> = Names::new(["host", "content-length", "transfer-encoding", "expect"]);
+    OWN.contains(name) || name.get(..13).is_some_and(|start| start.eq_ignore_ascii_case(b"x-sidestream-"))
 }

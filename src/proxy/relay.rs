@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::http::chunked::write_chunk;
 use crate::http::fields;
 use crate::http::framing::{self, Framing};
-use crate::http::head::{RequestHead, ResponseHead, Version};
+use crate::http::head::{Names, RequestHead, ResponseHead, Version};
 use crate::http::passage::{Form, Passage, Passed};
 use crate::http::write;
 use crate::net::inbox::Turn;
@@ -287,14 +287,14 @@ pub(super) fn is_event_stream(response: &ResponseHead) -> bool {
 
 /// What a sidestream behind us said of the same answer: ours counts.
 pub(super) fn is_ours(name: &[u8]) -> bool {
-    const OWN: [&str; 5] = [
+    const OWN: Names<5> = Names::new([
         "x-sidestream-request-id",
         "x-sidestream-provider",
         "x-sidestream-model",
         "x-sidestream-attempts",
         "x-sidestream-dropped",
-    ];
-    OWN.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+    ]);
+    OWN.contains(name)
 }
 
 /// The head of the answer: the upstream's end-to-end fields in their order, then ours.
@@ -314,7 +314,7 @@ fn write_head(
         // What the upstream lets pages read is about its own address.
         let of_upstream = work.record.page && cors::is_cors_field(name);
         if !stray_length && !of_upstream && !is_ours(name) {
-            write::field(out, name, value);
+            write::read_field(out, name, value);
         }
     }
     if let Some(origin) = request.get("origin").filter(|_| work.record.page) {

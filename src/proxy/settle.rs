@@ -33,7 +33,7 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     if client.door == Door::Admin || !world.shared.log.enabled(Level::Info) {
         return;
     }
-    let mut line = world.shared.log.line(Level::Info, "request", &mut work.line).text("id", record.id.as_str());
+    let mut line = world.shared.log.line(Level::Info, "request", &mut work.line).bytes("id", record.id.as_bytes());
     // Without a target there was no head that could be read.
     if !request.target().is_empty() {
         line = line.text("method", request.method_text()).bytes("path", request.path());

@@ -1,5 +1,6 @@
 //! One line of the log under construction, as text or as JSON.
 
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::log::{Level, Log, LogFormat};
@@ -87,6 +88,7 @@ impl<'a> Line<'a> {
     fn key(&mut self, name: &'static str) {
         match self.format {
             LogFormat::Text => {
+                self.out.reserve(name.len() + 2);
                 self.out.push(b' ');
                 self.out.extend_from_slice(name.as_bytes());
                 self.out.push(b'=');
@@ -112,7 +114,13 @@ impl Drop for Line<'_> {
 }
 
 /// The part of a value that is shown: it does not end within a character of UTF-8.
+#[inline]
 fn shortened(value: &[u8]) -> &[u8] {
+    if value.len() <= VALUE_BYTES_MAX { value } else { cut(value) }
+}
+
+#[cold]
+fn cut(value: &[u8]) -> &[u8] {
     let continues = |at: &usize| value.get(*at).is_some_and(|byte| byte & 0xC0 == 0x80);
     // A character has at most three bytes behind its first one; where more of such bytes follow, it is no UTF-8.
     let end = (VALUE_BYTES_MAX - 3..=VALUE_BYTES_MAX).rev().find(|at| !continues(at)).unwrap_or(VALUE_BYTES_MAX);
@@ -120,7 +128,9 @@ fn shortened(value: &[u8]) -> &[u8] {
 }
 
 fn write_value(out: &mut Vec<u8>, value: &[u8]) {
-    if !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && !b"\"\\=".contains(byte)) {
+    // Without an end in the middle, so that many bytes are looked at at once.
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() & !matches!(byte, b'"' | b'\\' | b'=');
+    if !value.is_empty() && value.iter().fold(true, |plain, byte| plain & is_plain(byte)) {
         out.extend_from_slice(value);
     } else {
         out.push(b'"');
@@ -131,24 +141,38 @@ fn write_value(out: &mut Vec<u8>, value: &[u8]) {
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-22T13:01:04.123Z`.
 fn write_time(out: &mut Vec<u8>, time: SystemTime) {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let parts = [
-        (year, 4, b'-'),
-        (month, 2, b'-'),
-        (day, 2, b'T'),
-        (seconds / 3600, 2, b':'),
-        (seconds / 60 % 60, 2, b':'),
-        (seconds % 60, 2, b'.'),
-        (u64::from(since.subsec_millis()), 3, b'Z'),
-    ];
-    for (value, width, after) in parts {
-        for place in (0..width).rev() {
-            out.push(b'0' + (value / 10u64.pow(place) % 10) as u8);
-        }
-        out.push(after);
+    thread_local! {
+        /// The second that was written last, as text: a busy worker writes many lines in one.
+        static LAST: Cell<(u64, [u8; SECOND_BYTES])> = const { Cell::new((u64::MAX, [0; SECOND_BYTES])) };
     }
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (mut second, mut text) = LAST.get();
+    if second != since.as_secs() {
+        second = since.as_secs();
+        text = second_text(second);
+        LAST.set((second, text));
+    }
+    let millis = since.subsec_millis();
+    let digit = |power: u32| b'0' + (millis / power % 10) as u8;
+    out.extend_from_slice(&text);
+    out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1), b'Z']);
+}
+
+/// Bytes of `2026-11-22T13:01:04`.
+const SECOND_BYTES: usize = 19;
+
+fn second_text(second: u64) -> [u8; SECOND_BYTES] {
+    let (year, month, day) = civil(second / 86_400);
+    let (hours, minutes, seconds) = (second / 3600 % 24, second / 60 % 60, second % 60);
+    let mut text = *b"0000-00-00T00:00:00";
+    let parts = [(year, 0..4), (month, 5..7), (day, 8..10), (hours, 11..13), (minutes, 14..16), (seconds, 17..19)];
+    for (mut value, place) in parts {
+        for digit in text[place].iter_mut().rev() {
+            *digit = b'0' + (value % 10) as u8;
+            value /= 10;
+        }
+    }
+    text
 }
 
 /// The Gregorian date of a day since 1970-01-01. Years are counted from March, so that the leap day comes last.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
 
+use crate::http::write::{DIGITS_MAX, put_digits};
+
 /// What `x-request-id` says of a request: the client's own name for it, or one of ours. It is copied, never allocated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestId {
@@ -44,23 +46,6 @@ impl RequestId {
         id.bytes.get_mut(..value.len())?.copy_from_slice(value);
         Some(id)
     }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(free) = self.bytes.get_mut(usize::from(self.length)) {
-            *free = byte;
-            self.length += 1;
-        }
-    }
-
-    /// A number in `RADIX`, with zeros in front up to `width` digits.
-    fn push_number<const RADIX: u64>(&mut self, value: u64, width: u32) {
-        let digits = value.checked_ilog(RADIX).unwrap_or(0) + 1;
-        for place in (0..digits.max(width)).rev() {
-            // Where the power overflows, the digit is a leading zero.
-            let digit = RADIX.checked_pow(place).map_or(0, |power| value / power % RADIX) as u8; // below 16
-            self.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
-        }
-    }
 }
 
 impl fmt::Display for RequestId {
@@ -78,8 +63,8 @@ impl fmt::Debug for RequestId {
 /// One worker's source of names: `ss-3f9a1c0b5d7e2a44-0-000042`, that is process, worker, and the request in it.
 #[derive(Debug)]
 pub struct RequestIds {
-    process: u64,
-    worker: usize,
+    /// All of a name but its number.
+    stem: String,
     given: Cell<u64>,
 }
 
@@ -93,7 +78,7 @@ impl RequestIds {
     }
 
     fn of_process(process: u64, worker: usize) -> Self {
-        Self { process, worker, given: Cell::new(0) }
+        Self { stem: format!("ss-{process:016x}-{worker}-"), given: Cell::new(0) }
     }
 
     /// The name of a request: the value of its `x-request-id`, if it has a usable one, else a new one.
@@ -105,16 +90,25 @@ impl RequestIds {
     fn fresh(&self) -> RequestId {
         let number = self.given.get().wrapping_add(1);
         self.given.set(number);
+        let mut digits = [b'0'; DIGITS_MAX];
+        let free = put_digits::<10>(&mut digits, number);
+        let digits = digits.get(free.min(DIGITS_MAX - DIGITS_MIN)..).unwrap_or_default();
         let mut id = RequestId::NONE;
-        b"ss-".iter().for_each(|byte| id.push(*byte));
-        id.push_number::<16>(self.process, 16);
-        id.push(b'-');
-        id.push_number::<10>(self.worker as u64, 1);
-        id.push(b'-');
-        id.push_number::<10>(number, 6);
+        let mut free = id.bytes.as_mut_slice();
+        for part in [self.stem.as_bytes(), digits] {
+            if let Some((place, behind)) = std::mem::take(&mut free).split_at_mut_checked(part.len()) {
+                place.copy_from_slice(part);
+                free = behind;
+            }
+        }
+        let length = ID_BYTES_MAX - free.len();
+        id.length = length as u8; // at most 64
         id
     }
 }
+
+/// A name's number has zeros in front up to so many digits.
+const DIGITS_MIN: usize = 6;
 
 #[cfg(test)]
 mod tests {

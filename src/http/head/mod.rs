@@ -5,12 +5,14 @@
 //! beside it, each rule with its section.
 
 mod line;
+mod name;
 mod request;
 mod response;
 mod scanner;
 mod table;
 
 pub use line::{Method, Version};
+pub use name::Names;
 pub use request::RequestHead;
 pub use response::{BadResponse, ResponseHead};
 pub use scanner::{HeadKind, HeadScanner};

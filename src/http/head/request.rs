@@ -134,7 +134,7 @@ impl RequestHead {
         if !head.is_ascii() {
             return Err(Reject::ObsText);
         }
-        if self.table.iter().any(|(name, _)| imitates(name)) {
+        if memchr::memchr(b'_', head).is_some() && self.table.iter().any(|(name, _)| imitates(name)) {
             return Err(Reject::UnderscoreName);
         }
         (self.method, self.version) = (line.method, line.version);
@@ -172,10 +172,10 @@ impl RequestHead {
 /// Whether a name becomes that of a framing or credential field when `_` is taken for `-`, as CGI and its heirs do.
 /// (Names of such fields without a hyphen cannot be imitated so.)
 fn imitates(name: &[u8]) -> bool {
-    const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "proxy-authorization"];
+    const OTHERS: [&str; 3] = ["content-length", "transfer-encoding", "proxy-authorization"];
     let same = |(ours, theirs): (u8, &u8)| ours == if *theirs == b'_' { b'-' } else { theirs.to_ascii_lowercase() };
     let imitated = |one: &str| one.len() == name.len() && one.bytes().zip(name).all(same);
-    name.contains(&b'_') && FRAMING.iter().chain(&fields::CREDENTIALS).any(|one| imitated(one))
+    name.contains(&b'_') && OTHERS.into_iter().chain(fields::CREDENTIALS.iter()).any(imitated)
 }
 
 impl From<FieldFault> for Reject {

@@ -1,10 +1,13 @@
 //! Finds the end of a head while its bytes arrive.
 
+use std::sync::LazyLock;
+
 use memchr::memchr2;
+use memchr::memmem::Finder;
 
 use super::line::{RequestLine, first_byte};
 use crate::http::reject::Reject;
-use crate::limits::{HEAD_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
+use crate::limits::{HEAD_BYTES_MAX, REQUEST_LINE_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// Which of the two heads is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +46,17 @@ impl HeadScanner {
     /// For a response the possible reasons are `NotHttp`, `BareLf`, `BareCr` and `HeadTooLarge`;
     /// [`BadResponse`](super::BadResponse) can be made from them.
     pub fn push(&mut self, kind: HeadKind, buf: &[u8]) -> Result<Option<usize>, Reject> {
-        if self.phase == Phase::Start && !self.start(kind, buf)? {
-            return Ok(None);
+        if self.phase == Phase::Start {
+            if !self.start(kind, buf)? {
+                return Ok(None);
+            }
+            if let Some(head) = whole(buf) {
+                if kind == HeadKind::Request {
+                    let line = head.get(self.line..).and_then(|text| text.split(|byte| *byte == b'\r').next());
+                    RequestLine::parse(line.unwrap_or_default())?;
+                }
+                return Ok(Some(head.len()));
+            }
         }
         loop {
             // The bound of what may be looked at: a first line that crosses its own has too long a target.
@@ -118,6 +130,18 @@ impl HeadScanner {
         (self.phase, self.line, self.at) = (Phase::FirstLine, line, line);
         Ok(true)
     }
+}
+
+/// A head that lies here whole, and whose lines end as they must. Most do, and then no line needs to be
+/// looked for; of all others the lines are walked, to say what is wrong and where.
+fn whole(buf: &[u8]) -> Option<&[u8]> {
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\r\n\r\n"));
+    // Shorter than that, no bound can be crossed.
+    let window = buf.get(..TARGET_BYTES_MAX).unwrap_or(buf);
+    let head = window.get(..END.find(window)? + END.needle().len())?;
+    let pairs = head.iter().zip(head.get(1..)?);
+    let is_odd = pairs.fold(false, |odd, (first, second)| odd | ((*first == b'\r') != (*second == b'\n')));
+    (!is_odd && head.first() != Some(&b'\n')).then_some(head)
 }
 
 #[cfg(test)]

@@ -1,17 +1,27 @@
 //! The fields of a head, shared by requests and responses.
 
 use super::line::Version;
+use super::name::{Mark, Names};
 use crate::http::chunked::is_tchar;
-use crate::http::fields::{connection_names, is_one_of, list};
+use crate::http::fields::{connection_names, list};
 use crate::limits::{CONNECTION_OPTIONS_MAX, FIELDS_MAX};
 
 /// A copy of a head's text and where its fields stand in it. Reused: its memory grows to the largest head it held.
 #[derive(Debug, Default)]
 pub struct FieldTable {
     text: Vec<u8>,
-    fields: Vec<(Span, Span)>,
+    fields: Vec<Field>,
+    /// The marks of all names.
+    marks: u64,
     /// Whether Connection says more than close and keep-alive: hardly any head's does.
     connection_names_fields: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    name: Span,
+    value: Span,
+    mark: Mark,
 }
 
 /// A range of a head's text. Heads end at 32 KiB, far below 64.
@@ -47,30 +57,36 @@ impl AsRef<FieldTable> for FieldTable {
 impl FieldTable {
     /// The fields in order: name as written, value without the white space around it.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|(name, value)| (self.slice(*name), self.slice(*value)))
+        self.fields.iter().map(|field| (self.slice(field.name), self.slice(field.value)))
     }
 
     /// The value of the first field of this name, in any case.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
     }
 
     /// How many fields have this name.
+    #[inline]
     pub fn count(&self, name: &str) -> usize {
         self.all(name).count()
     }
 
     /// The values of all fields of this name.
+    #[inline]
     pub fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.spans(name).map(|value| self.slice(value))
     }
 
     /// Where the values of all fields of this name stand.
+    #[inline]
     pub(super) fn spans(&self, name: &str) -> impl Iterator<Item = Span> {
-        self.fields
-            .iter()
-            .filter(move |(one, _)| self.slice(*one).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| *value)
+        // Of a literal name the mark is a constant, and a head that lacks it is not looked through.
+        let mark = Mark::of(name.as_bytes());
+        let fields = if self.marks & mark.bit() == 0 { &[] } else { self.fields.as_slice() };
+        let is_it =
+            move |field: &&Field| field.mark == mark && self.slice(field.name).eq_ignore_ascii_case(name.as_bytes());
+        fields.iter().filter(is_it).map(|field| field.value)
     }
 
     /// False if no field could be dropped because Connection names it.
@@ -99,6 +115,7 @@ impl FieldTable {
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.fields.clear();
+        self.marks = 0;
         self.connection_names_fields = false;
     }
 
@@ -106,22 +123,11 @@ impl FieldTable {
     pub(super) fn fill(&mut self, head: &[u8], from: usize) -> Result<(), FieldFault> {
         self.clear();
         let lines = head.get(from..).unwrap_or_default();
-        let mut found = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let found = match httparse::parse_headers(lines, &mut found) {
-            Ok(httparse::Status::Complete((len, found))) if len == lines.len() => found,
-            Ok(_) => return Err(FieldFault::Incomplete),
-            Err(httparse::Error::TooManyHeaders) => return Err(FieldFault::TooMany),
-            Err(_) => return Err(diagnose(lines)),
-        };
         self.text.extend_from_slice(head);
-        for field in found {
-            let value = Span::of(head, field.value);
-            // RFC 9112 §2.2. httparse takes LF alone for a line's end.
-            let behind = head.get(usize::from(value.end)..).unwrap_or_default();
-            if behind.iter().find(|byte| !matches!(byte, b' ' | b'\t')) != Some(&b'\r') {
-                return Err(FieldFault::BareLf);
-            }
-            self.fields.push((Span::of(head, field.name.as_bytes()), value));
+        // To clear room for as many fields as there may be costs more than to read those of a usual head.
+        match self.split::<FIELDS_USUAL>(head, lines) {
+            Err(FieldFault::TooMany) => self.split::<FIELDS_MAX>(head, lines)?,
+            other => other?,
         }
         if !lines.ends_with(b"\r\n") {
             return Err(FieldFault::BareLf);
@@ -129,8 +135,31 @@ impl FieldTable {
         if self.all("connection").flat_map(list).count() > CONNECTION_OPTIONS_MAX {
             return Err(FieldFault::TooManyOptions);
         }
-        let names_fields = connection_names(self).any(|name| !is_one_of(name, &["close", "keep-alive"]));
+        let names_fields = connection_names(self).any(|name| !PERSISTENCE.contains(name));
         self.connection_names_fields = names_fields;
+        Ok(())
+    }
+
+    /// Finds the fields, of which there may be `MAX`.
+    fn split<const MAX: usize>(&mut self, head: &[u8], lines: &[u8]) -> Result<(), FieldFault> {
+        let mut found = [httparse::EMPTY_HEADER; MAX];
+        let found = match httparse::parse_headers(lines, &mut found) {
+            Ok(httparse::Status::Complete((len, found))) if len == lines.len() => found,
+            Ok(_) => return Err(FieldFault::Incomplete),
+            Err(httparse::Error::TooManyHeaders) => return Err(FieldFault::TooMany),
+            Err(_) => return Err(diagnose(lines)),
+        };
+        for field in found {
+            let (name, value) = (Span::of(head, field.name.as_bytes()), Span::of(head, field.value));
+            // RFC 9112 §2.2. httparse takes LF alone for a line's end.
+            let behind = head.get(usize::from(value.end)..).unwrap_or_default();
+            if behind.iter().find(|byte| !matches!(byte, b' ' | b'\t')) != Some(&b'\r') {
+                return Err(FieldFault::BareLf);
+            }
+            let mark = Mark::of(field.name.as_bytes());
+            self.marks |= mark.bit();
+            self.fields.push(Field { name, value, mark });
+        }
         Ok(())
     }
 
@@ -145,6 +174,12 @@ impl FieldTable {
         self.text.get(usize::from(span.start)..usize::from(span.end)).unwrap_or_default()
     }
 }
+
+/// As many fields as nearly all heads have.
+const FIELDS_USUAL: usize = 32;
+
+/// The options of Connection that name no field (RFC 9112 §9.3).
+const PERSISTENCE: Names<2> = Names::new(["close", "keep-alive"]);
 
 impl Span {
     /// Where `part` stands in `head`, of which it is a subslice.
