@@ -63,12 +63,22 @@ const OWN_SEGMENTS: [&str; 7] = ["v1", "models", "chat", "completions", "embeddi
 /// The paths with a JSON body and `models` are also understood without `/v1` and with it doubled, as wrong base URLs
 /// produce them, with and without a prefix.
 pub fn of(head: &RequestHead, find: impl Fn(&str) -> Option<usize>) -> (Option<usize>, Endpoint<'_>) {
+    if let Some(endpoint) = usual(head) {
+        return (None, endpoint);
+    }
     let Ok(path) = std::str::from_utf8(head.path()) else { return (None, Endpoint::Unknown) };
     let (provider, path) = below_provider(path, find);
     if matches!(path, "" | "/") || head.is_asterisk() {
         return (provider, Endpoint::Root);
     }
     (provider, below_root(head, path))
+}
+
+/// What nearly all requests ask for, in the way that the dialects write it.
+fn usual(head: &RequestHead) -> Option<Endpoint<'_>> {
+    let path = head.path().strip_prefix(b"/v1/").filter(|_| head.method() == Method::Post)?;
+    let (path, dialect) = JSON_PATHS.iter().find(|(known, _)| known.as_bytes() == path).copied()?;
+    Some(Endpoint::Json { dialect, path })
 }
 
 /// The dialect of an error for a request whose path says nothing: judged by path, then headers. A prefix may be any

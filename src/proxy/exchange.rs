@@ -141,9 +141,12 @@ async fn own(
 async fn head(client: &mut Client<'_>, request: &mut RequestHead, work: &mut Work) -> Result<(), Stop> {
     client.deadline.arm_receiving(limits::HEAD_TIME_MAX);
     loop {
-        let found = client.inbox.peek(|bytes| match work.scanner.push(HeadKind::Request, bytes) {
-            Ok(Some(end)) => request.parse(bytes.get(..end).unwrap_or_default()).map(|()| Some(end)),
-            other => other,
+        let found = client.inbox.peek(|bytes| match request.parse_again(bytes) {
+            Some(end) => Ok(Some(end)),
+            None => match work.scanner.push(HeadKind::Request, bytes) {
+                Ok(Some(end)) => request.parse(bytes.get(..end).unwrap_or_default()).map(|()| Some(end)),
+                other => other,
+            },
         });
         let refused = match found {
             Ok(Some(end)) => {

@@ -36,13 +36,13 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     let mut line = world.shared.log.line(Level::Info, "request", &mut work.line).bytes("id", record.id.as_bytes());
     // Without a target there was no head that could be read.
     if !request.target().is_empty() {
-        line = line.text("method", request.method_text()).bytes("path", request.path());
+        line = line.word("method", request.method_text()).bytes("path", request.path());
     }
     line = line.number("status", u64::from(record.status));
     if let Some((who, reason)) = record.ended {
-        line = line.text("reason", reason).text("who", who.name());
+        line = line.word("reason", reason).word("who", who.name());
     }
-    line = line.text("dialect", record.dialect.name());
+    line = line.word("dialect", record.dialect.name());
     if !work.model.is_empty() {
         line = line.text("model", &work.model);
     }

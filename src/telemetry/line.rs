@@ -54,7 +54,20 @@ impl<'a> Line<'a> {
                 out.push(b'"');
             }
         }
-        Self { log, format, out }.text("level", level.name())
+        Self { log, format, out }.word("level", level.name())
+    }
+
+    /// Adds a word of the program's own: letters, digits and `-`, which need no quotes in either format.
+    pub fn word(mut self, name: &'static str, value: &'static str) -> Self {
+        debug_assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{value:?} is no word");
+        if self.log.is_some() {
+            self.key(name);
+            let quote: &[u8] = if self.format == LogFormat::Json { b"\"" } else { b"" };
+            self.out.extend_from_slice(quote);
+            self.out.extend_from_slice(value.as_bytes());
+            self.out.extend_from_slice(quote);
+        }
+        self
     }
 
     /// Adds a text, of which at most 200 bytes are shown.

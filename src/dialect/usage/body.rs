@@ -59,24 +59,24 @@ impl Body {
         self.scan(payload, on_usage);
     }
 
-    /// The answer is over: gives the member of one that was held.
-    pub fn finish(&mut self, mut on_usage: impl FnMut(&[u8])) {
+    /// The answer is over: one that was held is looked into. `read` reads the object at the front of a text, and gives how
+    /// many bytes follow it; it may be asked several times. Whether the last object that it read is the member.
+    pub fn finish(&mut self, mut read: impl FnMut(&[u8]) -> Option<usize>) -> bool {
         if self.is_long || self.held.is_empty() {
-            return;
+            return false;
         }
         let held = std::mem::take(&mut self.held);
-        match last_report(&self.finder, &held) {
-            Some(report) => on_usage(report),
-            // Cut short, or the name is written with escapes: what can be known is found the long way.
-            None if self.finder.find(&held).is_some() || memchr::memmem::find(&held, b"\\u").is_some() => {
-                self.scan(&held, on_usage);
-                self.held.clear();
-            }
-            None => {}
+        let mut is_found = read_last_report(&self.finder, &held, &mut read);
+        // Cut short, or the name is written with escapes: what can be known is found the long way.
+        let may_be_there = || self.finder.find(&held).is_some() || memchr::memmem::find(&held, b"\\u").is_some();
+        if !is_found && may_be_there() {
+            self.scan(&held, |report| is_found = read(report).is_some());
+            self.held.clear();
         }
         self.held = held;
         self.scanner.reset();
         (self.is_done, self.before) = (false, 0);
+        is_found
     }
 
     fn scan(&mut self, payload: &[u8], mut on_usage: impl FnMut(&[u8])) {
@@ -110,36 +110,38 @@ impl Body {
     }
 }
 
-/// The top-level member of a whole JSON text, found from its end. In valid JSON the quote of [`KEY`] opens a string unless
-/// a backslash stands before it, and the member is the text's own if exactly one bracket is still open behind it.
-fn last_report<'a>(finder: &Finder<'_>, text: &'a [u8]) -> Option<&'a [u8]> {
+/// Reads the top-level member of a whole JSON text, found from its end. In valid JSON the quote of [`KEY`] opens a string
+/// unless a backslash stands before it, and the member is the text's own if exactly one bracket is still open behind it.
+fn read_last_report(finder: &Finder<'_>, text: &[u8], read: &mut impl FnMut(&[u8]) -> Option<usize>) -> bool {
     let mut end = text.len();
     // Arguments of tools may have the same name; more than a few are somebody's joke.
     for _ in 0..4 {
-        let at = finder.find_iter(text.get(..end)?).last()?;
+        let Some(at) = text.get(..end).and_then(|text| last_place(finder, text)) else { return false };
         end = at;
         let is_escaped = at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\\');
-        let behind = text.get(at + KEY.len()..)?.trim_ascii_start();
+        let behind = text.get(at + KEY.len()..).unwrap_or_default().trim_ascii_start();
         let Some(value) = behind.strip_prefix(b":").map(<[u8]>::trim_ascii_start) else { continue };
         if !is_escaped
             && value.first() == Some(&b'{')
-            && let Some(length) = own_member(value)
+            && let Some(left) = read(value)
+            && closes_the_last(value.get(value.len() - left..).unwrap_or_default())
         {
-            return value.get(..length);
+            return true;
         }
     }
-    None
+    false
 }
 
-/// The length of the object at the front, if what follows it closes exactly one bracket and ends there.
-fn own_member(text: &[u8]) -> Option<usize> {
-    let mut length = None;
-    let last = brackets(text, |at, depth| {
-        if depth == 0 {
-            length.get_or_insert(at + 1);
-        }
-        depth < 0
-    })?;
-    let ends = text.get(last + 1..).is_none_or(|rest| rest.trim_ascii().is_empty());
-    length.filter(|_| ends)
+/// Where the key stands last. Nearly always that is close to the end.
+fn last_place(finder: &Finder<'_>, text: &[u8]) -> Option<usize> {
+    const TAIL: usize = 512;
+    let tail = text.len().saturating_sub(TAIL);
+    let near = finder.find_iter(text.get(tail..)?).last().map(|at| tail + at);
+    near.or_else(|| finder.find_iter(text.get(..tail + KEY.len())?).last())
+}
+
+/// Whether what follows a value closes exactly one bracket, and ends there.
+fn closes_the_last(behind: &[u8]) -> bool {
+    let rest = behind.trim_ascii();
+    rest == b"}" || brackets(rest, |_, depth| depth < 0).is_some_and(|last| last + 1 == rest.len())
 }

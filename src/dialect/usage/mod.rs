@@ -82,12 +82,14 @@ impl UsageReader {
     /// Takes the next bytes of a JSON answer. A report longer than [`crate::limits::USAGE_BYTES_MAX`] is passed over.
     pub fn push_json(&mut self, payload: &[u8]) {
         let Self { body, counts, objects, .. } = self;
-        body.push(payload, |usage| objects.usage(usage, counts));
+        body.push(payload, |usage| {
+            let _ = objects.usage(usage, counts);
+        });
     }
 
     /// Takes one report, an object, of an answer that somebody else reads.
     pub fn push_report(&mut self, report: &[u8]) {
-        self.objects.usage(report, &mut self.counts);
+        let _ = self.objects.usage(report, &mut self.counts);
     }
 
     /// Takes what was read elsewhere: it holds instead of all that was said before.
@@ -101,8 +103,15 @@ impl UsageReader {
         if let Some(told) = told {
             return *told;
         }
-        body.finish(|usage| objects.usage(usage, counts));
-        self.counts.usage()
+        let mut read = *counts;
+        let is_found = body.finish(|text| {
+            read = *counts;
+            objects.usage(text, &mut read).map(<[u8]>::len)
+        });
+        if is_found {
+            *counts = read;
+        }
+        counts.usage()
     }
 }
 

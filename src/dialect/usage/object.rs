@@ -1,7 +1,7 @@
 //! Reads reports: which member of an event is one, and what its members mean.
 
 use super::Usage;
-use super::members::members;
+use super::members::{Members, Value};
 use crate::json::{Kind, Scanner};
 
 /// Counts as reported, the last value of each.
@@ -62,47 +62,35 @@ impl Reader {
         }
     }
 
-    /// Reads a report.
-    pub fn usage(&self, text: &[u8], counts: &mut Counts) {
-        let mut report = Counts::default();
-        let mut details = Counts::default();
-        for (key, value) in members(text) {
+    /// Reads the report at the front of `text`, an object. Gives what follows it; of one that breaks off, what it says
+    /// before counts.
+    pub fn usage<'t>(&self, text: &'t [u8], counts: &mut Counts) -> Option<&'t [u8]> {
+        let (mut report, mut details) = (Counts::default(), Counts::default());
+        let mut members = Members::of(text)?;
+        while let Some((key, value)) = members.next() {
+            let count = match value {
+                Value::Plain(text) => number(text),
+                Value::Object => {
+                    detail(key, &mut members, &mut report, &mut details);
+                    None
+                }
+                Value::Other => None,
+            };
             match key {
                 b"prompt_tokens" => {
-                    report.input = number(value);
-                    report.input_is_whole |= report.input.is_some();
+                    report.input = count;
+                    report.input_is_whole |= count.is_some();
                 }
-                b"input_tokens" => last(&mut details.input, number(value)),
-                b"completion_tokens" => report.output = number(value),
-                b"output_tokens" => last(&mut details.output, number(value)),
-                b"total_tokens" => report.total = number(value),
+                b"input_tokens" => last(&mut details.input, count),
+                b"completion_tokens" => report.output = count,
+                b"output_tokens" => last(&mut details.output, count),
+                b"total_tokens" => report.total = count,
                 // DeepSeek, Moonshot, Perplexity
                 b"cache_read_input_tokens" | b"prompt_cache_hit_tokens" | b"cached_tokens" => {
-                    last(&mut report.cache_read, number(value));
+                    last(&mut report.cache_read, count);
                 }
-                b"cache_creation_input_tokens" => report.cache_write = number(value),
-                b"reasoning_tokens" => report.reasoning = number(value),
-                b"prompt_tokens_details" | b"input_tokens_details" => {
-                    report.input_is_whole |= key.starts_with(b"input") && value.starts_with(b"{");
-                    for (key, value) in members(value) {
-                        match key {
-                            b"cached_tokens" => last(&mut details.cache_read, number(value)),
-                            // OpenAI's, and those of gateways.
-                            b"cache_write_tokens" | b"cache_creation_tokens" | b"cached_creation_tokens" => {
-                                last(&mut details.cache_write, number(value));
-                            }
-                            _ => {}
-                        }
-                    }
-                }
-                b"completion_tokens_details" | b"output_tokens_details" => {
-                    for (key, value) in members(value) {
-                        // OpenAI's and Anthropic's.
-                        if matches!(key, b"reasoning_tokens" | b"thinking_tokens") {
-                            last(&mut details.reasoning, number(value));
-                        }
-                    }
-                }
+                b"cache_creation_input_tokens" => report.cache_write = count,
+                b"reasoning_tokens" => report.reasoning = count,
                 _ => {}
             }
         }
@@ -114,7 +102,30 @@ impl Reader {
         last(&mut counts.cache_read, details.cache_read.or(report.cache_read));
         last(&mut counts.cache_write, details.cache_write.or(report.cache_write));
         last(&mut counts.reasoning, details.reasoning.or(report.reasoning));
+        members.behind()
     }
+}
+
+/// Reads an object of details.
+fn detail(key: &[u8], members: &mut Members<'_>, report: &mut Counts, details: &mut Counts) {
+    let of_input = matches!(key, b"prompt_tokens_details" | b"input_tokens_details");
+    if !of_input && !matches!(key, b"completion_tokens_details" | b"output_tokens_details") {
+        return;
+    }
+    report.input_is_whole |= key == b"input_tokens_details";
+    members.enter(|key, value| {
+        let Value::Plain(text) = value else { return };
+        match key {
+            b"cached_tokens" if of_input => last(&mut details.cache_read, number(text)),
+            // OpenAI's, and those of gateways.
+            b"cache_write_tokens" | b"cache_creation_tokens" | b"cached_creation_tokens" if of_input => {
+                last(&mut details.cache_write, number(text));
+            }
+            // OpenAI's and Anthropic's.
+            b"reasoning_tokens" | b"thinking_tokens" if !of_input => last(&mut details.reasoning, number(text)),
+            _ => {}
+        }
+    });
 }
 
 fn last(count: &mut Option<u64>, value: Option<u64>) {
@@ -134,12 +145,18 @@ fn object<'t>(scanner: &Scanner, key: &str, text: &'t [u8]) -> Option<&'t [u8]> 
 
 /// A count: an integer, also one that was written as a fraction (`12.0`).
 fn number(text: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(text).ok()?;
-    text.parse().ok().or_else(|| {
-        let is_number = text.starts_with(|first: char| first.is_ascii_digit());
-        let value: f64 = is_number.then(|| text.parse().ok())??;
-        (value.fract() == 0.0 && (0.0..=COUNT_MAX).contains(&value)).then_some(value as u64)
-    })
+    let digits = |count: u64, byte: &u8| match byte {
+        b'0'..=b'9' => count.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    };
+    text.first().filter(|first| first.is_ascii_digit())?;
+    text.iter().try_fold(0, digits).or_else(|| fraction(text))
+}
+
+#[cold]
+fn fraction(text: &[u8]) -> Option<u64> {
+    let value: f64 = str::from_utf8(text).ok()?.parse().ok()?;
+    (value.fract() == 0.0 && (0.0..=COUNT_MAX).contains(&value)).then_some(value as u64)
 }
 
 /// The largest integer up to which a fraction is exact.

@@ -9,6 +9,13 @@ use crate::limits::HEAD_BYTES_MAX;
 /// A request's head, read strictly. Made once and reused: [`RequestHead::parse`] keeps a copy of the text.
 #[derive(Debug, Default)]
 pub struct RequestHead {
+    read: Read,
+    /// The head before this one: most requests of a client have the same, see [`RequestHead::parse_again`].
+    before: Read,
+}
+
+#[derive(Debug, Default)]
+struct Read {
     method: Method,
     version: Version,
     target: Span,
@@ -18,7 +25,7 @@ pub struct RequestHead {
 
 impl AsRef<FieldTable> for RequestHead {
     fn as_ref(&self) -> &FieldTable {
-        &self.table
+        &self.read.table
     }
 }
 
@@ -26,32 +33,43 @@ impl RequestHead {
     /// Reads a head: exactly the bytes up to and with its empty line, as [`HeadScanner`](super::HeadScanner) delimits
     /// them (one empty line before it included). After an error the head is empty.
     pub fn parse(&mut self, head: &[u8]) -> Result<(), Reject> {
-        let outcome = self.fill(head);
+        let outcome = self.read.fill(head);
         if outcome.is_err() {
-            self.clear();
+            self.read.clear();
         }
         outcome
     }
 
+    /// Reads a head that says what the one before [`RequestHead::clear`] said, but for the digits of its Content-Length:
+    /// the requests of one client hardly ever differ in more. `bytes` begin with it; gives its length. `None` if they say
+    /// something else, or are not all there: then they are scanned and parsed.
+    pub fn parse_again(&mut self, bytes: &[u8]) -> Option<usize> {
+        let length = self.before.table.repeat(bytes)?;
+        std::mem::swap(&mut self.read, &mut self.before);
+        Some(length)
+    }
+
     /// Forgets the head: it is empty, as before the first [`RequestHead::parse`].
     pub fn clear(&mut self) {
-        self.table.clear();
-        (self.target, self.authority) = (Span::default(), None);
+        if !self.read.table.is_empty() {
+            std::mem::swap(&mut self.read, &mut self.before);
+        }
+        self.read.clear();
     }
 
     /// The method; unknown ones are refused by [`RequestHead::parse`].
     pub fn method(&self) -> Method {
-        self.method
+        self.read.method
     }
 
     /// The method as it was written.
     pub fn method_text(&self) -> &'static str {
-        self.method.text()
+        self.read.method.text()
     }
 
     /// `/path?query` as sent, or `*`. Of an absolute-form target what follows its authority.
     pub fn target(&self) -> &[u8] {
-        self.table.slice(self.target)
+        self.read.table.slice(self.read.target)
     }
 
     /// The target up to its query, never normalised.
@@ -68,7 +86,7 @@ impl RequestHead {
     /// Whom the request is for: the authority of an absolute-form target, else Host's value (RFC 9112 §3.2.2: Host is
     /// ignored then). `None` is possible in HTTP/1.0 only.
     pub fn authority(&self) -> Option<&[u8]> {
-        self.authority.map(|span| self.table.slice(span))
+        self.read.authority.map(|span| self.read.table.slice(span))
     }
 
     /// `OPTIONS *`: the server itself is asked (RFC 9112 §3.2.4).
@@ -78,41 +96,48 @@ impl RequestHead {
 
     /// The version of the request line.
     pub fn version(&self) -> Version {
-        self.version
+        self.read.version
     }
 
     /// The fields in order: name as written, value without the white space around it.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.table.iter()
+        self.read.table.iter()
     }
 
     /// The value of the first field of this name, in any case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.table.get(name)
+        self.read.table.get(name)
     }
 
     /// How many fields have this name.
     pub fn count(&self, name: &str) -> usize {
-        self.table.count(name)
+        self.read.table.count(name)
     }
 
     /// Whether the client wants the connection to persist (RFC 9112 §9.3). Towards it we are a server, so that the ban
     /// on HTTP/1.0 persistence through proxies does not apply.
     pub fn keep_alive(&self) -> bool {
-        self.table.keep_alive(self.version)
+        self.read.table.keep_alive(self.read.version)
     }
 
     /// Whether the client waits for 100 (Continue) before it sends its body (RFC 9110 §10.1.1). HTTP/1.0 has no such
     /// answer, there it is ignored. Any other expectation is refused with 417.
     pub fn expects_continue(&self) -> Result<bool, Reject> {
         let mut expects = false;
-        for value in self.table.all("expect") {
+        for value in self.read.table.all("expect") {
             if !value.eq_ignore_ascii_case(b"100-continue") {
                 return Err(Reject::Expectation);
             }
-            expects = self.version == Version::Http11;
+            expects = self.read.version == Version::Http11;
         }
         Ok(expects)
+    }
+}
+
+impl Read {
+    fn clear(&mut self) {
+        self.table.clear();
+        (self.target, self.authority) = (Span::default(), None);
     }
 
     fn fill(&mut self, head: &[u8]) -> Result<(), Reject> {
@@ -430,11 +455,72 @@ mod tests {
     fn a_reused_head_allocates_nothing_and_forgets_everything() {
         let mut head = RequestHead::default();
         head.parse(b"POST http://long.example?query HTTP/1.0\r\nHost: abc\r\nX: y\r\nZ: z\r\n\r\n").unwrap();
-        let memory = head.table.memory();
+        let memory = head.read.table.memory();
         head.parse(b"GET /a HTTP/1.1\r\nHost: b\r\n\r\n").unwrap();
-        assert_eq!(head.table.memory(), memory);
+        assert_eq!(head.read.table.memory(), memory);
         assert_eq!((head.method_text(), head.fields().count(), head.authority()), ("GET", 1, Some(b"b".as_slice())));
         assert_eq!(head.parse(b"GET /a HTTP/1.1\r\n\r\n"), Err(Reject::MissingHost));
         assert_eq!((head.target(), head.fields().count(), head.authority()), (b"".as_slice(), 0, None));
+    }
+
+    /// All that a head says.
+    fn told(head: &RequestHead) -> (Method, Version, String, Option<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>) {
+        let fields = head.fields().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        let target = text(Some(head.target())).to_owned();
+        (head.method(), head.version(), target, head.authority().map(<[u8]>::to_vec), fields)
+    }
+
+    #[test]
+    fn a_head_that_comes_again() {
+        let first = "POST /v1/m?a HTTP/1.1\r\nHost: a\r\ncontent-length: 512\r\nx-key: k1\r\n\r\n";
+        let without = first.replace("content-length: 512\r\n", "");
+        let twice_named = first.replace("x-key: k1", "connection: content-length");
+        let absolute = "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n";
+        for (rule, before, now, is_same) in [
+            ("the same", first, first.to_owned(), true),
+            ("with bytes behind it", first, format!("{first}{{}}"), true),
+            ("another length", first, first.replace("512", "907"), true),
+            ("another length and a body", first, format!("{}{{}}", first.replace("512", "002")), true),
+            ("a length of more digits", first, first.replace("512", "5120"), false),
+            ("a length of fewer digits", first, first.replace("512", "51"), false),
+            ("no digits", first, first.replace("512", "5x2"), false),
+            ("a sign", first, first.replace("512", "+12"), false),
+            ("a space", first, first.replace("512", " 12"), false),
+            ("another value", first, first.replace("k1", "k2"), false),
+            ("another case", first, first.replace("Host", "host"), false),
+            ("another target", first, first.replace("?a", "?b"), false),
+            ("not all of it", first, first[..first.len() - 1].to_owned(), false),
+            ("nothing", first, String::new(), false),
+            ("no length at all", &without, without.clone(), true),
+            ("no length, another value", &without, without.replace("k1", "k2"), false),
+            ("a length that Connection names", &twice_named, twice_named.replace("512", "513"), true),
+            ("a target that was made up", absolute, absolute.to_owned(), false),
+        ] {
+            let mut head = parse(before.as_bytes()).unwrap();
+            head.clear();
+            assert_eq!(told(&head), told(&RequestHead::default()), "{rule}: cleared");
+            let length = head.parse_again(now.as_bytes());
+            let fresh = || parse(&now.as_bytes()[..length.unwrap()]).unwrap();
+            assert_eq!(length.is_some(), is_same, "{rule}");
+            assert!(!is_same || told(&head) == told(&fresh()), "{rule}: {:?}", told(&head));
+            // Whatever came in between, the next request finds the last one that was whole.
+            head.clear();
+            head.clear();
+            let next = if is_same { now.as_bytes() } else { before.as_bytes() };
+            assert_eq!(head.parse_again(next).is_some(), rule != "a target that was made up", "{rule}: once more");
+        }
+    }
+
+    #[test]
+    fn a_head_that_was_refused_does_not_come_again() {
+        let bad = "GET / HTTP/1.1\r\nHost: a\r\nX: a\x01\r\n\r\n";
+        let mut head = RequestHead::default();
+        assert!(head.parse_again(b"").is_none() && head.parse(bad.as_bytes()).is_err());
+        head.clear();
+        assert_eq!(head.parse_again(bad.as_bytes()), None);
+        let twice = "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n";
+        head.parse(twice.as_bytes()).unwrap();
+        head.clear();
+        assert_eq!(head.parse_again(twice.replace("Length: 1", "Length: 2").as_bytes()), None);
     }
 }

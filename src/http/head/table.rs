@@ -15,6 +15,8 @@ pub struct FieldTable {
     marks: u64,
     /// Whether Connection says more than close and keep-alive: hardly any head's does.
     connection_names_fields: bool,
+    /// The text is the head's, with nothing appended, and all of it was read.
+    is_as_sent: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +108,30 @@ impl FieldTable {
         keep
     }
 
+    /// Whether no head is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Takes the head that `bytes` begin with, if it is the one held but for the digits of its Content-Length, of which
+    /// there must be as many. Gives its length.
+    pub(super) fn repeat(&mut self, bytes: &[u8]) -> Option<usize> {
+        let head = bytes.get(..self.text.len()).filter(|_| self.is_as_sent && !self.is_empty())?;
+        // Without the field, or with several, nothing may differ.
+        let mut lengths = self.spans("content-length");
+        let digits = lengths.next().filter(|_| lengths.next().is_none()).unwrap_or_default();
+        drop(lengths);
+        let (start, end) = (usize::from(digits.start), usize::from(digits.end));
+        let is_same = head.get(..start) == self.text.get(..start)
+            && head.get(end..) == self.text.get(end..)
+            && head.get(start..end)?.iter().all(u8::is_ascii_digit);
+        if !is_same {
+            return None;
+        }
+        self.text.get_mut(start..end)?.copy_from_slice(head.get(start..end)?);
+        Some(head.len())
+    }
+
     /// Where the retained memory is and how much: must not change once warm.
     #[cfg(test)]
     pub(super) fn memory(&self) -> [(usize, usize); 2] {
@@ -117,6 +143,7 @@ impl FieldTable {
         self.fields.clear();
         self.marks = 0;
         self.connection_names_fields = false;
+        self.is_as_sent = false;
     }
 
     /// Takes a copy of `head`, whose field lines begin at `from`.
@@ -137,6 +164,7 @@ impl FieldTable {
         }
         let names_fields = connection_names(self).any(|name| !PERSISTENCE.contains(name));
         self.connection_names_fields = names_fields;
+        self.is_as_sent = true;
         Ok(())
     }
 
@@ -165,6 +193,7 @@ impl FieldTable {
 
     /// Adds text that the head implies but does not hold, and returns where it stands.
     pub(super) fn append(&mut self, parts: [&[u8]; 2]) -> Span {
+        self.is_as_sent = false;
         let start = self.text.len();
         self.text.extend(parts.iter().copied().flatten());
         Span::new(start, self.text.len())
