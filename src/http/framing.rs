@@ -80,11 +80,12 @@ enum Fault {
 
 /// The value of Content-Length, if the field is there (RFC 9110 §8.6).
 fn length(fields: &FieldTable) -> Result<Option<u64>, Fault> {
-    let Some(value) = fields.get("content-length") else {
+    let mut all = fields.all("content-length");
+    let Some(value) = all.next() else {
         return Ok(None);
     };
     // Equal ones may be folded into one; a sender that repeats it is broken enough to be refused. So is a list.
-    if fields.count("content-length") > 1 {
+    if all.next().is_some() {
         return Err(Fault::DuplicateLength);
     }
     // `Content-Length = 1*DIGIT`: no sign, no space, no prefix; and never wrapped around.
@@ -93,9 +94,9 @@ fn length(fields: &FieldTable) -> Result<Option<u64>, Fault> {
     }
     let mut length = 0u64;
     for byte in value {
-        let digit = char::from(*byte).to_digit(10).ok_or(Fault::BadLength)?;
-        length =
-            length.checked_mul(10).and_then(|length| length.checked_add(u64::from(digit))).ok_or(Fault::BadLength)?;
+        let digit = byte.wrapping_sub(b'0');
+        let longer = length.checked_mul(10).and_then(|length| length.checked_add(u64::from(digit)));
+        length = longer.filter(|_| digit < 10).ok_or(Fault::BadLength)?;
     }
     Ok(Some(length))
 }

@@ -209,13 +209,11 @@ impl Scanner {
     /// Inside a string: to its closing quote, or to an escape that does not lie here as a whole and in order.
     fn text(&mut self, input: &[u8], at: usize, role: Role) -> usize {
         let mut at = at;
-        while let Some((found, rest)) = find_special(input, at) {
-            if let Some(control) = find_control(input, at, found) {
-                return self.fail(control, What::ControlCharacter);
-            }
+        while let Some((found, rest)) = find_stop(input, at) {
             at = found;
             at += match rest {
                 [b'"', ..] => return self.end_text(input, at, role),
+                [0..0x20, ..] => return self.fail(at, What::ControlCharacter),
                 [_, b'u', hex @ ..] if begins_with_hex_digits(hex) => 2 + HEX_DIGITS,
                 [_, byte, ..] if is_escape(*byte) => 2,
                 _ => {
@@ -223,9 +221,6 @@ impl Scanner {
                     return at + 1;
                 }
             };
-        }
-        if let Some(control) = find_control(input, at, input.len()) {
-            return self.fail(control, What::ControlCharacter);
         }
         self.state = State::Text(role);
         input.len()
@@ -429,20 +424,11 @@ pub(super) fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
     }
 }
 
-/// The next quote or backslash from `at` on: where, and the input from there.
+/// The next byte of a string's text that is a quote, a backslash, or one that RFC 8259 §7 wants escaped: where, and the
+/// input from there.
 ///
-/// Most keys and many values are shorter than the call of a vector search costs, so eight bytes are looked at first.
-fn find_special(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
-    let rest = input.get(at..)?;
-    let found = match rest.first_chunk().and_then(|word| find_special_in(*word)) {
-        Some(found) => found,
-        None => memchr2(b'"', b'\\', rest)?,
-    };
-    Some((at + found, rest.get(found..)?))
-}
-
-/// The same, or a byte that RFC 8259 §7 wants escaped, whichever comes first. Text with an escape in every line, as code
-/// has, is searched a word at a time; a vector search is worth its call in longer runs only.
+/// Most keys and many values are shorter than the call of a vector search costs, and text with an escape in every line, as
+/// code has, comes in short runs: those are searched a word at a time.
 pub(super) fn find_stop(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
     const WORDS_FIRST: usize = 8;
     let mut at = at;
@@ -454,14 +440,9 @@ pub(super) fn find_stop(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
         }
         at += 8;
     }
-    let special = at + memchr2(b'"', b'\\', input.get(at..)?)?;
-    let stop = find_control(input, at, special).unwrap_or(special);
+    let special = memchr2(b'"', b'\\', input.get(at..)?).map(|special| at + special);
+    let stop = find_control(input, at, special.unwrap_or(input.len())).or(special)?;
     Some((stop, input.get(stop..)?))
-}
-
-/// The first quote or backslash of eight bytes.
-fn find_special_in(word: [u8; 8]) -> Option<usize> {
-    first_hit(specials(u64::from_le_bytes(word)))
 }
 
 const ONES: u64 = u64::from_ne_bytes([1; 8]);

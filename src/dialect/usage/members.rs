@@ -42,15 +42,15 @@ impl<'a> Members<'a> {
     /// The next member: its key as written (one with escapes in it is none that we know), and its value. Ends where the
     /// text is no object any more.
     pub fn next(&mut self) -> Option<(&'a [u8], Value<'a>)> {
-        let mut rest = self.skipped()?.trim_ascii_start();
+        let mut rest = trimmed(self.skipped()?);
         self.rest = &[];
         if let Some(behind) = rest.strip_prefix(b"}") {
             (self.rest, self.place) = (behind, Place::End);
             return None;
         }
-        rest = rest.strip_prefix(b",").map_or(rest, <[u8]>::trim_ascii_start).strip_prefix(b"\"")?;
+        rest = rest.strip_prefix(b",").map_or(rest, trimmed).strip_prefix(b"\"")?;
         let (key, behind) = rest.split_at_checked(string_end(rest)?)?;
-        let value = behind.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        let value = trimmed(trimmed(behind.strip_prefix(b"\"")?).strip_prefix(b":")?);
         (self.rest, self.place) = (value, Place::Value);
         match value.first()? {
             b'{' => Some((key, Value::Object)),
@@ -87,6 +87,15 @@ impl<'a> Members<'a> {
             (Place::Value, _) => brackets(self.rest, |_, depth| depth == 0)? + 1,
         };
         self.rest.get(end..)
+    }
+}
+
+/// The text behind white space, of which there is none in nearly every place.
+#[inline]
+fn trimmed(text: &[u8]) -> &[u8] {
+    match text {
+        [b' ' | b'\t' | b'\n' | b'\r', ..] => text.trim_ascii_start(),
+        _ => text,
     }
 }
 

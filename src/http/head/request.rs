@@ -74,7 +74,8 @@ impl RequestHead {
 
     /// The target up to its query, never normalised.
     pub fn path(&self) -> &[u8] {
-        self.target().split(|byte| *byte == b'?').next().unwrap_or_default()
+        let target = self.target();
+        memchr::memchr(b'?', target).and_then(|query| target.get(..query)).unwrap_or(target)
     }
 
     /// What follows the first `?` of the target.
@@ -105,6 +106,7 @@ impl RequestHead {
     }
 
     /// The value of the first field of this name, in any case.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.read.table.get(name)
     }

@@ -117,6 +117,7 @@ impl ResponseHead {
     }
 
     /// The value of the first field of this name, in any case.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.table.get(name)
     }
