@@ -1,7 +1,8 @@
 //! What the pure pieces cost on real input: `cargo bench`.
 //!
 //! Times are for looking, never for tests: a shared machine changes them by half. Compare medians of one run with each
-//! other, or count instructions: `valgrind --tool=callgrind` on the binary that `cargo bench --no-run` names.
+//! other, or count instructions: `valgrind --tool=callgrind` on the binary that `cargo bench --no-run` names. A part of a
+//! piece's name behind `cargo bench --bench pieces --` measures that piece alone.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -40,6 +41,7 @@ fn main() {
 
     println!("{:<44}{:>10}{:>12}{:>12}", "piece", "bytes", "ns", "ns/byte");
     let (mut scanner, mut parsed) = (HeadScanner::default(), RequestHead::default());
+    parsed.parse(&head).unwrap();
     measure("request head: find, parse, frame", head.len(), || {
         scanner.reset();
         let end = scanner.push(HeadKind::Request, &head).unwrap().unwrap();
@@ -96,6 +98,9 @@ fn main() {
 fn answers() {
     println!("\n{:<44}{:>10}{:>12}{:>12}", "answer, Chat to Messages, per event", "bytes", "ns", "recognised");
     for (name, event) in STREAMS {
+        if !is_wanted(name) {
+            continue;
+        }
         let events: Vec<Vec<u8>> = (0..512).map(|number| filled(event, number)).collect();
         let bytes = events.iter().map(Vec::len).sum::<usize>() / events.len();
         let mut out = Vec::with_capacity(1 << 20);
@@ -147,8 +152,14 @@ const STREAMS: [(&str, &str); 6] = [
 
 /// One event of a stream.
 fn filled(event: &str, number: usize) -> Vec<u8> {
-    let token = [" word", " the", "\\n", " caf\u{e9}", "\\\"", " of"][number % 6];
-    let token = if event.contains("arguments") && number == 0 { "{\\\"a\\\":\\\"" } else { token };
+    let words = [" word", " the", "\\n", " caf\u{e9}", "\\\"", " of"];
+    // Arguments go on for as long as the stream does.
+    let arguments = ["\\\"", "src", "/main", ".rs\\\",", " 42", ","];
+    let token = match event.contains("arguments") {
+        true if number == 0 => "{\\\"paths\\\":[",
+        true => arguments[(number - 1) % arguments.len()],
+        false => words[number % words.len()],
+    };
     let (fraction, obfuscation) =
         (format!("{}.{}", number * 7 % 100, number % 1000), &"aB3dE6gHiJkLmNo"[number * 5 % 13..]);
     let event = event.replace("$t", token).replace("$n", &(1000 + number).to_string());
@@ -164,9 +175,11 @@ fn counting() {
         let request = read_to_count(index.read(body).unwrap(), &mut Losses::default()).unwrap();
         black_box(tokens::count(&request, &rules, memory));
     };
-    let began = Instant::now();
-    count(b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", &BlockCounts::default());
-    println!("{:<44}{:>10}{:>12}", "tokens: load the table, once", "", began.elapsed().as_nanos());
+    let (load, began) = ("tokens: load the table, once", Instant::now());
+    if is_wanted(load) {
+        count(b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", &BlockCounts::default());
+        println!("{load:<44}{:>10}{:>12}", "", began.elapsed().as_nanos());
+    }
     measure_by("tokens: count, nothing is known", body.len(), 2, || count(&body, &BlockCounts::default()));
     let memory = BlockCounts::default();
     measure_by("tokens: count, all is known", body.len(), 100, || count(&body, &memory));
@@ -261,6 +274,9 @@ fn measure(name: &str, bytes: usize, work: impl FnMut()) {
 
 /// The same with so many calls each.
 fn measure_by(name: &str, bytes: usize, repeats: u32, mut work: impl FnMut()) {
+    if !is_wanted(name) {
+        return;
+    }
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let began = Instant::now();
@@ -271,6 +287,11 @@ fn measure_by(name: &str, bytes: usize, repeats: u32, mut work: impl FnMut()) {
     rounds.sort_by(f64::total_cmp);
     let median = rounds[ROUNDS / 2];
     println!("{name:<44}{bytes:>10}{median:>12.0}{:>12.3}", median / bytes as f64);
+}
+
+/// The command line names no piece, or this one by a part of its name.
+fn is_wanted(name: &str) -> bool {
+    std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).all(|part| name.contains(&part))
 }
 
 /// A head as an agent sends it: about 25 fields.

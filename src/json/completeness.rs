@@ -71,15 +71,29 @@ impl Completeness {
     pub fn push(&mut self, piece: &[u8]) {
         let mut rest = piece;
         while !rest.is_empty() {
-            if let State::Text { escape: Escape::None, .. } = self.state {
-                // Nothing but a backslash, the object's own or that before its quote, changes the state here.
-                let Some(special) = memchr(b'\\', rest) else { return };
-                rest = rest.get(special..).unwrap_or_default();
+            match self.state {
+                State::Text { escape: Escape::None, .. } => {
+                    // Nothing but a backslash, the object's own or that before its quote, changes the state here.
+                    let Some(special) = backslash(rest) else { return };
+                    rest = rest.get(special..).unwrap_or_default();
+                }
+                State::Other | State::Broken => return,
+                _ => {}
             }
             let Some((byte, after)) = unit(rest) else { return };
             self.state = self.next(byte);
             rest = after;
         }
+    }
+
+    /// Takes the next piece if it belongs to an object that has begun, and is not whole; says whether it does.
+    #[inline]
+    pub fn go_on(&mut self, piece: &[u8]) -> bool {
+        let goes_on = self.is_object() && !self.is_whole();
+        if goes_on {
+            self.push(piece);
+        }
+        goes_on
     }
 
     /// The text is one object, and nothing is missing.
@@ -195,6 +209,13 @@ fn in_word(word: &'static str, seen: usize, byte: u8) -> State {
         Some(next) if *next == byte => State::Word(word, seen + 1),
         _ => State::Broken,
     }
+}
+
+/// Most pieces are shorter than the call of a vector search costs.
+#[inline]
+fn backslash(rest: &[u8]) -> Option<usize> {
+    const SHORT: usize = 16;
+    if rest.len() < SHORT { rest.iter().position(|byte| *byte == b'\\') } else { memchr(b'\\', rest) }
 }
 
 /// The first character of a string's content, and what follows; what is not ASCII is 0x80.

@@ -445,6 +445,13 @@ pub(super) fn find_stop(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
     Some((stop, input.get(stop..)?))
 }
 
+/// The high bit of each of eight bytes that is no digit, the first byte lowest.
+pub(super) fn but_digits(word: [u8; 8]) -> u64 {
+    // A digit's value is below 10, and 0x76 is what lacks from there to the high bit.
+    let values = u64::from_le_bytes(word) ^ (ONES * u64::from(b'0'));
+    (((values & !HIGHS) + ONES * 0x76) | values) & HIGHS
+}
+
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGHS: u64 = ONES << 7;
 
@@ -459,7 +466,8 @@ fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS
 }
 
-fn first_hit(hits: u64) -> Option<usize> {
+/// The place of the lowest of such bits.
+pub(super) fn first_hit(hits: u64) -> Option<usize> {
     (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
 }
 

@@ -4,8 +4,7 @@
 //! event is compared with what lay between the parts that vary; if all of it agrees, the text is where it was, and the
 //! event need not be read. If anything differs it is read in full, and learned again.
 
-use super::number::{Next, Number};
-use super::scanner::{HEX_DIGITS, begins_with_hex_digits, find_stop, is_escape};
+use super::scanner::{HEX_DIGITS, begins_with_hex_digits, but_digits, find_stop, first_hit, is_escape};
 use super::{Kind, Value};
 use crate::limits::TEMPLATE_SCALARS_MAX;
 
@@ -34,6 +33,8 @@ pub struct Template {
     text: Vec<u8>,
     /// What may vary in it, in its order: what is wanted, and scalars that mean nothing.
     scalars: Vec<Scalar>,
+    /// Those of them that are stepped over, and what lies before each.
+    steps: Vec<Step>,
     /// Memory for the next list.
     spare: Vec<Scalar>,
 }
@@ -45,6 +46,15 @@ struct Scalar {
     end: usize,
     is_string: bool,
     what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// How long the text before it is, which stays as it is, and how long it is itself in the event that was learned.
+    literal: usize,
+    length: usize,
+    is_string: bool,
+    is_wanted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,32 +94,37 @@ impl Template {
         self.text.clear();
         self.text.extend_from_slice(text);
         self.spare = std::mem::replace(&mut self.scalars, scalars);
+        let mut from = 0;
+        self.steps.clear();
+        self.steps.extend(self.scalars.iter().filter(|scalar| scalar.what != What::Same).map(|scalar| {
+            let &Scalar { start, end, is_string, what } = scalar;
+            let literal = start - std::mem::replace(&mut from, end);
+            Step { literal, length: end - start, is_string, is_wanted: what == What::Wanted }
+        }));
     }
 
     /// What was wanted, in an event of the same shape: the content of a string, still escaped.
     #[inline]
     pub fn find<'a>(&self, event: &'a [u8]) -> Option<&'a [u8]> {
-        let (mut wanted, mut from, mut at) = (None, 0, 0);
-        for scalar in self.scalars.iter().filter(|scalar| scalar.what != What::Same) {
-            let literal = self.text.get(from..scalar.start)?;
-            let rest = event.get(at..)?;
-            if !rest.starts_with(literal) {
-                return None;
+        let (mut wanted, mut shape, mut rest) = (None, self.text.as_slice(), event);
+        for step in &self.steps {
+            let (literal, after) = shape.split_at_checked(step.literal)?;
+            rest = strip(rest, literal)?;
+            let length = if step.is_string { string_length(rest) } else { number_length(rest) }?;
+            let (scalar, behind) = rest.split_at_checked(length)?;
+            if step.is_wanted {
+                wanted = Some(scalar);
             }
-            at += literal.len();
-            let end = if scalar.is_string { string_end(event, at) } else { number_end(event, at) }?;
-            if scalar.what == What::Wanted {
-                wanted = event.get(at..end);
-            }
-            (from, at) = (scalar.end, end);
+            (shape, rest) = (after.get(step.length..)?, behind);
         }
-        (event.get(at..) == self.text.get(from..)).then_some(wanted?)
+        wanted.filter(|_| rest == shape)
     }
 
     /// Forgets what was learned.
     pub fn clear(&mut self) {
         self.text.clear();
         self.scalars.clear();
+        self.steps.clear();
     }
 
     /// All that lies between the scalars agrees.
@@ -174,10 +189,25 @@ impl<'a, F: Fn(&[&[u8]]) -> bool> Learning<'a, F> {
     }
 }
 
-/// Where the string closes that goes on at `at`, if it is one that [`super::Index`] takes.
+/// What follows a text that should stand here. Most are shorter than the call of a comparison costs.
 #[inline]
-fn string_end(text: &[u8], at: usize) -> Option<usize> {
-    let mut from = at;
+fn strip<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
+    const SHORT: usize = 24;
+    let (head, rest) = text.split_at_checked(literal.len())?;
+    let is_same = match (head.last_chunk::<8>(), literal.last_chunk()) {
+        (Some(last), Some(other)) if head.len() <= SHORT => {
+            let (words, others) = (head.as_chunks::<8>().0, literal.as_chunks::<8>().0);
+            last == other && words.iter().zip(others).all(|(word, other)| word == other)
+        }
+        _ => head == literal,
+    };
+    is_same.then_some(rest)
+}
+
+/// How long the string is whose content begins here, if it is one that [`super::Index`] takes.
+#[inline]
+fn string_length(text: &[u8]) -> Option<usize> {
+    let mut from = 0;
     loop {
         let (special, rest) = find_stop(text, from)?;
         from = match rest {
@@ -189,16 +219,85 @@ fn string_end(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Where the number ends that begins at `at`, if it is one.
-fn number_end(text: &[u8], at: usize) -> Option<usize> {
-    let mut number = Number::begin(*text.get(at)?)?;
-    let mut end = at + 1;
-    loop {
-        match number.next(text.get(end).copied().unwrap_or(b' ')) {
-            Next::Part(next) => number = next,
-            Next::After => return Some(end),
-            Next::Wrong => return None,
+/// How long the number is that begins here, if it is one.
+#[inline]
+fn number_length(text: &[u8]) -> Option<usize> {
+    text.first_chunk().and_then(|word| short_number(*word)).or_else(|| long_number(text))
+}
+
+/// The same of one that eight bytes show to be whole, if it has no sign and no exponent.
+#[inline]
+fn short_number(word: [u8; 8]) -> Option<usize> {
+    let others = but_digits(word);
+    let byte = |at: usize| (u64::from_le_bytes(word) >> (8 * at)) as u8;
+    let whole = first_hit(others)?;
+    if whole == 0 || (whole > 1 && byte(0) == b'0') {
+        return None;
+    }
+    let end = match byte(whole) {
+        b'.' => first_hit(others & (others - 1)).filter(|end| *end > whole + 1)?,
+        _ => whole,
+    };
+    (byte(end) | 0x20 != b'e').then_some(end)
+}
+
+fn long_number(text: &[u8]) -> Option<usize> {
+    let first = usize::from(text.first() == Some(&b'-'));
+    let mut end = digits_end(text, first)?;
+    if text.get(first) == Some(&b'0') && end > first + 1 {
+        return None;
+    }
+    if text.get(end) == Some(&b'.') {
+        end = digits_end(text, end + 1)?;
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        let is_signed = matches!(text.get(end + 1), Some(b'+' | b'-'));
+        end = digits_end(text, end + 1 + usize::from(is_signed))?;
+    }
+    Some(end)
+}
+
+/// Where the digits end that begin at `at`; there must be one.
+#[inline]
+fn digits_end(text: &[u8], at: usize) -> Option<usize> {
+    let (mut end, mut rest) = (at, text.get(at..)?);
+    while let Some((word, after)) = rest.split_first_chunk() {
+        if let Some(count) = first_hit(but_digits(*word)) {
+            return (end + count > at).then_some(end + count);
         }
-        end += 1;
+        (end, rest) = (end + word.len(), after);
+    }
+    end += rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (end > at).then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::number::{Next, Number};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same, a byte at a time.
+    fn number_by_bytes(text: &[u8]) -> Option<usize> {
+        let mut number = Number::begin(*text.first()?)?;
+        for (end, byte) in text.iter().chain(b" ").enumerate().skip(1) {
+            match number.next(*byte) {
+                Next::Part(next) => number = next,
+                Next::After => return Some(end),
+                Next::Wrong => return None,
+            }
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn numbers(text in "[0-9.eE+,\u{a0} -]{0,12}|-?[0-9]{1,20}(\\.[0-9]{0,20})?([eE][+-]?[0-9]{0,20})?[,}\u{ff} ]{0,9}") {
+            let text = text.as_bytes();
+            let (end, want) = (number_length(text), number_by_bytes(text));
+            // A digit behind a leading zero is no part of the number, and no literal begins with one.
+            let is_cut = want.and_then(|end| text.get(end)).is_some_and(u8::is_ascii_digit);
+            prop_assert_eq!(end, want.filter(|_| !is_cut));
+        }
     }
 }

@@ -38,15 +38,21 @@ impl<W: Writer> Sequencer<W> {
     /// More of a block.
     #[inline]
     pub(super) fn delta(&mut self, key: Key, text: &[u8], out: &mut Vec<u8>) {
-        if let Some(at) = self.current
-            && let Some(Block { key: known, kind: Kind::Text | Kind::Thinking, place: Place::Open(number), .. }) =
-                self.blocks.get(at)
+        if let Some(Block { key: known, kind, place: Place::Open(number), held, .. }) =
+            self.current.and_then(|at| self.blocks.get_mut(at))
             && *known == Some(key)
             && !text.is_empty()
             && self.phase == Phase::Answering
         {
-            self.output_bytes += text.len() as u64;
-            return self.writer.delta(*number, text, out);
+            let goes_on = match kind {
+                Kind::Text | Kind::Thinking => true,
+                Kind::Call(call) => W::INTERLEAVES || (held.is_empty() && call.arguments.go_on(text)),
+                Kind::Refusal | Kind::Redacted => false,
+            };
+            if goes_on {
+                self.output_bytes += text.len() as u64;
+                return self.writer.delta(*number, text, out);
+            }
         }
         self.delta_elsewhere(key, text, out);
     }
