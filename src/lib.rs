@@ -14,14 +14,18 @@
 //! 3. **body** – [`proxy::upload`]: the JSON of a known endpoint is buffered and scanned ([`json`]) as it comes; every
 //!    other body is streamed through later.
 //! 4. **peek, plan** – [`proxy::plan`]: the model's name, and the targets that [`route`] makes of it, in their order.
-//! 5. **take or dial** – [`net::pool`]: a kept connection that was looked at, a place in the line, or a new one by
+//!    Tokens are counted here ([`proxy::count`], [`tokens`]) where the first target cannot count them.
+//! 5. **reach** – [`proxy::reach`] goes through the targets. One that speaks another dialect gets the request anew, from
+//!    [`proxy::translate`]: a reader, the waist [`dialect::turn`], a writer; large bodies on a helper ([`proxy::aside`]).
+//! 6. **take or dial** – [`net::pool`]: a kept connection that was looked at, a place in the line, or a new one by
 //!    [`net::origin`]: name ([`net::dns`]), TCP ([`net::dial`]), proxy ([`net::tunnel`]), TLS ([`net::tls`]), in one
 //!    deadline. A target without a connection is passed over for the next.
-//! 6. **send, hear** – [`proxy::outbound`] writes the head, with the one credential that belongs there; [`proxy::ask`]
+//! 7. **send, hear** – [`proxy::outbound`] writes the head, with the one credential that belongs there; [`proxy::ask`]
 //!    sends and hears at once, so that an early answer is heard. A stale connection costs one more try.
-//! 7. **relay** – [`proxy::relay`]: bytes untouched, one write per read, framing by [`http::passage`]; what the answer
-//!    says of its tokens is read in passing ([`dialect::usage`]).
-//! 8. **settle** – [`proxy::settle`]: counts and one line in the [`telemetry::log`]. The pool and the client's connection
+//! 8. **relay** – [`proxy::relay`]: bytes untouched, one write per read, framing by [`http::passage`]; what the answer
+//!    says of its tokens is read in passing ([`dialect::usage`]). Or **deliver** – [`proxy::deliver`]: event by event
+//!    ([`sse`]) through a reader, the [`dialect::sequencer`] and a writer.
+//! 9. **settle** – [`proxy::settle`]: counts and one line in the [`telemetry::log`]. The pool and the client's connection
 //!    get back what can be used again.
 //!
 //! What ends a request early is a [`fault::Fault`], told in the client's dialect. A reload makes a new
