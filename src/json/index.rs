@@ -6,8 +6,9 @@
 use std::fmt;
 
 use super::error::{JsonError, What};
+use super::find::find_stop;
 use super::number::{Next, Number};
-use super::scanner::{HEX_DIGITS, begins_with_hex_digits, find_stop, is_escape, skip_space};
+use super::scanner::{HEX_DIGITS, begins_with_hex_digits, is_escape, skip_space};
 use super::{Kind, text};
 use crate::limits::JSON_DEPTH_MAX;
 

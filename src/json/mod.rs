@@ -12,6 +12,7 @@
 
 mod completeness;
 pub mod error;
+mod find;
 mod index;
 mod number;
 pub mod scanner;

@@ -1,8 +1,7 @@
 //! Checks a request's JSON while it arrives, and finds the top-level members that we read.
 
-use memchr::memchr2;
-
 use super::error::{JsonError, What};
+use super::find::find_stop;
 use super::number::{Next, Number};
 use super::watch::{Kind, Member, Watch};
 use crate::limits::JSON_DEPTH_MAX;
@@ -422,61 +421,6 @@ pub(super) fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
             byte => return Some((at, byte)),
         }
     }
-}
-
-/// The next byte of a string's text that is a quote, a backslash, or one that RFC 8259 §7 wants escaped: where, and the
-/// input from there.
-///
-/// Most keys and many values are shorter than the call of a vector search costs, and text with an escape in every line, as
-/// code has, comes in short runs: those are searched a word at a time.
-pub(super) fn find_stop(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
-    const WORDS_FIRST: usize = 8;
-    let mut at = at;
-    for _ in 0..WORDS_FIRST {
-        let Some(word) = input.get(at..)?.first_chunk() else { break };
-        let word = u64::from_le_bytes(*word);
-        if let Some(found) = first_hit(specials(word) | below(word, 0x20)) {
-            return Some((at + found, input.get(at + found..)?));
-        }
-        at += 8;
-    }
-    let special = memchr2(b'"', b'\\', input.get(at..)?).map(|special| at + special);
-    let stop = find_control(input, at, special.unwrap_or(input.len())).or(special)?;
-    Some((stop, input.get(stop..)?))
-}
-
-/// The high bit of each of eight bytes that is no digit, the first byte lowest.
-pub(super) fn but_digits(word: [u8; 8]) -> u64 {
-    // A digit's value is below 10, and 0x76 is what lacks from there to the high bit.
-    let values = u64::from_le_bytes(word) ^ (ONES * u64::from(b'0'));
-    (((values & !HIGHS) + ONES * 0x76) | values) & HIGHS
-}
-
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-const HIGHS: u64 = ONES << 7;
-
-/// The high bit of each byte of a word that is a quote or a backslash; as in [`below`] the lowest bit set is right.
-fn specials(word: u64) -> u64 {
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    is(b'"') | is(b'\\')
-}
-
-/// The high bit of each byte of a word that is less than `limit`, and maybe of bytes above such a one.
-fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS
-}
-
-/// The place of the lowest of such bits.
-pub(super) fn first_hit(hits: u64) -> Option<usize> {
-    (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
-}
-
-/// The first byte of `input[from..to]` that RFC 8259 §7 wants escaped.
-fn find_control(input: &[u8], from: usize, to: usize) -> Option<usize> {
-    let run = input.get(from..to)?;
-    // Without an early exit the compiler looks at a vector of bytes at a time; there is none in nearly every string.
-    let any = run.iter().fold(false, |any, byte| any | (*byte < 0x20));
-    if any { run.iter().position(|byte| *byte < 0x20).map(|place| from + place) } else { None }
 }
 
 /// RFC 8259 §7: what may follow a backslash, `u` aside.

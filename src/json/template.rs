@@ -4,7 +4,8 @@
 //! event is compared with what lay between the parts that vary; if all of it agrees, the text is where it was, and the
 //! event need not be read. If anything differs it is read in full, and learned again.
 
-use super::scanner::{HEX_DIGITS, begins_with_hex_digits, but_digits, find_stop, first_hit, is_escape};
+use super::find::{but_digits, find_stop, first_hit};
+use super::scanner::{HEX_DIGITS, begins_with_hex_digits, is_escape};
 use super::{Kind, Value};
 use crate::limits::TEMPLATE_SCALARS_MAX;
 

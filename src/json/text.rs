@@ -4,6 +4,8 @@ use std::fmt;
 
 use memchr::memchr;
 
+use super::find::find_stop;
+
 /// Why a string has no text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError {
@@ -161,10 +163,8 @@ fn hex_unit(rest: &[u8]) -> Option<(u32, &[u8])> {
 
 fn encode_valid(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
-    while let Some((plain, [byte, after @ ..])) = rest
-        .iter()
-        .position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\')
-        .and_then(|special| rest.split_at_checked(special))
+    while let Some((plain, [byte, after @ ..])) =
+        find_stop(rest, 0).and_then(|(special, _)| rest.split_at_checked(special))
     {
         out.extend_from_slice(plain);
         match *byte {
