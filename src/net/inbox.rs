@@ -28,6 +28,8 @@ pub struct Inbox {
     bytes: RefCell<Vec<u8>>,
     /// How much of `bytes` has been read.
     start: Cell<usize>,
+    /// The same of the vector that the pump was lent to go on with.
+    lent_start: Cell<usize>,
     end: Cell<Option<End>>,
     /// The requests wait for more bytes; the number says how many more are expected (a hint for the buffer's size).
     wanted: Cell<Option<usize>>,
@@ -46,6 +48,7 @@ impl Inbox {
         Self {
             bytes: RefCell::default(),
             start: Cell::new(0),
+            lent_start: Cell::new(0),
             end: Cell::new(None),
             wanted: Cell::new(None),
             deliveries: Cell::new(0),
@@ -88,6 +91,11 @@ impl Inbox {
         let mut bytes = self.bytes.take();
         bytes.drain(..start);
         bytes
+    }
+
+    /// The same without moving them: what was read before still stands in front; the number says how much that is.
+    pub fn take_in_place(&self) -> (Vec<u8>, usize) {
+        (self.bytes.take(), self.start.replace(0))
     }
 
     /// Returns bytes that were taken and not used: they are read before anything that came since.
@@ -172,11 +180,19 @@ impl Inbox {
     }
 
     /// The vector that the next read appends to: our own while the requests wait for its continuation, so that a body
-    /// is received where it will stay; else a fresh one, because what is here may be read meanwhile.
+    /// is received where it will stay; else a fresh one, because what is here may be read meanwhile. What was read stays in
+    /// front of a body, as far as it is no more than a head: the room is of use for the next one.
     fn lend(&self) -> Vec<u8> {
+        self.lent_start.set(0);
         match self.wanted.get() {
             Some(expected) if !self.is_empty() => {
-                let mut bytes = self.take();
+                let mut bytes = if self.start.get() > limits::HEAD_BYTES_MAX {
+                    self.take()
+                } else {
+                    let (bytes, start) = self.take_in_place();
+                    self.lent_start.set(start);
+                    bytes
+                };
                 bytes.reserve(expected.clamp(1, limits::BODY_AHEAD_BYTES));
                 bytes
             }
@@ -192,7 +208,7 @@ impl Inbox {
             bytes.extend_from_slice(&buffer);
             buffer.clear();
         } else {
-            self.start.set(0);
+            self.start.set(self.lent_start.take());
             std::mem::swap(&mut *bytes, &mut buffer);
         }
         if buffer.capacity() > 0 {

@@ -222,7 +222,7 @@ async fn forward(
     }
     // An answer has begun, or there is none: the request is not needed any more.
     drop(lease);
-    world.buffers.give(body);
+    world.buffers.give(body.take_memory());
     let Reached { answering, destination, pool, rename } = reached?;
     // Its name from now on.
     if let Some(name) = rename {
@@ -284,7 +284,8 @@ async fn count_here(
     let scale = errand.site.config().windows.scale(&work.model, &model, errand.dialect);
     let scale = if is_translated { scale } else { Scale::default() };
     let body = std::mem::take(&mut work.body);
-    let counted = count_tokens(body, messages::request::read_to_count, rules, scale, world.shared.counts.clone());
+    let counted =
+        count_tokens(body.into_bytes(), messages::request::read_to_count, rules, scale, world.shared.counts.clone());
     let counted = unless_gone(client.inbox, Box::pin(counted).as_mut()).await??;
     let mut asked = Asked::of(errand.request);
     asked.unread = false;

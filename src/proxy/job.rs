@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::plan::Target;
 use super::translate::Translation;
+use super::upload::Body;
 use crate::config::provider::Provider;
 use crate::dialect::Dialect;
 use crate::dialect::loss::Losses;
@@ -37,7 +38,7 @@ pub struct Work {
     /// Finds the members of a JSON body.
     pub members: Scanner,
     /// The buffered body.
-    pub body: Vec<u8>,
+    pub body: Body,
     /// The model's name: the client's, then the provider's; empty if there is none.
     pub model: String,
     /// The provider that was tried last.
@@ -116,7 +117,7 @@ impl Default for Job {
                 response_scanner: HeadScanner::default(),
                 response: ResponseHead::default(),
                 members: Scanner::new(MEMBERS),
-                body: Vec::new(),
+                body: Body::default(),
                 model: String::new(),
                 provider: None,
                 targets: Vec::new(),
@@ -166,7 +167,7 @@ impl Job {
         self.request.clear();
         self.work.scanner.reset();
         self.work.members.reset();
-        self.work.body.clear();
+        drop(self.work.body.take_memory());
         self.work.model.clear();
         self.work.inbound.clear();
         self.work.provider = None;
@@ -182,7 +183,8 @@ impl Job {
 
     /// Gives the buffers back: a job that waits for its next request holds only what heads and scanners need.
     pub fn shrink(&mut self, buffers: &Buffers) {
-        for buffer in [&mut self.work.body, &mut self.work.inbound, &mut self.work.out] {
+        buffers.give(self.work.body.take_memory());
+        for buffer in [&mut self.work.inbound, &mut self.work.out] {
             buffers.give(std::mem::take(buffer));
         }
     }

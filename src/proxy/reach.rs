@@ -9,7 +9,7 @@ use super::outbound::{Cargo, Outbound};
 use super::plan::{self, Target};
 use super::site::{Destination, Site};
 use super::translate;
-use super::upload::Upload;
+use super::upload::{Body, Upload};
 use super::world::World;
 use crate::dialect::translate::{self as dialects, Asking};
 use crate::dialect::{Dialect, endpoint};
@@ -148,7 +148,7 @@ async fn prepare_and_try(
         return try_one(world, client, errand, to, work, upload).await;
     };
     let asking = Asking::of(errand.path).filter(|_| target.dialect != errand.dialect || work.as_chat);
-    let mut other = if let Some(asking) = asking {
+    let mut other = Body::from(if let Some(asking) = asking {
         let site = errand.site;
         let translated = Box::pin(translate::request(world, site, asking, (destination, target), body, work));
         match unless_gone(client.inbox, pin!(translated)).await? {
@@ -165,10 +165,10 @@ async fn prepare_and_try(
                 return try_one(world, client, errand, to, work, upload).await;
             }
         }
-    };
+    });
     let answering = try_one(world, client, errand, to, work, &mut Upload::Buffered(&mut other, None)).await?;
     if translate::may_go_again(work) {
-        work.sent = other;
+        work.sent = other.into_bytes();
     }
     Ok(answering)
 }

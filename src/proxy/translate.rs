@@ -12,6 +12,7 @@ use super::intake::Intake;
 use super::job::Work;
 use super::plan::Target;
 use super::site::{Destination, Site};
+use super::upload::Body;
 use super::world::World;
 use crate::config::provider::Provider;
 use crate::dialect::loss::{Loss, LossKind, Losses};
@@ -49,7 +50,7 @@ pub async fn request(
     site: &Site,
     asking: Asking,
     to: (&Destination, &Target),
-    body: &mut Vec<u8>,
+    body: &mut Body,
     work: &mut Work,
 ) -> Result<Vec<u8>, Stop> {
     let (destination, target) = to;

@@ -1,6 +1,7 @@
 //! The request's body: buffered and looked into, or streamed on as it comes.
 
 use std::io;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use super::connection::{Client, Stop};
@@ -27,10 +28,53 @@ pub struct Splice {
     pub text: Vec<u8>,
 }
 
+/// A buffered body, and the room before it: where the client's head stood, the upstream's goes, so that both are one write
+/// and nothing is moved.
+#[derive(Default)]
+pub struct Body {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, start: 0 }
+    }
+}
+
+impl Body {
+    /// Empties it, and gives its memory.
+    pub fn take_memory(&mut self) -> Vec<u8> {
+        self.start = 0;
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// The body alone.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.start);
+        self.bytes
+    }
+
+    /// Puts a head before it, if there is room; where the head begins.
+    fn put_before(&mut self, head: &[u8]) -> Option<usize> {
+        let from = self.start.checked_sub(head.len())?;
+        self.bytes.get_mut(from..self.start)?.copy_from_slice(head);
+        Some(from)
+    }
+}
+
 /// A body on its way to the upstream.
 pub enum Upload<'a> {
     /// All here; can be sent again.
-    Buffered(&'a mut Vec<u8>, Option<Splice>),
+    Buffered(&'a mut Body, Option<Splice>),
     /// Still coming.
     Streamed(Passage),
 }
@@ -92,9 +136,10 @@ async fn buffer_length(client: &Client<'_>, length: usize, lease: &mut Lease<'_>
         client.inbox.peek(news).map_err(|error| invalid_json(&error))?;
         scanned = here;
         if here == length {
-            work.body = client.inbox.take();
-            client.inbox.put_back(work.body.get(length..).unwrap_or_default());
-            work.body.truncate(length);
+            let (mut bytes, start) = client.inbox.take_in_place();
+            client.inbox.put_back(bytes.get(start + length..).unwrap_or_default());
+            bytes.truncate(start + length);
+            work.body = Body { bytes, start };
             return Ok(());
         }
         more(client, length - here).await?;
@@ -105,7 +150,7 @@ async fn buffer_chunked(client: &Client<'_>, max: u64, lease: &mut Lease<'_>, wo
     let mut passage = Passage::new(Framing::Chunked, Form::Payload);
     loop {
         let before = work.body.len();
-        let passed = client.inbox.peek(|bytes| passage.pass(bytes, &mut work.body, |_| {}));
+        let passed = client.inbox.peek(|bytes| passage.pass(bytes, &mut work.body.bytes, |_| {}));
         client.inbox.consume(passed.map_err(Reject::from)?.consumed());
         let size = work.body.len() as u64;
         // A chunk says its size before it comes.
@@ -174,11 +219,19 @@ const JOINED: usize = limits::READ_BYTES;
 
 async fn send_buffered(
     mut out: Vec<u8>,
-    body: &mut Vec<u8>,
+    body: &mut Body,
     splice: Option<&Splice>,
     outlet: &mut Outlet,
     patience: Duration,
 ) -> (io::Result<()>, Vec<u8>) {
+    if splice.is_none()
+        && let Some(from) = body.put_before(&out)
+    {
+        let end = body.bytes.len();
+        let (result, back) = outlet.send(std::mem::take(&mut body.bytes), from, end, patience).await;
+        body.bytes = back;
+        return (result, out);
+    }
     let mut from = 0;
     if let Some(Splice { start, end, text }) = splice {
         if *start > JOINED {
@@ -205,15 +258,10 @@ async fn send_buffered(
 }
 
 /// Sends `body[from..to]`; the body comes back also after an error, so that it can be sent again.
-async fn send_part(
-    body: &mut Vec<u8>,
-    from: usize,
-    to: usize,
-    outlet: &mut Outlet,
-    patience: Duration,
-) -> io::Result<()> {
-    let (result, back) = outlet.send(std::mem::take(body), from, to, patience).await;
-    *body = back;
+async fn send_part(body: &mut Body, from: usize, to: usize, outlet: &mut Outlet, patience: Duration) -> io::Result<()> {
+    let bytes = std::mem::take(&mut body.bytes);
+    let (result, back) = outlet.send(bytes, body.start + from, body.start + to, patience).await;
+    body.bytes = back;
     result
 }
 

@@ -66,6 +66,12 @@ pub fn spare_foreign_thinking(body: &[u8], index: &mut Index) -> Option<Vec<u8>>
 fn may_hold_foreign(body: &[u8]) -> bool {
     const SIGNATURE: &[u8] = b"\"signature\"";
     const THINKING: &[u8] = b"\"thinking\"";
+    /// How both types of blocks end.
+    const TYPE_END: &[u8] = b"thinking\"";
+    let is_value = |at: &usize, name: &[u8]| member_value(body, at + name.len()).is_none();
+    if !memmem::find_iter(body, TYPE_END).any(|at| is_value(&at, TYPE_END)) {
+        return false;
+    }
     if memmem::find(body, b"\"px1.").is_some() {
         return true;
     }
@@ -79,8 +85,7 @@ fn may_hold_foreign(body: &[u8]) -> bool {
         }
         signatures += 1;
     }
-    let is_type = |at: &usize| member_value(body, at + THINKING.len()).is_none();
-    memmem::find_iter(body, THINKING).filter(is_type).count() > signatures
+    memmem::find_iter(body, THINKING).filter(|at| is_value(at, THINKING)).count() > signatures
 }
 
 /// What stands behind a key's colon; `None` if the string that ends at `at` is no key.
