@@ -261,14 +261,23 @@ impl Outlet {
         mut to: usize,
         patience: Duration,
     ) -> (io::Result<()>, Vec<u8>) {
-        // Whatever ends this, also being dropped: the deadline must not outlive the send.
-        let _armed = Sending(self.deadline.clone());
         if let Some(Farewell(tls)) = &self.tls {
             buffer = tls.stage(buffer, from, to);
             (from, to) = (0, 0);
         }
         loop {
             while from < to {
+                // Nearly always there is room, and then this is all: no operation, no turn of the loop.
+                match self.deadline.socket().send_now(buffer.get(from..to).unwrap_or_default()) {
+                    Ok(sent @ 1..) => {
+                        from += sent;
+                        continue;
+                    }
+                    // Told by the operation.
+                    Ok(_) | Err(_) => {}
+                }
+                // Whatever ends the wait, also being dropped: the deadline must not outlive it.
+                let _armed = Sending(self.deadline.clone());
                 self.deadline.arm_sending(patience);
                 let (result, part) = match &mut self.half {
                     WriteHalf::Tcp(half) => half.write(buffer.slice(from..to)).await,

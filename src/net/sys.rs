@@ -71,9 +71,9 @@ impl Socket {
         Ok(count)
     }
 
-    /// Sends what the kernel takes without waiting; the rest is lost.
-    pub(super) fn send_now(self, bytes: &[u8]) {
-        let _ = self.with(|socket| socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL));
+    /// Sends what the kernel takes without waiting, and gives its length.
+    pub(super) fn send_now(self, bytes: &[u8]) -> io::Result<usize> {
+        self.with(|socket| socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL))
     }
 
     /// Whether the peer has reset, or closed, also behind bytes that nobody has read yet. With `half_close` a closed

@@ -309,7 +309,8 @@ impl Tls {
             }
         }
         if !cipher.is_empty() {
-            self.socket.send_now(&cipher);
+            // What the kernel does not take is lost: it is a farewell.
+            let _ = self.socket.send_now(&cipher);
         }
         self.buffers.give(cipher);
     }
