@@ -249,22 +249,27 @@ fn usage() {
     });
 }
 
-/// What a request costs that goes to another dialect.
+/// What a request costs that goes to another dialect. The long one goes through on a helper thread.
 fn translation(turn: &[u8]) {
     let mut index = Index::default();
     measure("request: index", turn.len(), || {
         black_box(index.read(turn).unwrap());
     });
-    let profile = Profile::of("vllm", None);
+    let (profile, long) = (Profile::of("vllm", None), conversation(500));
     let mut out = Vec::new();
-    measure("request: index, Messages to Chat", turn.len(), || {
-        out.clear();
-        let (mut losses, mut terms) = (Losses::default(), Terms::default());
-        let request = messages::request::read(index.read(turn).unwrap(), &mut losses).unwrap();
-        let to = Target { model: "Qwen/Qwen3-32B", profile: &profile };
-        chat::request::write(&request, &to, &mut terms, &mut losses, &mut out).unwrap();
-        black_box(out.len());
-    });
+    for (name, body, repeats) in [
+        ("request: index, Messages to Chat", turn, REPEATS),
+        ("request: index, Messages to Chat, 500 turns", &long[..], REPEATS / 20),
+    ] {
+        measure_by(name, body.len(), repeats, || {
+            out.clear();
+            let (mut losses, mut terms) = (Losses::default(), Terms::default());
+            let request = messages::request::read(index.read(body).unwrap(), &mut losses).unwrap();
+            let to = Target { model: "Qwen/Qwen3-32B", profile: &profile };
+            chat::request::write(&request, &to, &mut terms, &mut losses, &mut out).unwrap();
+            black_box(out.len());
+        });
+    }
 }
 
 /// Prints the median of [`ROUNDS`] rounds of [`REPEATS`] calls each.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::raw;
+use crate::json::{Kind, Value, text};
 use crate::limits;
 
 /// One thing that was not carried over as it was.
@@ -101,6 +103,37 @@ pub fn path(parent: &'static str, name: Option<&[u8]>) -> Cow<'static, str> {
     match (parent, name.and_then(|name| str::from_utf8(name).ok())) {
         (parent, None) => Cow::Borrowed(parent),
         (parent, Some(name)) => Cow::Owned(format!("{parent}.{name}")),
+    }
+}
+
+/// A key, decoded only where it holds escapes.
+pub(in crate::dialect) fn name_of<'a>(key: &Value<'a>) -> Cow<'a, [u8]> {
+    let escaped = key.escaped().unwrap_or_default();
+    if memchr::memchr(b'\\', escaped).is_none() {
+        return Cow::Borrowed(escaped);
+    }
+    let mut plain = Vec::new();
+    text::decode_lossy(escaped, &mut plain);
+    Cow::Owned(plain)
+}
+
+/// Records members that are not among the known ones as losses, but for those that say nothing.
+pub(in crate::dialect) fn rest(value: &Value<'_>, path: &str, known: &[&str], losses: &mut Losses) {
+    for (key, value) in value.members() {
+        let name = name_of(&key);
+        if !known.iter().any(|known| known.as_bytes() == &*name) && !says_nothing(&value) {
+            losses.dropped(format!("{path}.{}", raw::printable(&name)));
+        }
+    }
+}
+
+/// A value that is as good as absent.
+pub(in crate::dialect) fn says_nothing(value: &Value<'_>) -> bool {
+    match value.kind() {
+        Kind::Null | Kind::False => true,
+        Kind::Array => value.items().next().is_none(),
+        Kind::Object => value.members().next().is_none(),
+        _ => false,
     }
 }
 

@@ -11,7 +11,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use crate::dialect::loss::Losses;
+use crate::dialect::loss::{Losses, rest};
 use crate::dialect::raw::printable;
 use crate::dialect::turn::{Effort, Format, Refused, Request, Text, Thinking};
 use crate::json::{Kind, Value};
@@ -122,6 +122,7 @@ fn usage_wanted(body: Value<'_>, losses: &mut Losses) -> Result<bool, Refused> {
 
 fn format<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Option<Format<'a>>, Refused> {
     let Some(format) = body.get("response_format") else { return Ok(None) };
+    rest(&format, "response_format", &["type", "json_schema"], losses);
     let Some(kind) = format.get("type") else {
         return Err(wrong("response_format.type", "text, json_object or json_schema"));
     };
@@ -135,9 +136,7 @@ fn format<'a>(body: Value<'a>, losses: &mut Losses) -> Result<Option<Format<'a>>
         return Err(wrong("response_format.type", "text, json_object or json_schema"));
     }
     let about = format.get("json_schema").ok_or_else(|| wrong("response_format.json_schema", "an object"))?;
-    if about.get("description").is_some() {
-        losses.dropped("response_format.json_schema.description");
-    }
+    rest(&about, "response_format.json_schema", &["name", "schema", "strict"], losses);
     // Without a schema any object is one.
     let Some(schema) = about.get("schema") else { return Ok(Some(Format::JsonObject)) };
     let name = about.get("name").and_then(|name| name.escaped()).map(Cow::Borrowed);
@@ -172,11 +171,10 @@ fn effort(body: Value<'_>, request: &mut Request<'_>, losses: &mut Losses) {
             (None, Some(true)) => Some(Thinking::Adaptive),
             (None, None) => None,
         };
-        if reasoning.get("exclude").is_some_and(|exclude| exclude.as_bool() == Some(true)) {
-            losses.dropped("reasoning.exclude");
-        }
+        rest(&reasoning, "reasoning", &["effort", "max_tokens", "enabled"], losses);
     }
     let Some(thinking) = body.get("thinking") else { return };
+    rest(&thinking, "thinking", &["type", "budget_tokens"], losses);
     let budget = thinking.get("budget_tokens").and_then(|budget| budget.as_u64());
     request.thinking = match thinking.get("type").and_then(|kind| kind.text()).as_deref() {
         Some("disabled") => Some(Thinking::Disabled),

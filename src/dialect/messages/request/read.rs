@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use super::{read_content, read_tools};
-use crate::dialect::loss::Losses;
-use crate::dialect::raw;
+use crate::dialect::loss::{Losses, name_of, rest, says_nothing};
 use crate::dialect::turn::{Effort, Format, Refused, Request, Role, Text, Thinking, Turn};
-use crate::json::{Kind, Value, text};
+use crate::json::{Kind, Value};
 
 /// Reads a request. What has no word in the waist is among its `others`, or a loss.
 ///
@@ -86,11 +85,11 @@ fn setting<'a>(
         b"output_config" => {
             request.effort = effort(value, losses)?;
             if let Some(wanted) = value.get("format") {
-                request.format = Some(format(&wanted, "output_config.format")?);
+                request.format = Some(format(&wanted, "output_config.format", losses)?);
             }
             rest(value, "output_config", &["effort", "format"], losses);
         }
-        b"output_format" => request.format = Some(format(value, "output_format")?),
+        b"output_format" => request.format = Some(format(value, "output_format", losses)?),
         b"thread" if !value.is_null() => return Err(Refused::thread()),
         b"mcp_servers" if value.items().next().is_some() => {
             return Err(Refused::new(
@@ -165,48 +164,18 @@ fn effort(value: &Value<'_>, losses: &mut Losses) -> Result<Option<Effort>, Refu
     Ok(known)
 }
 
-fn format<'a>(value: &Value<'a>, path: &'static str) -> Result<Format<'a>, Refused> {
+fn format<'a>(value: &Value<'a>, path: &'static str, losses: &mut Losses) -> Result<Format<'a>, Refused> {
     if !value.get("type").is_some_and(|kind| kind.is("json_schema")) {
         return Err(Refused::new(format!("{path}.type"), "Input should be 'json_schema'"));
     }
     let schema = value.get("schema").filter(|schema| schema.kind() == Kind::Object);
     let schema = schema.ok_or_else(|| Refused::new(format!("{path}.schema"), REQUIRED))?;
+    rest(value, path, &["type", "schema"], losses);
     // Messages knows no other way.
     Ok(Format::JsonSchema { name: None, schema, strict: Some(true) })
 }
 
 // ── Values ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/// A key, decoded only where it holds escapes.
-pub(super) fn name_of<'a>(key: &Value<'a>) -> Cow<'a, [u8]> {
-    let escaped = key.escaped().unwrap_or_default();
-    if memchr::memchr(b'\\', escaped).is_none() {
-        return Cow::Borrowed(escaped);
-    }
-    let mut plain = Vec::new();
-    text::decode_lossy(escaped, &mut plain);
-    Cow::Owned(plain)
-}
-
-/// Records members that are not among the known ones as losses, but for those that say nothing.
-pub(super) fn rest(value: &Value<'_>, path: &str, known: &[&str], losses: &mut Losses) {
-    for (key, value) in value.members() {
-        let name = name_of(&key);
-        if !known.iter().any(|known| known.as_bytes() == &*name) && !says_nothing(&value) {
-            losses.dropped(format!("{path}.{}", raw::printable(&name)));
-        }
-    }
-}
-
-/// A value that is as good as absent.
-fn says_nothing(value: &Value<'_>) -> bool {
-    match value.kind() {
-        Kind::Null | Kind::False => true,
-        Kind::Array => value.items().next().is_none(),
-        Kind::Object => value.members().next().is_none(),
-        _ => false,
-    }
-}
 
 /// The string that stands under `key` in the object at `path`; it must be there.
 pub(super) fn string<'a>(value: &Value<'a>, key: &str, path: &str) -> Result<Text<'a>, Refused> {

@@ -1,8 +1,8 @@
 //! Reads the content of messages: strings, and blocks of every type.
 
-use super::read::{REQUIRED, optional_string, rest, string};
+use super::read::{REQUIRED, optional_string, string};
 use super::read_server_tools;
-use crate::dialect::loss::Losses;
+use crate::dialect::loss::{Losses, rest};
 use crate::dialect::raw;
 use crate::dialect::turn::{
     Block, Content, Document, DocumentSource, Input, Refused, Source, Text, ToolCall, ToolResult,
@@ -60,7 +60,7 @@ fn block<'a>(
             Some(text) => (Content::Text(text), &["text"]),
             None => return Ok(None),
         },
-        b"image" => (Content::Image { source: image(value, path)?, detail: None }, &["source"]),
+        b"image" => (Content::Image { source: image(value, path, losses)?, detail: None }, &["source"]),
         b"document" => (Content::Document(document(value, path, depth, losses)?), &["source", "title", "context"]),
         b"search_result" => {
             (Content::Document(search_result(value, path, depth, losses)?), &["source", "title", "content"])
@@ -100,14 +100,15 @@ fn other<'a>(kind: &'a [u8], value: &Value<'a>, path: &str, losses: &mut Losses)
     }
 }
 
-fn image<'a>(value: &Value<'a>, path: &str) -> Result<Source<'a>, Refused> {
+fn image<'a>(value: &Value<'a>, path: &str, losses: &mut Losses) -> Result<Source<'a>, Refused> {
     let given = value.get("source").ok_or_else(|| Refused::new(format!("{path}.source"), REQUIRED))?;
-    source(&given, &format!("{path}.source"))
+    source(&given, &format!("{path}.source"), losses)
 }
 
 /// A source that is no text.
-fn source<'a>(source: &Value<'a>, path: &str) -> Result<Source<'a>, Refused> {
+fn source<'a>(source: &Value<'a>, path: &str, losses: &mut Losses) -> Result<Source<'a>, Refused> {
     let at = |key: &str| format!("{path}.{key}");
+    rest(source, path, &["type", "media_type", "data", "url", "file_id"], losses);
     match source.get("type").and_then(|kind| kind.escaped()) {
         Some(b"base64") => {
             Ok(Source::Base64 { media_type: string(source, "media_type", path)?, data: string(source, "data", path)? })
@@ -127,15 +128,19 @@ fn document<'a>(
     let at = |key: &str| format!("{path}.{key}");
     let given = value.get("source").ok_or_else(|| Refused::new(at("source"), REQUIRED))?;
     let source = match given.get("type").and_then(|kind| kind.escaped()) {
-        Some(b"text") => DocumentSource::Text(string(&given, "data", &at("source"))?),
+        Some(b"text") => {
+            rest(&given, &at("source"), &["type", "media_type", "data"], losses);
+            DocumentSource::Text(string(&given, "data", &at("source"))?)
+        }
         Some(b"content") => {
+            rest(&given, &at("source"), &["type", "content"], losses);
             let inner = given.get("content").ok_or_else(|| Refused::new(at("source.content"), REQUIRED))?;
             DocumentSource::Blocks(match inner.escaped() {
                 Some(text) => vec![Block::text(text)],
                 None => blocks(&inner, path, depth + 1, losses)?,
             })
         }
-        _ => DocumentSource::File(self::source(&given, &at("source"))?),
+        _ => DocumentSource::File(self::source(&given, &at("source"), losses)?),
     };
     let title = optional_string(value, "title", path)?;
     let context = optional_string(value, "context", path)?;

@@ -1,7 +1,7 @@
 //! Reads what the model may call, and must.
 
-use super::read::{REQUIRED, flag, optional_string, rest, string};
-use crate::dialect::loss::Losses;
+use super::read::{REQUIRED, flag, optional_string, string};
+use crate::dialect::loss::{Losses, rest};
 use crate::dialect::turn::{Refused, Tool, ToolChoice, ToolKind};
 use crate::json::{Kind, Value};
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::data_url::{self, NotBase64};
 use super::wrong;
-use crate::dialect::loss::Losses;
+use crate::dialect::loss::{Losses, rest};
 use crate::dialect::turn::{Block, Content, Document, DocumentSource, Refused, Source, Text};
 use crate::json::{Kind, Value};
 
@@ -34,17 +34,19 @@ fn part<'a>(part: Value<'a>, blocks: &mut Vec<Block<'a>>, losses: &mut Losses) -
     let content = match kind.as_deref() {
         Some("text") => member(part, "text").map(Content::Text),
         Some("refusal") => member(part, "refusal").map(Content::Refusal),
-        Some("image_url") => Some(image(part)?),
-        Some("file") => Some(file(part)?),
+        Some("image_url") => Some(image(part, losses)?),
+        Some("file") => Some(file(part, losses)?),
         Some("thinking") => {
+            rest(&part, "messages.content", &["type", "thinking", "signature"], losses);
             thoughts(part, blocks);
             return Ok(());
         }
         Some(_) => Some(Content::Other { kind: member(part, "type").unwrap_or_default(), raw: part }),
         None => return Err(wrong("messages.content.type", "a string")),
     };
-    if part.get("prompt_cache_breakpoint").is_some() {
-        losses.dropped("messages.content.prompt_cache_breakpoint");
+    // Of another type all goes on as it is.
+    if !matches!(content, Some(Content::Other { .. })) {
+        rest(&part, "messages.content", &["type", "cache_control", kind.as_deref().unwrap_or_default()], losses);
     }
     let cache_control = part.get("cache_control").map(|mark| mark.raw());
     blocks.extend(content.map(|content| Block { content, cache_control }));
@@ -64,8 +66,9 @@ fn thoughts<'a>(part: Value<'a>, blocks: &mut Vec<Block<'a>>) {
     blocks.extend(texts.map(|text| Block::new(Content::Thinking { text, signature: None })));
 }
 
-fn image<'a>(part: Value<'a>) -> Result<Content<'a>, Refused> {
+fn image<'a>(part: Value<'a>, losses: &mut Losses) -> Result<Content<'a>, Refused> {
     let image = part.get("image_url").ok_or_else(|| wrong("messages.content.image_url", "an object"))?;
+    rest(&image, "messages.content.image_url", &["url", "detail"], losses);
     // Some clients leave the object out.
     let url = image.escaped().or_else(|| image.get("url")?.escaped());
     let url = url.ok_or_else(|| wrong("messages.content.image_url.url", "a string"))?;
@@ -74,8 +77,9 @@ fn image<'a>(part: Value<'a>) -> Result<Content<'a>, Refused> {
     Ok(Content::Image { source, detail: member(image, "detail") })
 }
 
-fn file<'a>(part: Value<'a>) -> Result<Content<'a>, Refused> {
+fn file<'a>(part: Value<'a>, losses: &mut Losses) -> Result<Content<'a>, Refused> {
     let file = part.get("file").ok_or_else(|| wrong("messages.content.file", "an object"))?;
+    rest(&file, "messages.content.file", &["filename", "file_data", "file_id"], losses);
     let title = member(file, "filename");
     let source = match (member(file, "file_data"), member(file, "file_id")) {
         (Some(_), _) => {

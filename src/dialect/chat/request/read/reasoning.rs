@@ -1,7 +1,7 @@
 //! What an assistant message of the history tells of its thoughts. Chat has no word for it, so servers have several.
 
 use super::parts::member;
-use crate::dialect::loss::Losses;
+use crate::dialect::loss::{Losses, rest};
 use crate::dialect::turn::{Block, Content, Text};
 use crate::json::Value;
 
@@ -24,7 +24,9 @@ fn details<'a>(message: Value<'a>, losses: &mut Losses) -> Vec<Block<'a>> {
     let mut found: Vec<Block<'a>> = Vec::new();
     let mut last_place = None;
     let Some(details) = message.get("reasoning_details") else { return found };
+    const SAID: [&str; 8] = ["type", "text", "summary", "data", "signature", "format", "index", "id"];
     for detail in details.items() {
+        rest(&detail, "messages.reasoning_details", &SAID, losses);
         let place = detail.get("index").and_then(|index| index.as_u64());
         let kind = detail.get("type").and_then(|kind| kind.text());
         match kind.as_deref() {

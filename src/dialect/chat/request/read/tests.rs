@@ -106,6 +106,23 @@ fn fields() {
 }
 
 #[test]
+fn what_stands_beside_a_function() {
+    #[rustfmt::skip]
+    let table: [(&str, &[&str]); 4] = [
+        (r#"{"type":"function","function":{"name":"f"},"cache_control":{},"strict":null}"#, &[]),
+        (r#"{"type":"function","function":{"name":"f"},"name":"f"}"#, &[]),
+        (r#"{"type":"function","function":{"name":"f","x":1},"name":"g","strict":true}"#, &["tools.name", "tools.strict", "tools.function.x"]),
+        (r#"{"type":"function","name":"f","x":1}"#, &["tools.function.x"]),
+    ];
+    for (tool, lost) in table {
+        let body = format!("{{\"messages\":[],\"tools\":[{tool}]}}");
+        let (mut index, mut losses) = (Index::default(), Losses::default());
+        read(index.read(body.as_bytes()).unwrap(), &mut losses).unwrap();
+        assert_eq!(losses.iter().map(|loss| &*loss.path).collect::<Vec<_>>(), lost, "{tool}");
+    }
+}
+
+#[test]
 fn efforts() {
     #[rustfmt::skip]
     let table = [

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::parts::member;
-use super::{path, wrong};
-use crate::dialect::loss::Losses;
+use super::wrong;
+use crate::dialect::loss::{Losses, rest};
 use crate::dialect::turn::{Refused, Request, Tool, ToolChoice, ToolKind};
 use crate::json::{Kind, Value};
 
@@ -18,7 +18,7 @@ pub fn read<'a>(body: Value<'a>, request: &mut Request<'a>, losses: &mut Losses)
         request.tools.push(named(function, function, "functions.name", losses)?);
     }
     request.tool_choice = match (body.get("tool_choice"), body.get("function_call")) {
-        (Some(choice), _) => Some(choose(choice, request)?),
+        (Some(choice), _) => Some(choose(choice, request, losses)?),
         (None, Some(call)) => Some(choose_function(call)?),
         (None, None) => None,
     };
@@ -39,10 +39,18 @@ fn one<'a>(tool: Value<'a>, losses: &mut Losses) -> Result<Tool<'a>, Refused> {
         None | Some("function") => {
             // Clients that speak to several servers leave the object out at times.
             let function = tool.get("function").unwrap_or(tool);
+            beside(tool, "function", losses);
             named(tool, function, "tools.function.name", losses)
         }
         Some("custom") => {
             let custom = tool.get("custom").unwrap_or(tool);
+            beside(tool, "custom", losses);
+            rest(
+                &custom,
+                "tools.custom",
+                &["type", "custom", "name", "description", "format", "cache_control"],
+                losses,
+            );
             let name = member(custom, "name").ok_or_else(|| wrong("tools.custom.name", "a string"))?;
             let description = member(custom, "description");
             let cache_control = tool.get("cache_control").map(|mark| mark.raw());
@@ -58,6 +66,15 @@ fn one<'a>(tool: Value<'a>, losses: &mut Losses) -> Result<Tool<'a>, Refused> {
     }
 }
 
+/// What stands beside a tool's object. Codex says its name there once more.
+fn beside(tool: Value<'_>, object: &str, losses: &mut Losses) {
+    let Some(inner) = tool.get(object) else { return };
+    let is_repeated =
+        tool.get("name").is_some_and(|name| inner.get("name").is_some_and(|other| other.raw() == name.raw()));
+    let known = ["type", object, "cache_control", if is_repeated { "name" } else { object }];
+    rest(&tool, "tools", &known, losses);
+}
+
 /// A function; `tool` is what it stands in.
 fn named<'a>(
     tool: Value<'a>,
@@ -68,11 +85,7 @@ fn named<'a>(
     const SAID: [&str; 8] =
         ["type", "function", "name", "description", "parameters", "input_schema", "strict", "cache_control"];
     let name = member(function, "name").filter(|name| !name.is_empty()).ok_or_else(|| wrong(place, "a string"))?;
-    for (key, value) in function.members() {
-        if !value.is_null() && !SAID.iter().any(|known| key.is(known)) {
-            losses.dropped(path("tools.function", key));
-        }
-    }
+    rest(&function, "tools.function", &SAID, losses);
     let marked = |of: Value<'a>| of.get("cache_control").map(|mark| mark.raw());
     Ok(Tool {
         name,
@@ -83,15 +96,21 @@ fn named<'a>(
     })
 }
 
-fn choose<'a>(choice: Value<'a>, request: &mut Request<'a>) -> Result<ToolChoice<'a>, Refused> {
+fn choose<'a>(choice: Value<'a>, request: &mut Request<'a>, losses: &mut Losses) -> Result<ToolChoice<'a>, Refused> {
     const FORMS: &str = "none, auto, required, or an object that names a tool";
     if let Some(word) = choice.text() {
         return mode(&word).ok_or_else(|| wrong("tool_choice", FORMS));
     }
+    rest(&choice, "tool_choice", &["type", "name", "function", "custom", "allowed_tools"], losses);
     if let Some(allowed) = choice.get("allowed_tools") {
+        rest(&allowed, "tool_choice.allowed_tools", &["mode", "tools"], losses);
         return choose_among(allowed, request);
     }
-    let named = choice.get("function").or_else(|| choice.get("custom")).unwrap_or(choice);
+    let inner = choice.get("function").or_else(|| choice.get("custom"));
+    if let Some(inner) = inner {
+        rest(&inner, "tool_choice.function", &["name"], losses);
+    }
+    let named = inner.unwrap_or(choice);
     if let Some(name) = member(named, "name") {
         return Ok(ToolChoice::Tool(name));
     }

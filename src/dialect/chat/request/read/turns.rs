@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::parts::{self, member};
 use super::{path, reasoning, wrong};
-use crate::dialect::loss::Losses;
+use crate::dialect::loss::{Losses, rest};
 use crate::dialect::turn::{Block, Content, Input, Refused, Role, Text, ToolCall, ToolResult, Turn};
 use crate::json::text::escape;
 use crate::json::{Kind, Value};
@@ -37,20 +37,27 @@ fn assistant<'a>(message: Value<'a>, losses: &mut Losses) -> Result<Vec<Block<'a
     let refusal = member(message, "refusal").filter(|refusal| !refusal.is_empty());
     blocks.extend(refusal.map(|refusal| Block::new(Content::Refusal(refusal))));
     for one in message.get("tool_calls").into_iter().flat_map(|calls| calls.items()) {
-        blocks.push(call(one)?);
+        blocks.push(call(one, losses)?);
     }
     let function = message.get("function_call");
-    blocks.extend(function.map(|function| called(None, function, arguments(function))));
+    if let Some(function) = function {
+        rest(&function, "messages.function_call", &["name", "arguments"], losses);
+        blocks.push(called(None, function, arguments(function)));
+    }
     Ok(blocks)
 }
 
-fn call<'a>(call: Value<'a>) -> Result<Block<'a>, Refused> {
+fn call<'a>(call: Value<'a>, losses: &mut Losses) -> Result<Block<'a>, Refused> {
     let id = member(call, "id");
+    // The place in the list, which clients keep that put a stream together.
+    rest(&call, "messages.tool_calls", &["id", "type", "function", "custom", "index"], losses);
     if let Some(custom) = call.get("custom") {
+        rest(&custom, "messages.tool_calls.custom", &["name", "input"], losses);
         return Ok(called(id, custom, free_text(custom)));
     }
     let function = call.get("function").filter(|function| function.kind() == Kind::Object);
     let function = function.ok_or_else(|| wrong("messages.tool_calls.function", "an object"))?;
+    rest(&function, "messages.tool_calls.function", &["name", "arguments"], losses);
     Ok(called(id, function, arguments(function)))
 }
 
