@@ -2,7 +2,8 @@
 """Writes the fuzz targets' first inputs to fuzz/corpus/TARGET/.
 
 They come from the hostile cases in tests/data/hostile.json (if there), the captured requests in tests/data/captures,
-and the lists below. A file's name is its content's hash, so running this again changes nothing.
+the golden streams in tests/support/golden.py, and the lists below. A file's name is its content's hash, so running this
+again changes nothing.
 
 tests/data/hostile.json is a list of objects with an "id" such as "cl+te", optionally a "group" (F framing, C chunked,
 S smuggling, H heads, L limits), and the bytes as "bytes_hex" or as "parts": a list of strings (their characters are
@@ -12,8 +13,12 @@ bytes), or of objects with "hex" or "text" and optionally "times".
 import hashlib
 import json
 import pathlib
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT.parent / "tests"))
+from support.golden import GOLDEN, GOLDEN_CHAT  # noqa: E402 - the path is needed first
+
 DATA = ROOT.parent / "tests" / "data"
 SEED_BYTES_MAX = 128 * 1024
 
@@ -104,6 +109,12 @@ CHAT_ANSWERS = [
     ]
 ] + [bytes([mode]) + bytes(range(step % 7, 250, step)) for mode in (1, 3, 7, 15) for step in (1, 3, 5, 11)]
 
+# A mode, then words of three bytes.
+WORDS = [
+    bytes([7, 0, 0, 0, 2, 0, 0, 7, 0, 1, 11, 0, 1, 12, 0, 0, 1, 1, 0, 7, 1, 1, 12, 1, 0, 5, 6, 4, 7, 2, 5, 7, 2, 6, 13, 1, 0, 15, 0, 0]),
+    bytes([3, 5, 4, 4, 5, 9, 5, 7, 0, 5, 7, 1, 5, 7, 0, 6, 7, 1, 6, 14, 0, 200, 15, 0, 0]),
+] + [bytes([mode]) + bytes(range(step, 256, step)) * 2 for mode in (0, 1, 5, 7) for step in (1, 3, 7, 11)]
+
 # A model's name, then rules.
 ROUTES = [
     b"glm-4.6-openai\nglm-*[stream, api=messages] -> zai/glm-4.6 face=openai weight=3, anthropic/*; * -> groq",
@@ -171,8 +182,9 @@ def main():
         "json_scan": BODIES + [path.read_bytes() for path in sorted((DATA / "captures").glob("*.body"))],
         "usage": USAGES + STREAMS + BODIES,
         "routes": ROUTES,
-        "answers": CHAT_ANSWERS + [b"\2" + stream for stream in STREAMS + USAGES],
-        "answers_chat": MESSAGES_ANSWERS + [b"\0" + stream for stream in STREAMS],
+        "answers": CHAT_ANSWERS + [b"\2" + stream for stream in STREAMS + USAGES + golden(GOLDEN)],
+        "answers_chat": MESSAGES_ANSWERS + [b"\0" + stream for stream in STREAMS + golden(GOLDEN_CHAT)],
+        "sequencer": WORDS,
         "requests": [b"\0" + body for body in BODIES]
         + [b"\0" + path.read_bytes() for path in sorted((DATA / "captures").glob("*.body"))],
         "chunked": CHUNKED,
@@ -189,6 +201,10 @@ def main():
             write(target, body_of(seed) if target == "chunked" else seed)
     for folder in sorted((ROOT / "corpus").iterdir()):
         print(f"{folder.name}: {sum(1 for _ in folder.iterdir())} inputs")
+
+
+def golden(table):
+    return [stream.encode() for stream, _ in table.values()]
 
 
 def hostile_cases():
