@@ -220,7 +220,8 @@ FROM_CHAT = [
     Row("audio", DROPPED, "", (None, '"content":"Hi","audio":{"id":"x","data":"AA==","expires_at":1,"transcript":"t"}'), {"told": "text0:'Hi'"}, ("choices.message.audio",)),
 ]
 
-# given: (events of a stream, content blocks of a whole answer, stop reason)
+# given: (a content block, of a stream and of a whole answer, and the stop reason), or an event in the middle of a stream: its
+# name, and its members
 FROM_MESSAGES = [
     Row("text", CARRIED, "`content`", ({"type": "text", "text": "Hi"}, "end_turn"), {"told": "content:'Hi'"}),
     Row("thinking", CARRIED, "`reasoning_content`", ({"type": "thinking", "thinking": "th", "signature": GENUINE}, "end_turn"), {"told": "reasoning:'th'"}),
@@ -230,6 +231,11 @@ FROM_MESSAGES = [
     Row("server_tool_use", DROPPED, "", ({"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}, "end_turn"), {}, ("content.server_tool_use",)),
     Row("web_search_tool_result", DROPPED, "", ({"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}, "end_turn"), {}, ("content.web_search_tool_result",)),
     Row("any other block", DROPPED, "", ({"type": "novelty", "n": 1}, "end_turn"), {}, ("content.novelty",)),
+    Row("text.citations", DROPPED, "", ({"type": "text", "text": "Hi", "citations": [{"type": "char_location", "cited_text": "x", "document_index": 0, "document_title": None, "start_char_index": 0, "end_char_index": 1}]}, "end_turn"), {"told": "content:'Hi'"}, ("content.citations",)),
+    Row("ping", CARRIED, "a comment", ("ping", ""), {"comment": "ping"}),
+    Row("error", CARRIED, "a chunk with `error`", ("error", '"error":{"type":"overloaded_error","message":"m"}'), {"told": "error(server_error,server_is_overloaded)"}),
+    Row("any other event", DROPPED, "", ("novelty", '"n":1'), {"told": "content:'Hi'"}, ("event.novelty",)),
+    Row("any other delta", DROPPED, "", ("content_block_delta", '"index":0,"delta":{"type":"novelty_delta","n":1}'), {"told": "content:'Hi'"}, ("content.novelty_delta",)),
     Row("stop_reason end_turn", CARRIED, "`stop`", ({"type": "text", "text": "Hi"}, "end_turn"), {"finish": "stop"}),
     Row("stop_reason stop_sequence", CARRIED, "`stop`", ({"type": "text", "text": "Hi"}, "stop_sequence"), {"finish": "stop"}),
     Row("stop_reason max_tokens", CARRIED, "`length`", ({"type": "text", "text": "Hi"}, "max_tokens"), {"finish": "length"}),

@@ -6,7 +6,7 @@ import pytest
 
 from support.dialects import dropped_in
 from support.translation import (
-    DONE, FINE, GOOD, KIND, WELL, B, D, F, S, Stage, U, completion, ends, message, sse, to_chat, to_messages,
+    DONE, FINE, GOOD, KIND, WELL, B, D, E, F, S, Stage, U, completion, ends, message, says, sse, to_chat, to_messages,
 )
 from wire import fidelity
 from wire.fidelity import CARRIED, DROPPED, FROM_CHAT, FROM_MESSAGES, PAGE, REFUSED, TO_CHAT, TO_MESSAGES
@@ -82,10 +82,12 @@ def held_to_talk(row, talk, lost) -> None:
 def test_answer_of_messages(stage, what):
     row = by_name(FROM_MESSAGES)[what]
     block, stop = row.given
-    written = json.dumps(block)
-    reply = sse(S() + B(0, written) + ends(stop))
     body = to_messages(max_tokens=5, stream=True, stream_options={"include_usage": True})
-    got = stage.chat(body, reply)
+    if isinstance(block, str):
+        got = stage.chat(body, stage.steps(S() + says(0, "Hi").rpartition("event:")[0], E(block, stop) + E("content_block_stop", '"index":0') + ends()))
+        return held_to_chat(row, got.chat(), dropped_in(got.chat().comments))
+    written = json.dumps(block)
+    got = stage.chat(body, sse(S() + B(0, written) + ends(stop)))
     held_to_chat(row, got.chat(), dropped_in(got.chat().comments))
     got = stage.chat(to_messages(max_tokens=5), message(written, stop))
     held_to_chat(row, got.chat(), got.dropped)
@@ -94,6 +96,7 @@ def test_answer_of_messages(stage, what):
 def held_to_chat(row, chat, lost) -> None:
     assert lost == row.losses, f"lost {lost}, said {row.losses}"
     assert row.found.get("told", "") in chat.told(), chat.told()
+    assert row.found.get("comment", "") in "".join(chat.comments), chat.comments
     assert row.found.get("finish", chat.finish) == chat.finish
     assert row.found.get("details", "") in json.dumps(chat.details), chat.details
 
