@@ -206,7 +206,7 @@ fn conversation(turns: usize) -> Vec<u8> {
             r#",{{"role":"assistant","content":[{{"type":"tool_use","id":"toolu_{turn}","name":"Read","input":{{"file_path":"/src/file_{turn}.rs"}}}}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"toolu_{turn}","content":"{text}"}}]}}"#
         );
     }
-    format!(r#"{{"model":"m","messages":[{messages}]}}"#).into_bytes()
+    format!(r#"{{"model":"m","max_tokens":1000,"messages":[{messages}]}}"#).into_bytes()
 }
 
 /// The same conversation over and over, each time with another last turn.
