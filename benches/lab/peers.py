@@ -1,0 +1,165 @@
+"""The peers: `benches/peers/NAME.toml`, whose keys and placeholders `benches/peers/README.md` explains."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .arms import Arm, beside_upload
+from .cases import ROOT, Ask, Case
+from .process import Failed, Process
+from .world import CONNECTIONS_OF_LOADS, World, free_port
+
+FILES = ROOT / "benches/peers"
+INSTALLED = ROOT / ".lab"
+KINDS = ("proxy", "compiled gateway", "interpreted gateway")
+KEYS = {"name", "what", "kind", "version", "install", "command", "env", "files", "plain", "tls", "ready", "model", "headers", "cases", "notes"}
+CANNOT = "cannot: "
+INSTALL_SECONDS_MAX = 1800
+
+
+@dataclass
+class Peer(Arm):
+    name: str
+    kind: str
+    file: dict[str, Any]
+
+    @property
+    def ready(self) -> str | None:
+        return None if self.file.get("ready", "tcp") == "tcp" else self.file["ready"]
+
+    @property
+    def prefix(self) -> Path:
+        return INSTALLED / self.name
+
+    @property
+    def search(self) -> str:
+        """The `PATH` that its programs are found on."""
+        own = [str(self.prefix / "bin"), str(self.prefix / "node_modules/.bin")]
+        return ":".join([*own, os.environ.get("PATH", os.defpath)])
+
+    def missing(self) -> bool:
+        return shutil.which(self.file["command"][0], path=self.search) is None
+
+    def version(self) -> str:
+        if pinned := [*self.file["install"].get("pip", []), *self.file["install"].get("npm", [])]:
+            return " ".join(pinned)
+        command = self.file.get("version", [self.file["command"][0], "-v"])
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env={"PATH": self.search})
+        return next(iter((done.stdout + done.stderr).splitlines()), "version unknown").strip()
+
+    # ── What it is asked ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _entry(self, case: Case) -> dict[str, Any] | str | None:
+        cases = self.file.get("cases", {})
+        return next((cases[name] for name in case.names() if name in cases), None)
+
+    def refusal(self, case: Case) -> str | None:
+        entry = self._entry(case)
+        if isinstance(entry, str) and entry.startswith(CANNOT):
+            return entry.removeprefix(CANNOT)
+        if entry is not None:
+            return None
+        if self.is_proxy:
+            return "it passes bytes on and knows no dialect" if case.translated else None
+        return f"benches/peers/{self.name}.toml does not say how"
+
+    def ask(self, case: Case) -> Ask:
+        if self.is_proxy:
+            return beside_upload(case)
+        entry = self._entry(case)
+        entry = {"path": entry} if isinstance(entry, str) else entry
+        headers = {**case.ask.headers, **self.file.get("headers", {}), **entry.get("headers", {})}
+        model = entry.get("model", self.file.get("model"))
+        body = re.sub(rb'"model":\s*"[^"]*"', b'"model": ' + json.dumps(model).encode(), case.ask.body, count=1) if model else case.ask.body
+        return Ask(entry["path"], headers, body)
+
+    def setup(self, case: Case) -> str:
+        return "tls" if case.to == "tls" else "plain"
+
+    # ── How it is started ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def launch(self, world: World, to: str, connections: int, port: int) -> Process:
+        command, env, folder = self._prepare(world, to, connections, port)
+        return world.processes.start(f"{self.name}-{port}", command, world.proxy_core, env, folder)
+
+    def _prepare(self, world: World, to: str, connections: int, port: int) -> tuple[list[str], dict[str, str], Path]:
+        """Writes its files; gives its command, environment and folder."""
+        origin = world.mock("tls" if to == "tls" else "plain")
+        folder = world.folder / f"{self.name}-{port}"
+        folder.mkdir()
+        words = {
+            "port": port,
+            "admin_port": free_port(),
+            "upstream": origin,
+            "upstream_scheme": origin.scheme,
+            "upstream_host": origin.host,
+            "upstream_port": origin.port,
+            "ca": world.ca if origin.tls else "",
+            "folder": folder,
+            "prefix": self.prefix,
+            "connections": connections or CONNECTIONS_OF_LOADS,
+        }
+        words |= {name: _filled(text, words) for name, text in self.file.get(origin.tls and "tls" or "plain", {}).items()}
+        for name, text in self.file.get("files", {}).items():
+            (folder / name).write_text(_filled(text, words))
+        env = {name: _filled(text, words) for name, text in self.file.get("env", {}).items()}
+        return [_filled(word, words) for word in self.file["command"]], {**env, "PATH": self.search}, folder
+
+    # ── How it is installed ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def install(self) -> None:
+        """Debian's packages as root, PyPI's and npm's into a folder of their own; again when the file asks for others."""
+        wanted, stamp = self.file["install"], self.prefix / ".installed"
+        if not self.missing() and (not stamp.exists() or stamp.read_text() == json.dumps(wanted)):
+            return
+        print(f"installing {self.name}: {wanted}", file=sys.stderr, flush=True)
+        if apt := wanted.get("apt"):
+            if os.geteuid() != 0:
+                raise Failed(f"{self.name}: as root: apt-get install -y {' '.join(apt)}")
+            _run(["apt-get", "install", "-y", *apt])
+        if pip := wanted.get("pip"):
+            _run([sys.executable, "-m", "venv", str(self.prefix)])
+            _run([str(self.prefix / "bin/python"), "-m", "pip", "install", "--quiet", *pip])
+        if npm := wanted.get("npm"):
+            _run(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(self.prefix), *npm])
+        if self.missing():
+            raise Failed(f"{self.name}: {self.file['command'][0]} is still not there")
+        if self.prefix.exists():
+            stamp.write_text(json.dumps(wanted))
+
+
+def read(path: Path) -> Peer:
+    try:
+        file = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise Failed(f"{path.relative_to(ROOT)}: {error}") from error
+    kind = file.get("kind", "proxy")
+    problems = [f"unknown key {key}" for key in file if key not in KEYS]
+    problems += [f"no {key}" for key in ("name", "install", "command") if key not in file]
+    problems += [f"kind {kind!r} is none of {', '.join(KINDS)}"] if kind not in KINDS else []
+    if problems:
+        raise Failed(f"{path.relative_to(ROOT)}: {'; '.join(problems)}")
+    return Peer(file["name"], kind, file)
+
+
+def read_all() -> list[Peer]:
+    """Proxies first; nginx and HAProxy lead, as they are the ones to beat."""
+    leading = {"nginx": 0, "haproxy": 1}
+    return sorted(map(read, FILES.glob("*.toml")), key=lambda peer: (KINDS.index(peer.kind), leading.get(peer.name, 2), peer.name))
+
+
+def _filled(text: Any, words: dict[str, Any]) -> str:
+    return re.sub(r"@(\w+)@", lambda found: str(words.get(found[1], found[0])), str(text))
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX)
+    if done.returncode:
+        raise Failed(f"{' '.join(command)}:\n{(done.stdout + done.stderr)[-2000:]}")

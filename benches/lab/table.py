@@ -1,0 +1,139 @@
+"""The results on a terminal."""
+
+from collections.abc import Callable, Sequence
+
+from .arms import DIRECT, SIDESTREAM, Arm
+from .cases import Load
+from .goals import Standing
+from .measure import Results
+from .stats import ratio, spread
+
+EMPTY = "–"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [[cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))] for row in [head, *rows]]
+    return "\n".join("  " + "  ".join(line).rstrip() for line in lines)
+
+
+def number(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def spread_text(values: Sequence[float]) -> str:
+    if not values:
+        return EMPTY
+    found = spread(values)
+    return f"{number(found.median)} ({number(found.low)}..{number(found.high)})"
+
+
+# ── Loads ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class View:
+    """One case at one placement."""
+
+    def __init__(self, results: Results, case: Load, placement: str):
+        self.results, self.case, self.placement = results, case, placement
+        self.arms = results.arms(placement, case.name)
+
+    def series(self, arm: str, figure: str) -> dict[int, float]:
+        return self.results.series(self.placement, self.case.name, arm, figure)
+
+    def spread(self, arm: str, figure: str) -> str:
+        return spread_text(list(self.series(arm, figure).values()))
+
+    def cpu(self, arm: str) -> str:
+        return self.spread(arm, "cpu_chunk_us" if self.case.stream else "cpu_us")
+
+    def shares(self, arm: str) -> str:
+        """User and system time: the scheduler's clock, divided as the ticks of all rounds are."""
+        user, system = (sum(self.series(arm, name).values()) for name in ("user_ticks", "system_ticks"))
+        cpu = list(self.series(arm, "cpu_chunk_us" if self.case.stream else "cpu_us").values())
+        if not cpu or not user + system:
+            return EMPTY
+        whole = spread(cpu).median
+        return f"{number(whole * user / (user + system))}+{number(whole * system / (user + system))}"
+
+    def busy(self, arm: str) -> str:
+        share = list(self.series(arm, "busy").values())
+        return f"{spread(share).median:.0%}" if share else EMPTY
+
+    def beside_direct(self, figure: str) -> Callable[[str], str]:
+        """Of `direct` the figure itself, of others what they add to it in the same round; the figure if there is no `direct`."""
+
+        def cell(arm: str) -> str:
+            ours, direct = self.series(arm, figure), self.series(DIRECT, figure)
+            if arm == DIRECT or not direct:
+                return spread_text(list(ours.values()))
+            added = spread([value - direct[n] for n, value in ours.items() if n in direct] or [0.0])
+            return f"{added.median:+.0f} ({added.low:+.0f}..{added.high:+.0f})"
+
+        return cell
+
+    def sidestream_is(self, arm: str) -> str:
+        if arm in (SIDESTREAM, DIRECT) or SIDESTREAM not in self.arms:
+            return ""
+        found = ratio(self.series(SIDESTREAM, "cpu_us"), self.series(arm, "cpu_us"))
+        return f"{found.text(3 if found.value < 0.1 else 2)} ×" if found else EMPTY
+
+    def columns(self) -> dict[str, Callable[[str], str]]:
+        latency = "ttft" if self.case.stream else "latency"
+        found = {
+            f"CPU-µs per {'chunk' if self.case.stream else 'request'}": self.cpu,
+            "user+system": self.shares,
+            "busy": self.busy,
+            "requests/s": lambda arm: self.spread(arm, "per_second"),
+        }
+        found |= {f"{'first ' if self.case.stream else ''}{name} µs": self.beside_direct(f"{latency}_{key}_us") for name, key in PERCENTILES.items()}
+        found |= {"worst gap µs": self.beside_direct("gap_max_us")} if self.case.stream else {}
+        return found | {"sidestream's CPU is": self.sidestream_is}
+
+    def text(self) -> str:
+        columns = self.columns()
+        rows = [[arm, *(cell(arm) for cell in columns.values())] for arm in self.arms]
+        core = "each proxy alone on its core" if self.placement == "own" else "proxy, mock and load on one core"
+        return f"{self.case.name}: {self.case.what} ({core})\n{table(['', *columns], rows)}"
+
+
+PERCENTILES = {"p50": "p50", "p99": "p99", "p99.9": "p999"}
+
+
+def load_tables(results: Results, cases: Sequence[Load]) -> list[str]:
+    views = [View(results, case, placement) for case in cases for placement in ("own", "one")]
+    return [view.text() for view in views if view.arms]
+
+
+# ── Everything else ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def figure_table(results: Results, title: str, columns: dict[str, tuple[str, str, float]]) -> str | None:
+    """`columns`: head → (case, figure, scale)."""
+    arms = list(dict.fromkeys(arm for case, _, _ in columns.values() for arm in results.arms("own", case)))
+    if not arms:
+        return None
+    rows = []
+    for arm in arms:
+        series = [[value * scale for value in results.series("own", case, arm, figure).values()] for case, figure, scale in columns.values()]
+        rows.append([arm, *map(spread_text, series)])
+    return f"{title}\n{table(['', *columns], rows)}"
+
+
+def left_out_text(results: Results) -> str | None:
+    """Who is not in which table, and why: one line for each reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for (case, arm), reason in results.left_out.items():
+        reasons.setdefault((arm, reason), []).append(case)
+    lines = [f"  {arm}: {reason} ({', '.join(cases)})" for (arm, reason), cases in reasons.items()]
+    return "\n".join(["not measured", *lines]) if lines else None
+
+
+def goal_table(standings: Sequence[Standing]) -> str | None:
+    rows = [
+        [s.goal.what, f"{s.measured.text(3 if s.measured.value < 0.1 else 2)} {s.goal.unit}", f"≤ {s.goal.goal:.3g}", f"≤ {s.goal.limit:.3g}" if s.goal.limit else "", s.verdict]
+        for s in standings
+    ]
+    return f"Where to arrive\n{table(['', 'measured', 'goal', 'open until', ''], rows)}" if rows else None
