@@ -1,18 +1,17 @@
 """Whom the cases are put to: nobody in between, the floor, sidestream on both drivers, and the peers of `benches/peers`."""
 
-import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from .cases import Ask, Beside, Case
 from .process import START_SECONDS_MAX, Process
-from .world import Origin, World, free_port, wait_answer
+from .world import MOCKS, Origin, World, free_port, wait_answer
 
 DIRECT, FLOOR, SIDESTREAM = "direct", "floor", "sidestream"
 UPLOAD = "/v1/files"  # where the mock takes a body in without reading it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Running:
     """An arm that takes requests on this port. Nobody stands between the client and the provider where `process` is None."""
 
@@ -45,10 +44,14 @@ class Arm(ABC):
 
     def start(self, world: World, to: str, connections: int) -> "Running":
         """The same; returns when it takes requests."""
-        port, deadline = free_port(), time.monotonic() + START_SECONDS_MAX
+        port = free_port()
         process = self.launch(world, to, connections, port)
-        wait_answer(port, self.ready, process, deadline)
-        return Running(self, port, process)
+        return Running(self, self.await_ready(process, port), process)
+
+    def await_ready(self, process: Process, port: int, pause: float = 0.01) -> int:
+        """Returns when it takes requests, and the port at which it does. `pause`: between two looks, in seconds."""
+        wait_answer(port, self.ready, process, process.began + START_SECONDS_MAX, pause)
+        return port
 
     def ask(self, case: Case) -> Ask:
         """What a client asks of it. For `Beside` this is the large request."""
@@ -70,16 +73,16 @@ class Direct(Arm):
     name = kind = DIRECT
 
     def refusal(self, case: Case) -> str | None:
-        return "the load generator speaks no TLS" if case.to == "tls" else None
+        return "the load generator speaks no TLS" if case.tls else None
 
     def setup(self, case: Case) -> str:
-        return "plain"
+        return "plain" if case.translated else case.to
 
     def launch(self, world: World, to: str, connections: int, port: int) -> Process:
         raise NotImplementedError("nobody is started")
 
     def start(self, world: World, to: str, connections: int) -> Running:
-        return Running(self, world.mock("plain").port, None)
+        return Running(self, world.mock(to).port, None)
 
     def ask(self, case: Case) -> Ask:
         return beside_upload(case)
@@ -94,10 +97,10 @@ class Floor(Arm):
     def refusal(self, case: Case) -> str | None:
         if case.translated:
             return "it carries bytes and knows no dialect"
-        return "it carries bytes and speaks no TLS" if case.to == "tls" else None
+        return "it carries bytes and speaks no TLS" if case.tls else None
 
     def launch(self, world: World, to: str, connections: int, port: int) -> Process:
-        command = [world.programs.floor, "--listen", f"127.0.0.1:{port}", "--to", f"127.0.0.1:{world.mock('plain').port}"]
+        command = [world.programs.floor, "--listen", f"127.0.0.1:{port}", "--to", f"127.0.0.1:{world.mock(to).port}"]
         return world.processes.start(f"floor-{port}", command, world.proxy_core)
 
     def ask(self, case: Case) -> Ask:
@@ -134,12 +137,12 @@ class Sidestream(Arm):
             "SIDESTREAM_PROVIDERS": "bench",
             "BENCH_API_KEY": "sk-bench-upstream",
         }
-        origin = world.mock("tls" if to == "tls" else "plain")
+        origin = world.mock(to if to in MOCKS else "plain")
         if to != "messages":
             env["BENCH_OPENAI_URL"] = f"{origin}/v1"
         if to != "chat":
             env["BENCH_ANTHROPIC_URL"] = str(origin)
-        if to == "tls":
+        if origin.tls:
             env["BENCH_CA_FILE"] = str(world.ca)
         if to == "beside":
             env |= self._aside(world.mock("aside"))

@@ -35,7 +35,8 @@ class Ask:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """`to`: the upstream: `plain`, `tls`, or one that speaks `chat` or `messages` alone, so that the other is translated."""
+    """`to`: which mock is the upstream (`world.MOCKS`); or `chat`, `messages`: one that speaks nothing else, so that a client
+    of the other dialect is translated."""
 
     name: str
     what: str
@@ -49,6 +50,10 @@ class Case:
     @property
     def translated(self) -> bool:
         return self.to in ("chat", "messages")
+
+    @property
+    def tls(self) -> bool:
+        return self.to.endswith("tls")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +130,6 @@ BOTH = ("own", "one")
 
 
 def loads() -> list[Load]:
-    paced = chat(True).with_headers(x_mock_gap_ms="20")
     json_, sse = chat(False), chat(True)
     return [
         Load("json-1", "1 KB JSON each way, 1 connection", json_, "json", connections=1, placements=BOTH, quick=True),
@@ -139,7 +143,7 @@ def loads() -> list[Load]:
         Load("body-1mb", "a conversation of 1 MB, 4 connections", long(chat(False)), connections=4),
         Load("body-1mb-translated", "as long a coding agent's conversation, Messages client, Chat upstream", long(agent()), to="chat", connections=4),
         Load("sse", "a Chat stream of 50 chunks, 32 connections", sse, stream=True, placements=BOTH, quick=True),
-        Load("sse-paced", "the same at 20 ms between chunks", paced, "sse", stream=True),
+        Load("sse-paced", "the same at 20 ms between chunks", sse, to="paced", stream=True),
         Load("sse-messages", "a Messages stream of 50 chunks", messages(True), stream=True, quick=True),
         Load("sse-messages-on-chat", "Messages client, Chat upstream, a stream of 50 chunks", messages(True), to="chat", stream=True, quick=True),
         Load("sse-chat-on-messages", "Chat client, Messages upstream, a stream of 50 chunks", sse, to="messages", stream=True, quick=True),
@@ -154,13 +158,13 @@ def loads() -> list[Load]:
 
 
 def holds() -> list[Hold]:
-    silent = chat(True).with_headers(x_mock_stall_at="3")
+    stream = chat(True)
     return [
         Hold("idle-connections", "10,000 connections without a request", chat(False), count=10_000, idle=True),
-        Hold("streams-1000", "1,000 streams that have fallen silent", silent, "idle-streams", count=1000),
-        Hold("streams-10000", "10,000 streams that have fallen silent", silent, "idle-streams", count=10_000),
-        Hold("streams-tls-1000", "1,000 silent streams, TLS upstream", silent, "idle-streams-tls", to="tls", count=1000),
-        Hold("streams-tls-10000", "10,000 silent streams, TLS upstream", silent, "idle-streams-tls", to="tls", count=10_000),
+        Hold("streams-1000", "1,000 streams that have fallen silent", stream, "idle-streams", to="silent", count=1000),
+        Hold("streams-10000", "10,000 streams that have fallen silent", stream, "idle-streams", to="silent", count=10_000),
+        Hold("streams-tls-1000", "1,000 silent streams, TLS upstream", stream, "idle-streams-tls", to="silent-tls", count=1000),
+        Hold("streams-tls-10000", "10,000 silent streams, TLS upstream", stream, "idle-streams-tls", to="silent-tls", count=10_000),
     ]
 
 

@@ -25,7 +25,7 @@ def facts(programs: Programs, arms: Sequence[Arm], driver: str) -> dict[str, str
         "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "cpu": f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
         "kernel": platform.release(),
-        "load before": "%.2f %.2f %.2f" % os.getloadavg(),
+        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "sidestream": f"{_said([programs.sidestream, '--version'])} ({_tree()}), {size:.1f} MB, driver {driver}",
         **{arm.name: arm.version() for arm in arms if isinstance(arm, Peer)},
         "system calls": f"counted by {tracer()}" if tracer() else "not counted: neither perf nor strace is installed",

@@ -1,13 +1,13 @@
 """The rounds: every case put to every arm once a round, in a shuffled order, so that what disturbs the machine meets all."""
 
+import contextlib
 import random
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .answers import check
-from .arms import Arm, Direct, Running
+from .arms import UPLOAD, Arm, Direct, Running
 from .cases import CHUNKS, Case, Load
 from .load import Generator
 from .process import Cpu, Failed, cpu
@@ -31,6 +31,7 @@ class Sample:
 
 @dataclass
 class Results:
+    kinds: dict[str, str]  # of the arms that took part, in their order
     samples: list[Sample] = field(default_factory=list)
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)  # (case, arm): why
 
@@ -43,8 +44,9 @@ class Results:
         return {s.round: s.figures[figure] for s in self.samples if (s.placement, s.case, s.arm) == wanted and figure in s.figures}
 
     def arms(self, placement: str, case: str) -> list[str]:
-        """In the order in which they were measured first."""
-        return list(dict.fromkeys(s.arm for s in self.samples if (s.placement, s.case) == (placement, case)))
+        """Who was measured there."""
+        measured = {s.arm for s in self.samples if (s.placement, s.case) == (placement, case)}
+        return [name for name in self.kinds if name in measured]
 
 
 @dataclass
@@ -52,24 +54,31 @@ class Bench:
     """The arms that take part, running as they are needed, and what they gave."""
 
     world: World
-    arms: Sequence[Arm]
-    results: Results = field(default_factory=Results)
-    _running: dict[tuple[str, str, int], Running] = field(default_factory=dict)
+    arms: list[Arm]
+    results: Results
+    _running: dict[tuple[str, str], Running] = field(default_factory=dict)
 
-    def running(self, arm: Arm, setup: str, connections: int = 0) -> Running:
-        key = (arm.name, setup, connections)
+    def running(self, arm: Arm, setup: str) -> Running:
+        """One process for all cases that can share it, for as long as loads are measured."""
+        key = (arm.name, setup)
         if key not in self._running:
-            self._running[key] = arm.start(self.world, setup, connections)
+            self._running[key] = arm.start(self.world, setup, 0)
         return self._running[key]
 
-    def end(self, running: Running) -> None:
-        self._running = {key: one for key, one in self._running.items() if one is not running}
-        if running.process:
-            self.world.processes.end(running.process)
+    @contextlib.contextmanager
+    def fresh(self, arm: Arm, setup: str, connections: int = 0) -> Iterator[Running]:
+        """A process of its own, whose memory knows no other case."""
+        running = arm.start(self.world, setup, connections)
+        try:
+            yield running
+        finally:
+            if running.process:
+                self.world.processes.end(running.process)
 
-    def end_all(self) -> None:
-        for running in list(self._running.values()):
-            self.end(running)
+    def end(self) -> None:
+        """Of the shared ones."""
+        self.world.processes.end(*(running.process for running in self._running.values() if running.process))
+        self._running.clear()
 
     def able(self, case: Case) -> list[Arm]:
         """Who can do a case; of the others the reason is kept."""
@@ -86,15 +95,17 @@ class Bench:
             self.results.left_out[case, arm.name] = f"failed: {error}"
             return None
 
-    def checked(self, case: Case, connections: int = 0) -> list[Arm]:
+    def checked(self, case: Case) -> list[Arm]:
         """Who can do a case and gives the right answer."""
         direct = Direct().start(self.world, "plain", 0)
 
-        def probe(arm: Arm) -> bool:
-            check(case, arm.ask(case), self.running(arm, arm.setup(case), connections), direct)
+        def right(arm: Arm) -> bool:
+            ask = arm.ask(case)
+            reference = ask if ask.path == UPLOAD else case.ask
+            check(self.running(arm, arm.setup(case)), ask, direct, reference, exact=arm.is_proxy and not case.translated)
             return True
 
-        return [arm for arm in self.able(case) if self.attempt(case.name, arm, lambda arm=arm: probe(arm))]
+        return [arm for arm in self.able(case) if self.attempt(case.name, arm, lambda arm=arm: right(arm))]
 
 
 def shuffled(arms: Sequence[Arm]) -> list[Arm]:
@@ -107,33 +118,33 @@ def shuffled(arms: Sequence[Arm]) -> list[Arm]:
 def measure_loads(bench: Bench, cases: Sequence[Load], placements: dict[str, tuple[str, ...]], rounds: int, seconds: float) -> None:
     """`placements`: where each case is measured, by its name."""
     plan = {case: bench.checked(case) for case in cases}
-    own = Generator(bench.world, bench.world.place("own"))
     for case, arms in plan.items():
         for arm in arms:
-            bench.attempt(case.name, arm, lambda: own.run(bench.running(arm, arm.setup(case)), case, arm.ask(case), WARM_SECONDS))
+            one_load(bench, case, arm, "own", 0, WARM_SECONDS)
     progress = Progress("load", rounds * sum(len(arms) * len(placements[case.name]) for case, arms in plan.items()))
     for round_ in range(1, rounds + 1):
         for case, arms in plan.items():
             for placement in placements[case.name]:
-                generator = Generator(bench.world, bench.world.place(placement))
                 for arm in shuffled(arms):
                     progress.step(f"round {round_} of {rounds}, {case.name}, {placement} core, {arm.name}")
-                    if (case.name, arm.name) not in bench.results.left_out:
-                        one_load(bench, generator, case, arm, placement, round_, seconds)
+                    one_load(bench, case, arm, placement, round_, seconds)
     progress.done()
 
 
-def one_load(bench: Bench, generator: Generator, case: Load, arm: Arm, placement: str, round_: int, seconds: float) -> None:
+def one_load(bench: Bench, case: Load, arm: Arm, placement: str, round_: int, seconds: float) -> None:
+    """Round 0 warms pools and buffers, and is not kept. Who failed is not asked again."""
+    if (case.name, arm.name) in bench.results.left_out:
+        return
     running = bench.running(arm, arm.setup(case))
-    process = running.process
+    process, generator = running.process, Generator(bench.world, bench.world.place(placement))
 
     def action() -> dict[str, float]:
         before = cpu(process.pid) if process else None
         run = generator.run(running, case, arm.ask(case), seconds)
-        spent = cpu(process.pid) - before if process else None
-        return figures(case, run, spent)
+        return figures(case, run, cpu(process.pid) - before if process else None)
 
-    if found := bench.attempt(case.name, arm, action):
+    found = bench.attempt(case.name, arm, action)
+    if found and round_:
         bench.results.add(round_, placement, case.name, arm.name, found)
     if process:
         process.forget_log()

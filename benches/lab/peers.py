@@ -19,12 +19,12 @@ from .world import CONNECTIONS_OF_LOADS, World, free_port
 FILES = ROOT / "benches/peers"
 INSTALLED = ROOT / ".lab"
 KINDS = ("proxy", "compiled gateway", "interpreted gateway")
-KEYS = {"name", "what", "kind", "version", "install", "command", "env", "files", "plain", "tls", "ready", "model", "headers", "cases", "notes"}
+KEYS = {"name", "what", "kind", "version", "install", "command", "env", "files", "plain", "tls", "ready", "listens", "model", "headers", "cases", "notes"}
 CANNOT = "cannot: "
 INSTALL_SECONDS_MAX = 1800
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer(Arm):
     name: str
     kind: str
@@ -81,7 +81,7 @@ class Peer(Arm):
         return Ask(entry["path"], headers, body)
 
     def setup(self, case: Case) -> str:
-        return "tls" if case.to == "tls" else "plain"
+        return "plain" if case.translated else case.to
 
     # ── How it is started ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,9 +89,13 @@ class Peer(Arm):
         command, env, folder = self._prepare(world, to, connections, port)
         return world.processes.start(f"{self.name}-{port}", command, world.proxy_core, env, folder)
 
+    def await_ready(self, process: Process, port: int, pause: float = 0.01) -> int:
+        port = int(process.wait_line(self.file["listens"])[1]) if "listens" in self.file else port
+        return super().await_ready(process, port, pause)
+
     def _prepare(self, world: World, to: str, connections: int, port: int) -> tuple[list[str], dict[str, str], Path]:
         """Writes its files; gives its command, environment and folder."""
-        origin = world.mock("tls" if to == "tls" else "plain")
+        origin = world.mock(to)
         folder = world.folder / f"{self.name}-{port}"
         folder.mkdir()
         words = {
@@ -101,12 +105,12 @@ class Peer(Arm):
             "upstream_scheme": origin.scheme,
             "upstream_host": origin.host,
             "upstream_port": origin.port,
-            "ca": world.ca if origin.tls else "",
+            "ca": world.ca,
             "folder": folder,
             "prefix": self.prefix,
             "connections": connections or CONNECTIONS_OF_LOADS,
         }
-        words |= {name: _filled(text, words) for name, text in self.file.get(origin.tls and "tls" or "plain", {}).items()}
+        words |= {name: _filled(text, words) for name, text in self.file.get("tls" if origin.tls else "plain", {}).items()}
         for name, text in self.file.get("files", {}).items():
             (folder / name).write_text(_filled(text, words))
         env = {name: _filled(text, words) for name, text in self.file.get("env", {}).items()}
@@ -114,12 +118,15 @@ class Peer(Arm):
 
     # ── How it is installed ─────────────────────────────────────────────────────────────────────────────────────────
 
+    def wanted(self) -> str:
+        return "; ".join(f"{name}: {' '.join(packages)}" for name, packages in self.file["install"].items())
+
     def install(self) -> None:
         """Debian's packages as root, PyPI's and npm's into a folder of their own; again when the file asks for others."""
         wanted, stamp = self.file["install"], self.prefix / ".installed"
         if not self.missing() and (not stamp.exists() or stamp.read_text() == json.dumps(wanted)):
             return
-        print(f"installing {self.name}: {wanted}", file=sys.stderr, flush=True)
+        print(f"installing {self.name} ({self.wanted()})", file=sys.stderr, flush=True)
         if apt := wanted.get("apt"):
             if os.geteuid() != 0:
                 raise Failed(f"{self.name}: as root: apt-get install -y {' '.join(apt)}")

@@ -113,8 +113,8 @@ def move(pid: int, core: int) -> None:
 
 
 def yield_to_others(pid: int) -> None:
-    """Runs only when nothing else on its core wants to."""
-    os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    """Whatever else wakes up on its core goes first."""
+    os.setpriority(os.PRIO_PROCESS, pid, 19)
 
 
 def raise_open_files(wanted: int) -> int:
@@ -133,6 +133,7 @@ class Process:
 
     child: subprocess.Popen
     log: Path
+    began: float  # by time.monotonic(), before it was started
 
     @property
     def pid(self) -> int:
@@ -173,18 +174,21 @@ class Processes:
         log.write_bytes(b"")
         try:
             with open(log, "ab") as output, on_core(core):
+                began = time.monotonic()
                 child = subprocess.Popen(
                     command, env={**clean, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output
                 )
         except OSError as error:
             raise Failed(f"{shlex.join(command)}: {error}") from error
-        process = Process(child, log)
+        process = Process(child, log, began)
         self.running.append(process)
         return process
 
+    def end_all(self) -> None:
+        self.end(*self.running)
+
     def end(self, *processes: Process) -> None:
         """SIGTERM, five seconds, SIGKILL; to their descendants too."""
-        processes = processes or tuple(self.running)
         families = {process.pid: family(process.pid) for process in processes if process.child.poll() is None}
         for pid in families:
             os.kill(pid, signal.SIGTERM)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from .arms import DIRECT, SIDESTREAM, Arm
+from .arms import DIRECT, SIDESTREAM
 from .cases import Load
 from .goals import Standing
 from .measure import Results
@@ -14,8 +14,12 @@ EMPTY = "–"
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [[cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))] for row in [head, *rows]]
+    lines = [[cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))] for row in [head, *rows]]
     return "\n".join("  " + "  ".join(line).rstrip() for line in lines)
+
+
+def facts(head: dict[str, str], missing: Sequence[str]) -> list[str]:
+    return [*(f"{name + ':':17}{value}" for name, value in head.items()), *missing]
 
 
 def number(value: float) -> str:
@@ -110,30 +114,69 @@ def load_tables(results: Results, cases: Sequence[Load]) -> list[str]:
 # ── Everything else ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+# A table's title, and its columns: head → (case, figure, scale).
+OTHERS = {
+    "start to the first answer, ms, with fork and exec": {"ms": ("start", "first_answer_ms", 1)},
+    "memory, resident, MiB": {
+        "at rest": ("idle", "resident_kib", 1 / 1024),
+        "most under load": ("memory", "peak_kib", 1 / 1024),
+        "8 s after it": ("memory", "after_kib", 1 / 1024),
+    },
+    "ten seconds at rest": {"wake-ups": ("idle", "wakeups", 1), "CPU-µs": ("idle", "cpu_us", 1)},
+    "memory of what only waits, resident, KiB each": {
+        "10,000 connections": ("idle-connections", "each_kib", 1),
+        "1,000 streams": ("streams-1000", "each_kib", 1),
+        "10,000 streams": ("streams-10000", "each_kib", 1),
+        "1,000 streams, TLS": ("streams-tls-1000", "each_kib", 1),
+        "10,000 streams, TLS": ("streams-tls-10000", "each_kib", 1),
+    },
+    "16 streams with an event each 5 ms: worst gap, µs, and what 4 requests a second of 1 MB add to it": {
+        "alone": ("head-of-line", "alone_gap_max_us", 1),
+        "added": ("head-of-line", "added_gap_us", 1),
+        "alone, again": ("head-of-line-translated", "alone_gap_max_us", 1),
+        "added, translated": ("head-of-line-translated", "added_gap_us", 1),
+    },
+    "system calls for each request (JSON 1 KB; a stream of 50 chunks)": {
+        "1 connection": ("calls-json-1", "calls", 1),
+        "32 connections": ("calls-json-32", "calls", 1),
+        "a stream, 32 connections": ("calls-sse", "calls", 1),
+    },
+}
+
+
+def other_tables(results: Results) -> list[str]:
+    return [text for title, columns in OTHERS.items() if (text := figure_table(results, title, columns))]
+
+
 def figure_table(results: Results, title: str, columns: dict[str, tuple[str, str, float]]) -> str | None:
-    """`columns`: head → (case, figure, scale)."""
-    arms = list(dict.fromkeys(arm for case, _, _ in columns.values() for arm in results.arms("own", case)))
+    """None where nothing was measured; columns of which nothing was measured are left out."""
+    columns = {head: column for head, column in columns.items() if results.arms("own", column[0])}
+    arms = [arm for arm in results.kinds if any(arm in results.arms("own", case) for case, _, _ in columns.values())]
     if not arms:
         return None
-    rows = []
-    for arm in arms:
-        series = [[value * scale for value in results.series("own", case, arm, figure).values()] for case, figure, scale in columns.values()]
-        rows.append([arm, *map(spread_text, series)])
-    return f"{title}\n{table(['', *columns], rows)}"
+
+    def cell(arm: str, case: str, figure: str, scale: float) -> str:
+        return spread_text([value * scale for value in results.series("own", case, arm, figure).values()])
+
+    return f"{title}\n{table(['', *columns], [[arm, *(cell(arm, *column) for column in columns.values())] for arm in arms])}"
 
 
-def left_out_text(results: Results) -> str | None:
+def left_out_text(results: Results) -> list[str]:
     """Who is not in which table, and why: one line for each reason."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+    cases: dict[tuple[str, str], list[str]] = {}
     for (case, arm), reason in results.left_out.items():
-        reasons.setdefault((arm, reason), []).append(case)
-    lines = [f"  {arm}: {reason} ({', '.join(cases)})" for (arm, reason), cases in reasons.items()]
-    return "\n".join(["not measured", *lines]) if lines else None
+        cases.setdefault((arm, reason), []).append(case)
+    lines = [f"  {arm}: {reason} ({', '.join(names)})" for (arm, reason), names in cases.items()]
+    return ["\n".join(["not measured", *lines])] if lines else []
 
 
-def goal_table(standings: Sequence[Standing]) -> str | None:
-    rows = [
-        [s.goal.what, f"{s.measured.text(3 if s.measured.value < 0.1 else 2)} {s.goal.unit}", f"≤ {s.goal.goal:.3g}", f"≤ {s.goal.limit:.3g}" if s.goal.limit else "", s.verdict]
-        for s in standings
-    ]
-    return f"Where to arrive\n{table(['', 'measured', 'goal', 'open until', ''], rows)}" if rows else None
+def goal_table(standings: Sequence[Standing]) -> list[str]:
+    """Each goal that has a figure, with the figure, its interval of 95 %, and the verdict on the figure."""
+    if not standings:
+        return []
+    rows = []
+    for standing in standings:
+        goal, measured = standing.goal, standing.measured
+        bounds = [f"≤ {bound:.3g}" if bound is not None else "" for bound in (goal.goal, goal.limit)]
+        rows.append([goal.what, f"{measured.text(3 if measured.value < 0.1 else 2)} {goal.unit}", *bounds, standing.verdict])
+    return [f"Where to arrive\n{table(['', 'measured', 'goal', 'open until', ''], rows)}"]

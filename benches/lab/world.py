@@ -9,11 +9,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from .process import Failed, Process, Processes, move
+from .process import Failed, Process, Processes, move, yield_to_others
 from .programs import Programs
 
 CONNECTIONS_OF_LOADS = 1024  # what a proxy with tables of a fixed size is told to expect
 PATIENCE = 10.0
+# The providers, and how the mock plays them. A request's own wishes would not get through a gateway.
+MOCKS = {
+    "plain": [],
+    "tls": [],
+    "paced": ["--gap-ms", "20"],
+    "silent": ["--gap-ms", "3600000"],
+    "silent-tls": ["--gap-ms", "3600000"],
+    "aside": [],  # beside another, for requests that are to take nothing from it
+}
 
 
 @dataclass(frozen=True)
@@ -48,13 +57,16 @@ class World:
         self.processes = Processes(self.folder)
 
     def mock(self, name: str) -> Origin:
-        """The provider of this name, started when it is first asked for: `plain`, `tls`, `aside` (another plain one)."""
+        """The provider of this name, started when it is first asked for."""
         if name not in self.mocks:
-            extra = ["--tls", str(self.certificates / "server.pem")] if name == "tls" else []
-            command = [self.programs.sidestream, "mock", "--listen", "127.0.0.1:0", *extra]
+            tls = name.endswith("tls")
+            extra = ["--tls", str(self.certificates / "server.pem")] if tls else []
+            command = [self.programs.sidestream, "mock", "--listen", "127.0.0.1:0", *MOCKS[name], *extra]
             process = self.processes.start(f"mock-{name}", command, self.load_core)
             port = int(process.wait_line(r"listening=\S*?:(\d+)")[1])
-            self.mocks[name] = process, Origin(port, name == "tls")
+            self.mocks[name] = process, Origin(port, tls)
+            if name == "aside":
+                yield_to_others(process.pid)
         return self.mocks[name][1]
 
     def place(self, placement: str) -> int:

@@ -1,0 +1,1 @@
+def main(argv): raise SystemExit("not yet")
