@@ -6,7 +6,6 @@ import select
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .arms import Running
@@ -14,7 +13,10 @@ from .cases import Ask, Load
 from .process import Failed, on_core, yield_to_others
 from .world import World
 
-GRACE_SECONDS = 30.0
+WARM_SECONDS = 0.1
+GAPS_WARM_SECONDS = 0.5  # until all streams run
+PATIENCE = 30  # seconds without a byte, then a request has failed
+GRACE_SECONDS = 60.0
 HOLD_SECONDS_MAX = 120.0
 
 
@@ -26,21 +28,26 @@ class Generator:
     core: int
 
     def run(self, running: Running, case: Load, ask: Ask, seconds: float) -> dict[str, Any]:
-        words = ["--connections", case.connections, "--seconds", seconds, "--json"]
+        """For so long, after a warm-up, which counts in `with_warmup` alone."""
+        words = ["--connections", case.connections, "--seconds", seconds, "--warmup", WARM_SECONDS]
         words += ["--cold"] if case.cold else []
         words += ["--rate", case.rate] if case.rate else []
         return _result(self._start("run", running, ask, *words), seconds)
 
-    def count(self, running: Running, ask: Ask, connections: int, requests: int) -> dict[str, Any]:
-        return _result(self._start("run", running, ask, "--connections", connections, "--count", requests, "--json"), GRACE_SECONDS)
+    def count(self, running: Running, case: Load, ask: Ask, requests: int) -> dict[str, Any]:
+        """So many requests, each to its end."""
+        words = ["--connections", case.connections, "--count", requests]
+        words += ["--cold"] if case.cold else []
+        return _result(self._start("run", running, ask, *words), GRACE_SECONDS)
 
     def gaps(self, running: Running, ask: Ask, streams: int, seconds: float) -> dict[str, Any]:
-        return _result(self._start("gaps", running, ask, "--streams", streams, "--seconds", seconds, "--json"), seconds)
+        words = ["--streams", streams, "--seconds", seconds, "--warmup", GAPS_WARM_SECONDS]
+        return _result(self._start("gaps", running, ask, *words), seconds)
 
     @contextlib.contextmanager
     def beside(self, running: Running, ask: Ask, rate: int, seconds: float) -> Iterator[None]:
         """Requests at this rate while the block runs, by a client that lets everyone else go first."""
-        child = self._start("run", running, ask, "--connections", 1, "--rate", rate, "--seconds", seconds, "--json")
+        child = self._start("run", running, ask, "--connections", 1, "--rate", rate, "--seconds", seconds)
         yield_to_others(child.pid)
         try:
             yield
@@ -65,7 +72,7 @@ class Generator:
     def _start(self, mode: str, running: Running, ask: Ask, *words: object) -> subprocess.Popen:
         file = self.world.folder / f"{running.arm.name}-{mode}.request"
         file.write_bytes(running.literal(ask))
-        command = [self.world.programs.load, mode, "--to", running.authority, "--request", str(file), *map(str, words)]
+        command = [self.world.programs.load, mode, "--to", running.authority, "--request", str(file), "--timeout", str(PATIENCE), *map(str, words)]
         with on_core(self.core):
             return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

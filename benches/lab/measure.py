@@ -9,12 +9,14 @@ from typing import Any
 from .answers import check
 from .arms import UPLOAD, Arm, Direct, Running
 from .cases import CHUNKS, Case, Load
-from .load import Generator
+from .load import WARM_SECONDS, Generator
 from .process import Cpu, Failed, cpu
 from .progress import Progress
 from .world import World
 
-WARM_SECONDS = 0.3
+WARM_REQUESTS_MIN = 8
+MANY = 20  # requests of a run, for each connection
+KEPT = ("p50", "p90", "p99", "p999", "max", "mean")
 KEEPS_UP = 0.95  # of a fixed rate; less is another case
 
 
@@ -118,51 +120,57 @@ def shuffled(arms: Sequence[Arm]) -> list[Arm]:
 def measure_loads(bench: Bench, cases: Sequence[Load], placements: dict[str, tuple[str, ...]], rounds: int, seconds: float) -> None:
     """`placements`: where each case is measured, by its name."""
     plan = {case: bench.checked(case) for case in cases}
-    for case, arms in plan.items():
-        for arm in arms:
-            one_load(bench, case, arm, "own", 0, WARM_SECONDS)
+    counts = {(case, arm): warm(bench, case, arm, seconds) for case, arms in plan.items() for arm in arms}
     progress = Progress("load", rounds * sum(len(arms) * len(placements[case.name]) for case, arms in plan.items()))
     for round_ in range(1, rounds + 1):
         for case, arms in plan.items():
             for placement in placements[case.name]:
                 for arm in shuffled(arms):
                     progress.step(f"round {round_} of {rounds}, {case.name}, {placement} core, {arm.name}")
-                    one_load(bench, case, arm, placement, round_, seconds)
+                    if found := one_load(bench, case, arm, placement, seconds, counts[case, arm]):
+                        bench.results.add(round_, placement, case.name, arm.name, found)
     progress.done()
 
 
-def one_load(bench: Bench, case: Load, arm: Arm, placement: str, round_: int, seconds: float) -> None:
-    """Round 0 warms pools and buffers, and is not kept. Who failed is not asked again."""
+def warm(bench: Bench, case: Load, arm: Arm, seconds: float) -> int | None:
+    """Fills pools and buffers. Gives how many requests a run is to have, if it is to be counted and not timed: where few are
+    done in a run, those that its end cuts short would weigh."""
+    found = one_load(bench, case, arm, "own", seconds, max(case.connections, WARM_REQUESTS_MIN))
+    expected = found["per_second"] * seconds if found else 0
+    return max(case.connections, round(expected)) if expected < MANY * case.connections and not case.rate else None
+
+
+def one_load(bench: Bench, case: Load, arm: Arm, placement: str, seconds: float, count: int | None) -> dict[str, float] | None:
+    """For so long, or so many requests. Who failed is not asked again."""
     if (case.name, arm.name) in bench.results.left_out:
-        return
-    running = bench.running(arm, arm.setup(case))
+        return None
+    running, ask = bench.running(arm, arm.setup(case)), arm.ask(case)
     process, generator = running.process, Generator(bench.world, bench.world.place(placement))
 
     def action() -> dict[str, float]:
         before = cpu(process.pid) if process else None
-        run = generator.run(running, case, arm.ask(case), seconds)
-        return figures(case, run, cpu(process.pid) - before if process else None)
+        run = generator.count(running, case, ask, count) if count else generator.run(running, case, ask, seconds)
+        return figures(case, run, cpu(process.pid) - before if process else None, timed=not count)
 
     found = bench.attempt(case.name, arm, action)
-    if found and round_:
-        bench.results.add(round_, placement, case.name, arm.name, found)
     if process:
         process.forget_log()
+    return found
 
 
-def figures(case: Load, run: dict[str, Any], spent: Cpu | None) -> dict[str, float]:
+def figures(case: Load, run: dict[str, Any], spent: Cpu | None, timed: bool) -> dict[str, float]:
     """Of one run of the load generator, and the CPU that the proxy took meanwhile."""
-    requests = run["requests"]
-    if run["errors"] or not requests:
-        raise Failed(f"{run['errors'] or 'no answer'} beside {requests} answers")
-    per_second = requests / run["micros"] * 1e6
-    if case.rate and per_second < KEEPS_UP * case.rate:
+    if run["errors"] or not run["requests"]:
+        raise Failed(f"{run['errors'] or 'no answer'} beside {run['requests']} answers")
+    per_second = run["requests"] / run["micros"] * 1e6
+    if timed and case.rate and per_second < KEEPS_UP * case.rate:
         raise Failed(f"answers {per_second:.0f} of {case.rate} requests a second")
-    found = {"requests": requests, "per_second": per_second}
+    found = {"requests": run["requests"], "per_second": per_second}
     kinds = ["latency_us", "ttft_us", "gap_us"] if case.stream else ["latency_us"]
-    found |= {f"{kind.removesuffix('_us')}_{name}_us": value for kind in kinds for name, value in run[kind].items()}
+    found |= {f"{kind.removesuffix('_us')}_{name}_us": value for kind in kinds for name, value in run[kind].items() if name in KEPT}
     if spent:
-        found |= {"cpu_us": spent.ns / 1000 / requests, "busy": spent.ns / 1000 / run["micros"]}
+        cpu_us, wall_us = spent.ns / 1000, run["micros"] + (WARM_SECONDS * 1e6 if timed else 0)
+        found |= {"cpu_us": cpu_us / run["with_warmup"]["requests"], "busy": cpu_us / wall_us}
         found |= {"user_ticks": spent.user_ticks, "system_ticks": spent.system_ticks}
         found |= {"cpu_chunk_us": found["cpu_us"] / CHUNKS} if case.stream else {}
     return found

@@ -75,7 +75,7 @@ def figure(drawn: Figure, caption: str) -> str:
     out = io.StringIO()
     drawn.savefig(out, format="svg", bbox_inches="tight")
     plt.close(drawn)
-    return f"<figure>{out.getvalue()[out.getvalue().index('<svg'):]}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
+    return f"<figure>{out.getvalue()[out.getvalue().index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
 
 
 def colour(arm: str) -> str:

@@ -175,9 +175,7 @@ class Processes:
         try:
             with open(log, "ab") as output, on_core(core):
                 began = time.monotonic()
-                child = subprocess.Popen(
-                    command, env={**clean, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-                )
+                child = subprocess.Popen(command, env={**clean, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         except OSError as error:
             raise Failed(f"{shlex.join(command)}: {error}") from error
         process = Process(child, log, began)

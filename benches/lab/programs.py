@@ -51,7 +51,7 @@ def _cargo(names: tuple[str, ...]) -> dict[str, str]:
     wanted = [word for name in names for word in ("--bench", name)]
     command = ["cargo", "bench", "--locked", "--no-run", *wanted, "--message-format=json"]
     print("building the load generator and the floor …", file=sys.stderr, flush=True)
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=BUILD_SECONDS_MAX)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX)
     if done.returncode:
         raise Failed(f"{' '.join(command)}:\n{done.stderr[-3000:]}")
     messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

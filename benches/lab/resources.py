@@ -118,7 +118,7 @@ def calls(bench: Bench, generator: Generator, case: Load, arm: Arm) -> dict[str,
     running = bench.running(arm, arm.setup(case))
     requests, found = CALLS_STREAMS if case.stream else CALLS_REQUESTS, {}
     with counted_calls(running.process.pid, found):
-        run = generator.count(running, arm.ask(case), case.connections, requests)
+        run = generator.count(running, case, arm.ask(case), requests)
     if run["errors"]:
         raise Failed(f"{run['errors']}")
     return {"calls": sum(found.values()) / requests} | {name: count / requests for name, count in sorted(found.items())}
