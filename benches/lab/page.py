@@ -168,7 +168,7 @@ def goals_plot(reached: Sequence[Standing]) -> str:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel("measured, as a multiple of the goal", fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return figure(drawn, "Left of the line a goal is met. The small upright is the limit up to which the matter is not open; bars are intervals of 95 %.")

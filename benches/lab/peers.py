@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from .arms import Arm, beside_upload
-from .cases import ROOT, Ask, Case
+from .cases import ROOT, Ask, Case, besides, holds, loads
 from .process import Failed, Process
 from .world import CONNECTIONS_OF_LOADS, World, free_port
 
@@ -44,7 +45,18 @@ class Peer(Arm):
         own = [str(self.prefix / "bin"), str(self.prefix / "node_modules/.bin")]
         return ":".join([*own, os.environ.get("PATH", os.defpath)])
 
+    @property
+    def stamp(self) -> Path:
+        """Tells what was installed into `prefix`."""
+        return self.prefix / ".installed"
+
+    @property
+    def wanted(self) -> str:
+        return "; ".join(f"{name}: {' '.join(packages)}" for name, packages in self.file["install"].items())
+
     def missing(self) -> bool:
+        if self.file["install"].keys() & {"pip", "npm"}:
+            return not self.stamp.exists() or self.stamp.read_text() != self.wanted
         return shutil.which(self.file["command"][0], path=self.search) is None
 
     def version(self) -> str:
@@ -118,28 +130,25 @@ class Peer(Arm):
 
     # ── How it is installed ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def wanted(self) -> str:
-        return "; ".join(f"{name}: {' '.join(packages)}" for name, packages in self.file["install"].items())
-
     def install(self) -> None:
         """Debian's packages as root, PyPI's and npm's into a folder of their own; again when the file asks for others."""
-        wanted, stamp = self.file["install"], self.prefix / ".installed"
-        if not self.missing() and (not stamp.exists() or stamp.read_text() == json.dumps(wanted)):
+        if not self.missing():
             return
-        print(f"installing {self.name} ({self.wanted()})", file=sys.stderr, flush=True)
-        if apt := wanted.get("apt"):
+        print(f"installing {self.name} ({self.wanted})", file=sys.stderr, flush=True)
+        packages = self.file["install"]
+        if apt := packages.get("apt"):
             if os.geteuid() != 0:
-                raise Failed(f"{self.name}: as root: apt-get install -y {' '.join(apt)}")
+                raise Failed(f"as root: apt-get install -y {' '.join(apt)}")
             _run(["apt-get", "install", "-y", *apt])
-        if pip := wanted.get("pip"):
+        if pip := packages.get("pip"):
             _run([sys.executable, "-m", "venv", str(self.prefix)])
             _run([str(self.prefix / "bin/python"), "-m", "pip", "install", "--quiet", *pip])
-        if npm := wanted.get("npm"):
+        if npm := packages.get("npm"):
             _run(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(self.prefix), *npm])
-        if self.missing():
-            raise Failed(f"{self.name}: {self.file['command'][0]} is still not there")
+        if shutil.which(self.file["command"][0], path=self.search) is None:
+            raise Failed(f"{self.file['command'][0]} is still not there")
         if self.prefix.exists():
-            stamp.write_text(json.dumps(wanted))
+            self.stamp.write_text(self.wanted)
 
 
 def read(path: Path) -> Peer:
@@ -150,10 +159,17 @@ def read(path: Path) -> Peer:
     kind = file.get("kind", "proxy")
     problems = [f"unknown key {key}" for key in file if key not in KEYS]
     problems += [f"no {key}" for key in ("name", "install", "command") if key not in file]
+    problems += [f"unknown case {name}" for name in file.get("cases", {}) if name not in case_names()]
     problems += [f"kind {kind!r} is none of {', '.join(KINDS)}"] if kind not in KINDS else []
     if problems:
         raise Failed(f"{path.relative_to(ROOT)}: {'; '.join(problems)}")
     return Peer(file["name"], kind, file)
+
+
+@cache
+def case_names() -> set[str]:
+    """By which a file may speak of a case: its own name, or the one that it shares with others."""
+    return {name for case in [*loads(), *holds(), *besides()] for name in case.names()}
 
 
 def read_all() -> list[Peer]:

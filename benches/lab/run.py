@@ -50,7 +50,7 @@ def present(plan: Plan) -> tuple[list[Arm], list[str]]:
             if plan.install:
                 arm.install()
             elif arm.missing():
-                raise Failed(f"not installed; scripts/bench --{'gateways' if 'gateway' in arm.kind else 'install'} does it ({arm.wanted()})")
+                raise Failed(f"not installed; scripts/bench --{'gateways' if 'gateway' in arm.kind else 'install'} does it ({arm.wanted})")
         except Failed as error:
             missing.append((arm, f"left out: {arm.name}: {error}"))
     gone = [arm for arm, _ in missing]
