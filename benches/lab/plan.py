@@ -9,7 +9,7 @@ from .peers import read_all
 
 RESOURCES = ("start", "memory", "calls")
 QUICK_ARMS = (DIRECT, FLOOR, SIDESTREAM, "nginx", "haproxy")
-SECONDS, QUICK_SECONDS = 2.0, 0.5
+SECONDS, QUICK_SECONDS = 2.0, 0.4
 FEW_ROUNDS = 3
 
 

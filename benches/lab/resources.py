@@ -15,7 +15,7 @@ from .world import free_port
 STARTS = 20
 STARTS_SECONDS_MAX = 20.0  # for each arm: who takes long is started less often
 START_PAUSE = 0.0002
-SETTLE_SECONDS = 1.5
+SETTLE_SECONDS = 12.0  # what the first answer left to do is over
 IDLE_SECONDS = 10.0
 REST_SECONDS = 8.0
 CALLS_REQUESTS = 2000

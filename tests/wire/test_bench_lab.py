@@ -19,7 +19,12 @@ from lab.measure import Results, Sample
 from lab.world import Origin
 
 STREAMS = {
-    "chat": ['{"choices":[{"delta":{"role":"assistant","content":""}}]}', '{"choices":[{"delta":{"content":"Hel"}}]}', '{"choices":[{"delta":{"content":"lo"}}]}', "[DONE]"],
+    "chat": [
+        '{"choices":[{"delta":{"role":"assistant","content":""}}]}',
+        '{"choices":[{"delta":{"content":"Hel"}}]}',
+        '{"choices":[{"delta":{"content":"lo"}}]}',
+        "[DONE]",
+    ],
     "messages": [
         '{"type":"message_start","message":{"content":[]}}',
         '{"type":"content_block_delta","delta":{"type":"text_delta","text":"Hel"}}',
@@ -77,7 +82,8 @@ def test_the_best_compiled_gateway_is_the_one_to_beat():
 
 
 def test_a_report_is_read_as_it_was_written(tmp_path):
-    results = Results({"direct": "direct", "floor": "floor", "sidestream": "sidestream"}, samples(floor=10.0, sidestream=11.0), {("sse", "floor"): "cannot: so"})
+    kinds = {"direct": "direct", "floor": "floor", "sidestream": "sidestream"}
+    results = Results(kinds, samples(floor=10.0, sidestream=11.0), {("sse", "floor"): "cannot: so"})
     written = report.Report({"cpu": "some"}, ["left out: envoy"], results, whole=False)
     file = tmp_path / "result.json"
     file.write_text(written.json())
