@@ -85,7 +85,12 @@ fn run(cli: &Cli, to: SocketAddr) -> io::Result<std::convert::Infallible> {
     let mut forwarder = Forwarder::new(submitter, submissions, buffers, OwnedFd::from(listener), to);
     println!("listening={address}");
     io::stdout().flush()?;
-    forwarder.run(completions)
+    forwarder.run(completions).map_err(|error| match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => {
+            named("a connection takes two descriptors; raise the limit (ulimit -n)", &error)
+        }
+        _ => error,
+    })
 }
 
 fn named(what: &str, error: &io::Error) -> io::Error {
