@@ -39,13 +39,14 @@ class Arm(ABC):
         """Why it cannot do this case; None: it can."""
 
     @abstractmethod
-    def launch(self, world: World, to: str, connections: int, port: int) -> Process:
-        """Starts it on that port, with that upstream (`setup`), for so many connections; 0: as it comes."""
+    def launch(self, world: World, to: str, clients: int, port: int) -> Process:
+        """Starts it on that port, with that upstream (`setup`), for so many clients, each with a connection of its own to the
+        upstream; 0: as it comes."""
 
-    def start(self, world: World, to: str, connections: int) -> "Running":
+    def start(self, world: World, to: str, clients: int) -> "Running":
         """The same; returns when it takes requests."""
         port = free_port()
-        process = self.launch(world, to, connections, port)
+        process = self.launch(world, to, clients, port)
         return Running(self, self.await_ready(process, port), process)
 
     def await_ready(self, process: Process, port: int, pause: float = 0.01) -> int:
@@ -78,10 +79,10 @@ class Direct(Arm):
     def setup(self, case: Case) -> str:
         return "plain" if case.translated else case.to
 
-    def launch(self, world: World, to: str, connections: int, port: int) -> Process:
+    def launch(self, world: World, to: str, clients: int, port: int) -> Process:
         raise NotImplementedError("nobody is started")
 
-    def start(self, world: World, to: str, connections: int) -> Running:
+    def start(self, world: World, to: str, clients: int) -> Running:
         return Running(self, world.mock(to).port, None)
 
     def ask(self, case: Case) -> Ask:
@@ -99,7 +100,7 @@ class Floor(Arm):
             return "it carries bytes and knows no dialect"
         return "it carries bytes and speaks no TLS" if case.tls else None
 
-    def launch(self, world: World, to: str, connections: int, port: int) -> Process:
+    def launch(self, world: World, to: str, clients: int, port: int) -> Process:
         command = [world.programs.floor, "--listen", f"127.0.0.1:{port}", "--to", f"127.0.0.1:{world.mock(to).port}"]
         return world.processes.start(f"floor-{port}", command, world.proxy_core)
 
@@ -126,11 +127,11 @@ class Sidestream(Arm):
             return case.ask
         return Ask(("/chat-only" if case.translated else "/aside") + case.ask.path, case.ask.headers, case.ask.body)
 
-    def launch(self, world: World, to: str, connections: int, port: int) -> Process:
-        env = self._env(world, to, connections) | {"SIDESTREAM_LISTEN": f"127.0.0.1:{port}"}
+    def launch(self, world: World, to: str, clients: int, port: int) -> Process:
+        env = self._env(world, to, clients) | {"SIDESTREAM_LISTEN": f"127.0.0.1:{port}"}
         return world.processes.start(f"{self.name}-{port}", [world.programs.sidestream], world.proxy_core, env)
 
-    def _env(self, world: World, to: str, connections: int) -> dict[str, str]:
+    def _env(self, world: World, to: str, clients: int) -> dict[str, str]:
         env = {
             "SIDESTREAM_ADMIN": "127.0.0.1:0",
             "SIDESTREAM_DRIVER": self.driver,
@@ -146,8 +147,8 @@ class Sidestream(Arm):
             env["BENCH_CA_FILE"] = str(world.ca)
         if to == "beside":
             env |= self._aside(world.mock("aside"))
-        if connections:
-            env["BENCH_MAX_CONNECTIONS"] = str(connections)
+        if clients:
+            env["BENCH_MAX_CONNECTIONS"] = str(clients)
         return env
 
     @staticmethod

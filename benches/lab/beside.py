@@ -35,4 +35,4 @@ def one_beside(bench: Bench, generator: Generator, case: Beside, arm: Arm, secon
         beside = generator.gaps(running, case.paced, case.streams, seconds)["gap_us"]
     found = {f"alone_gap_{name}_us": value for name, value in alone.items()}
     found |= {f"beside_gap_{name}_us": value for name, value in beside.items()}
-    return found | {"added_gap_us": beside["max"] - alone["max"], "added_gap_p999_us": beside["p999"] - alone["p999"]}
+    return found | {"added_gap_us": beside["max"] - alone["max"], "added_gap_p99_us": beside["p99"] - alone["p99"]}

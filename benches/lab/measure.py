@@ -68,9 +68,9 @@ class Bench:
         return self._running[key]
 
     @contextlib.contextmanager
-    def fresh(self, arm: Arm, setup: str, connections: int = 0) -> Iterator[Running]:
+    def fresh(self, arm: Arm, setup: str, clients: int = 0) -> Iterator[Running]:
         """A process of its own, whose memory knows no other case."""
-        running = arm.start(self.world, setup, connections)
+        running = arm.start(self.world, setup, clients)
         try:
             yield running
         finally:

@@ -15,7 +15,7 @@ from typing import Any
 from .arms import Arm, beside_upload
 from .cases import ROOT, Ask, Case, besides, holds, loads
 from .process import Failed, Process
-from .world import CONNECTIONS_OF_LOADS, World, free_port
+from .world import CLIENTS_OF_LOADS, World, free_port
 
 FILES = ROOT / "benches/peers"
 INSTALLED = ROOT / ".lab"
@@ -97,15 +97,15 @@ class Peer(Arm):
 
     # ── How it is started ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def launch(self, world: World, to: str, connections: int, port: int) -> Process:
-        command, env, folder = self._prepare(world, to, connections, port)
+    def launch(self, world: World, to: str, clients: int, port: int) -> Process:
+        command, env, folder = self._prepare(world, to, clients, port)
         return world.processes.start(f"{self.name}-{port}", command, world.proxy_core, env, folder)
 
     def await_ready(self, process: Process, port: int, pause: float = 0.01) -> int:
         port = int(process.wait_line(self.file["listens"])[1]) if "listens" in self.file else port
         return super().await_ready(process, port, pause)
 
-    def _prepare(self, world: World, to: str, connections: int, port: int) -> tuple[list[str], dict[str, str], Path]:
+    def _prepare(self, world: World, to: str, clients: int, port: int) -> tuple[list[str], dict[str, str], Path]:
         """Writes its files; gives its command, environment and folder."""
         origin = world.mock(to)
         folder = world.folder / f"{self.name}-{port}"
@@ -120,7 +120,8 @@ class Peer(Arm):
             "ca": world.ca,
             "folder": folder,
             "prefix": self.prefix,
-            "connections": connections or CONNECTIONS_OF_LOADS,
+            "clients": clients or CLIENTS_OF_LOADS,
+            "connections": 22 * (clients or CLIENTS_OF_LOADS) // 10,
         }
         words |= {name: _filled(text, words) for name, text in self.file.get("tls" if origin.tls else "plain", {}).items()}
         for name, text in self.file.get("files", {}).items():

@@ -8,7 +8,7 @@ from . import table
 from .arms import SIDESTREAM, Arm, Sidestream
 from .beside import measure_besides
 from .cases import loads
-from .holds import measure_holds
+from .holds import allowed, measure_holds
 from .machine import facts
 from .measure import Bench, Results, measure_loads
 from .peers import Peer
@@ -32,7 +32,8 @@ def run(plan: Plan) -> Report:
         try:
             bench = Bench(world, arms, Results({arm.name: arm.kind for arm in arms}))
             driver = settle_drivers(bench)
-            head = facts(world.programs, bench.arms, driver) | {"rounds": f"{plan.rounds} of {plan.seconds} s"}
+            head = facts(world.programs, bench.arms, driver) | {"rounds": f"{plan.rounds} of {plan.seconds:g} s", "open files": str(open_files)}
+            missing += limited(plan, open_files)
             print("\n".join(table.facts(head, missing)), flush=True)
             whole = stages(bench, plan, open_files)
         finally:
@@ -55,6 +56,12 @@ def present(plan: Plan) -> tuple[list[Arm], list[str]]:
             missing.append((arm, f"left out: {arm.name}: {error}"))
     gone = [arm for arm, _ in missing]
     return [arm for arm in plan.arms if arm not in gone], [line for _, line in missing]
+
+
+def limited(plan: Plan, open_files: int) -> list[str]:
+    """A line for each case that holds less than its name says."""
+    counts = [(case, allowed(case, open_files)) for case in plan.holds]
+    return [f"{case.name}: {count} instead, for want of open files" for case, count in counts if count < case.count]
 
 
 def settle_drivers(bench: Bench) -> str:

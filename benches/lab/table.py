@@ -133,8 +133,10 @@ OTHERS = {
     "16 streams with an event each 5 ms: worst gap, µs, and what 4 requests a second of 1 MB add to it": {
         "alone": ("head-of-line", "alone_gap_max_us", 1),
         "added": ("head-of-line", "added_gap_us", 1),
+        "added at p99": ("head-of-line", "added_gap_p99_us", 1),
         "alone, again": ("head-of-line-translated", "alone_gap_max_us", 1),
         "added, translated": ("head-of-line-translated", "added_gap_us", 1),
+        "added at p99, translated": ("head-of-line-translated", "added_gap_p99_us", 1),
     },
     "system calls for each request (JSON 1 KB; a stream of 50 chunks)": {
         "1 connection": ("calls-json-1", "calls", 1),

@@ -12,7 +12,7 @@ from pathlib import Path
 from .process import Failed, Process, Processes, move, yield_to_others
 from .programs import Programs
 
-CONNECTIONS_OF_LOADS = 1024  # what a proxy with tables of a fixed size is told to expect
+CLIENTS_OF_LOADS = 512  # what a proxy with tables of a fixed size is told to expect
 PATIENCE = 10.0
 # The providers, and how the mock plays them. A request's own wishes would not get through a gateway.
 MOCKS = {
