@@ -13,10 +13,11 @@ from .cases import Ask, Load
 from .process import Failed, on_core, yield_to_others
 from .world import World
 
-WARM_SECONDS = 0.1
+WARM_SECONDS = 0.5
 GAPS_WARM_SECONDS = 0.5  # until all streams run
 PATIENCE = 30  # seconds without a byte, then a request has failed
 GRACE_SECONDS = 60.0
+COUNT_SECONDS_MAX = 300.0
 HOLD_SECONDS_MAX = 120.0
 
 
@@ -27,18 +28,17 @@ class Generator:
     world: World
     core: int
 
-    def run(self, running: Running, case: Load, ask: Ask, seconds: float) -> dict[str, Any]:
-        """For so long, after a warm-up, which counts in `with_warmup` alone."""
-        words = ["--connections", case.connections, "--seconds", seconds, "--warmup", WARM_SECONDS]
-        words += ["--cold"] if case.cold else []
-        words += ["--rate", case.rate] if case.rate else []
-        return _result(self._start("run", running, ask, *words), seconds)
-
     def count(self, running: Running, case: Load, ask: Ask, requests: int) -> dict[str, Any]:
-        """So many requests, each to its end."""
+        """So many requests, as fast as they are answered, each to its end: a run that ends by the clock breaks off what is
+        under way, and leaves its connections to be made anew by the next."""
         words = ["--connections", case.connections, "--count", requests]
         words += ["--cold"] if case.cold else []
-        return _result(self._start("run", running, ask, *words), GRACE_SECONDS)
+        return _result(self._start("run", running, ask, *words), COUNT_SECONDS_MAX)
+
+    def rate(self, running: Running, case: Load, ask: Ask, seconds: float) -> dict[str, Any]:
+        """At the case's rate for so long, after a warm-up, which counts in `with_warmup` alone; each to its end."""
+        words = ["--connections", case.connections, "--rate", case.rate, "--seconds", seconds, "--warmup", WARM_SECONDS]
+        return _result(self._start("run", running, ask, *words), seconds)
 
     def gaps(self, running: Running, ask: Ask, streams: int, seconds: float) -> dict[str, Any]:
         words = ["--streams", streams, "--seconds", seconds, "--warmup", GAPS_WARM_SECONDS]

@@ -14,8 +14,7 @@ from .process import Cpu, Failed, cpu
 from .progress import Progress
 from .world import World
 
-WARM_REQUESTS_MIN = 8
-MANY = 20  # requests of a run, for each connection
+REQUESTS_MIN = 10
 KEPT = ("p50", "p90", "p99", "p999", "max", "mean")
 KEEPS_UP = 0.95  # of a fixed rate; less is another case
 
@@ -118,30 +117,26 @@ def shuffled(arms: Sequence[Arm]) -> list[Arm]:
 
 
 def measure_loads(bench: Bench, cases: Sequence[Load], placements: dict[str, tuple[str, ...]], rounds: int, seconds: float) -> None:
-    """`placements`: where each case is measured, by its name."""
+    """`placements`: where each case is measured, by its name. `seconds`: how long a run is to take."""
     plan = {case: bench.checked(case) for case in cases}
-    counts = {(case, arm): warm(bench, case, arm, seconds) for case, arms in plan.items() for arm in arms}
-    progress = Progress("load", rounds * sum(len(arms) * len(placements[case.name]) for case, arms in plan.items()))
-    for round_ in range(1, rounds + 1):
+    runs = [(case, placement, arm) for case, arms in plan.items() for placement in placements[case.name] for arm in arms]
+    progress = Progress("load", len(runs) * (rounds + 1))
+    counts = dict.fromkeys(runs, 0)
+    for round_ in range(rounds + 1):
         for case, arms in plan.items():
             for placement in placements[case.name]:
                 for arm in shuffled(arms):
                     progress.step(f"round {round_} of {rounds}, {case.name}, {placement} core, {arm.name}")
-                    if found := one_load(bench, case, arm, placement, seconds, counts[case, arm]):
-                        bench.results.add(round_, placement, case.name, arm.name, found)
+                    run = case, placement, arm
+                    if found := one_load(bench, *run, counts[run], seconds if round_ else seconds / 4):
+                        counts[run] = round(found["per_second"] * seconds)
+                        if round_:  # that before the first fills pools and buffers, and tells how many requests a run can have
+                            bench.results.add(round_, placement, case.name, arm.name, found)
     progress.done()
 
 
-def warm(bench: Bench, case: Load, arm: Arm, seconds: float) -> int | None:
-    """Fills pools and buffers. Gives how many requests a run is to have, if it is to be counted and not timed: where few are
-    done in a run, those that its end cuts short would weigh."""
-    found = one_load(bench, case, arm, "own", seconds, max(case.connections, WARM_REQUESTS_MIN))
-    expected = found["per_second"] * seconds if found else 0
-    return max(case.connections, round(expected)) if expected < MANY * case.connections and not case.rate else None
-
-
-def one_load(bench: Bench, case: Load, arm: Arm, placement: str, seconds: float, count: int | None) -> dict[str, float] | None:
-    """For so long, or so many requests. Who failed is not asked again."""
+def one_load(bench: Bench, case: Load, placement: str, arm: Arm, requests: int, seconds: float) -> dict[str, float] | None:
+    """So many requests; at a fixed rate those of so many seconds. Who failed is not asked again."""
     if (case.name, arm.name) in bench.results.left_out:
         return None
     running, ask = bench.running(arm, arm.setup(case)), arm.ask(case)
@@ -149,8 +144,11 @@ def one_load(bench: Bench, case: Load, arm: Arm, placement: str, seconds: float,
 
     def action() -> dict[str, float]:
         before = cpu(process.pid) if process else None
-        run = generator.count(running, case, ask, count) if count else generator.run(running, case, ask, seconds)
-        return figures(case, run, cpu(process.pid) - before if process else None, timed=not count)
+        if case.rate:
+            run = generator.rate(running, case, ask, seconds)
+        else:
+            run = generator.count(running, case, ask, max(requests, REQUESTS_MIN, case.connections))
+        return figures(case, run, cpu(process.pid) - before if process else None)
 
     found = bench.attempt(case.name, arm, action)
     if process:
@@ -158,18 +156,18 @@ def one_load(bench: Bench, case: Load, arm: Arm, placement: str, seconds: float,
     return found
 
 
-def figures(case: Load, run: dict[str, Any], spent: Cpu | None, timed: bool) -> dict[str, float]:
+def figures(case: Load, run: dict[str, Any], spent: Cpu | None) -> dict[str, float]:
     """Of one run of the load generator, and the CPU that the proxy took meanwhile."""
     if run["errors"] or not run["requests"]:
         raise Failed(f"{run['errors'] or 'no answer'} beside {run['requests']} answers")
     per_second = run["requests"] / run["micros"] * 1e6
-    if timed and case.rate and per_second < KEEPS_UP * case.rate:
+    if case.rate and per_second < KEEPS_UP * case.rate:
         raise Failed(f"answers {per_second:.0f} of {case.rate} requests a second")
     found = {"requests": run["requests"], "per_second": per_second}
     kinds = ["latency_us", "ttft_us", "gap_us"] if case.stream else ["latency_us"]
     found |= {f"{kind.removesuffix('_us')}_{name}_us": value for kind in kinds for name, value in run[kind].items() if name in KEPT}
     if spent:
-        cpu_us, wall_us = spent.ns / 1000, run["micros"] + (WARM_SECONDS * 1e6 if timed else 0)
+        cpu_us, wall_us = spent.ns / 1000, run["micros"] + (WARM_SECONDS * 1e6 if case.rate else 0)
         found |= {"cpu_us": cpu_us / run["with_warmup"]["requests"], "busy": cpu_us / wall_us}
         found |= {"user_ticks": spent.user_ticks, "system_ticks": spent.system_ticks}
         found |= {"cpu_chunk_us": found["cpu_us"] / CHUNKS} if case.stream else {}

@@ -17,7 +17,7 @@ from .cases import Load, loads
 from .goals import MET, WITHIN, Standing, standings
 from .measure import Results
 from .report import Report, parse
-from .stats import spread
+from .stats import number, spread
 
 COLOURS = {
     "direct": "#9aa0a6",
@@ -94,7 +94,7 @@ def bars(axes: Axes, series: dict[str, Sequence[float]], title: str) -> None:
     elif len(positive) == len(medians):
         axes.set_xlim(left=0)
     for at, one in enumerate(found.values()):
-        axes.annotate(table.number(one.median), (max(one.high, one.median), at), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(number(one.median), (max(one.high, one.median), at), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.margins(x=0.18)
     axes.invert_yaxis()
     axes.set_title(title, fontsize=9, loc="left")

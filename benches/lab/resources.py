@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from .arms import DIRECT, Arm, Running
 from .cases import Load
 from .load import Generator
-from .measure import Bench, shuffled
-from .process import Failed, counted_calls, cpu, forget_peak, peak_kib, resident_kib, wakeups
+from .measure import Bench, figures, shuffled
+from .process import counted_calls, cpu, forget_peak, peak_kib, resident_kib, wakeups
 from .progress import Progress
 from .world import free_port
 
@@ -17,6 +17,7 @@ STARTS_SECONDS_MAX = 20.0  # for each arm: who takes long is started less often
 START_PAUSE = 0.0002
 SETTLE_SECONDS = 12.0  # what the first answer left to do is over
 IDLE_SECONDS = 10.0
+LOAD_SECONDS = 2.0
 REST_SECONDS = 8.0
 CALLS_REQUESTS = 2000
 CALLS_STREAMS = 200
@@ -52,7 +53,7 @@ def measure_starts(bench: Bench) -> None:
     progress.done()
 
 
-def measure_rest_and_memory(bench: Bench, loads: Sequence[Load], rounds: int, seconds: float) -> None:
+def measure_rest_and_memory(bench: Bench, loads: Sequence[Load], rounds: int) -> None:
     """Fresh processes, all at once: first nothing, then the first of these loads that each can do, then nothing."""
     generator = Generator(bench.world, bench.world.place("own"))
     progress = Progress("memory", rounds * (2 + len(proxies(bench))))
@@ -64,13 +65,13 @@ def measure_rest_and_memory(bench: Bench, loads: Sequence[Load], rounds: int, se
                     each.append(running)
             progress.step(f"round {round_} of {rounds}, at rest for {IDLE_SECONDS:.0f} s")
             idle(bench, each, round_)
-            loaded = {running: peak_under_load(bench, generator, running, loads, seconds, progress) for running in each}
+            loaded = {running: peak_under_load(bench, generator, running, loads, progress) for running in each}
             progress.step(f"round {round_} of {rounds}, at rest after the load")
             time.sleep(REST_SECONDS)
             for running, peak in loaded.items():
                 if peak:
-                    figures = {"peak_kib": peak, "after_kib": resident_kib(running.process.pid)}
-                    bench.results.add(round_, "own", "memory", running.arm.name, figures)
+                    found = {"peak_kib": peak, "after_kib": resident_kib(running.process.pid)}
+                    bench.results.add(round_, "own", "memory", running.arm.name, found)
     progress.done()
 
 
@@ -80,11 +81,11 @@ def idle(bench: Bench, each: Sequence[Running], round_: int) -> None:
     time.sleep(IDLE_SECONDS)
     for running, (woken, ns) in before.items():
         pid = running.process.pid
-        figures = {"resident_kib": resident_kib(pid), "wakeups": wakeups(pid) - woken, "cpu_us": (cpu(pid).ns - ns) / 1000}
-        bench.results.add(round_, "own", "idle", running.arm.name, figures)
+        found = {"resident_kib": resident_kib(pid), "wakeups": wakeups(pid) - woken, "cpu_us": (cpu(pid).ns - ns) / 1000}
+        bench.results.add(round_, "own", "idle", running.arm.name, found)
 
 
-def peak_under_load(bench: Bench, generator: Generator, running: Running, loads: Sequence[Load], seconds: float, progress: Progress) -> int | None:
+def peak_under_load(bench: Bench, generator: Generator, running: Running, loads: Sequence[Load], progress: Progress) -> int | None:
     arm = running.arm
     progress.step(f"under load, {arm.name}")
     case = next((case for case in loads if arm.refusal(case) is None), None)
@@ -94,8 +95,8 @@ def peak_under_load(bench: Bench, generator: Generator, running: Running, loads:
 
     def peak() -> int:
         forget_peak(running.process.pid)
-        if errors := generator.run(running, case, arm.ask(case), seconds)["errors"]:
-            raise Failed(f"{errors}")
+        pace = figures(case, generator.count(running, case, arm.ask(case), case.connections), None)["per_second"]
+        figures(case, generator.count(running, case, arm.ask(case), max(case.connections, round(pace * LOAD_SECONDS))), None)
         return peak_kib(running.process.pid)
 
     return bench.attempt("memory", arm, peak)
@@ -119,6 +120,5 @@ def calls(bench: Bench, generator: Generator, case: Load, arm: Arm) -> dict[str,
     requests, found = CALLS_STREAMS if case.stream else CALLS_REQUESTS, {}
     with counted_calls(running.process.pid, found):
         run = generator.count(running, case, arm.ask(case), requests)
-    if run["errors"]:
-        raise Failed(f"{run['errors']}")
+    figures(case, run, None)
     return {"calls": sum(found.values()) / requests} | {name: count / requests for name, count in sorted(found.items())}

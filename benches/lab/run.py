@@ -85,7 +85,7 @@ def stages(bench: Bench, plan: Plan, open_files: int) -> bool:
         if "start" in plan.resources:
             measure_starts(bench)
         if "memory" in plan.resources:
-            measure_rest_and_memory(bench, [known[name] for name in TO_BE_LOADED], plan.few_rounds, plan.seconds)
+            measure_rest_and_memory(bench, [known[name] for name in TO_BE_LOADED], plan.few_rounds)
         measure_holds(bench, plan.holds, plan.few_rounds, open_files)
     except KeyboardInterrupt:
         print("\nbroken off: what was measured until now", file=sys.stderr)

@@ -18,8 +18,8 @@ class Spread:
     low: float
     high: float
 
-    def text(self, digits: int = 1) -> str:
-        return f"{self.median:.{digits}f} ({self.low:.{digits}f}..{self.high:.{digits}f})"
+    def text(self) -> str:
+        return f"{number(self.median)} ({number(self.low)}..{number(self.high)})"
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,14 @@ class Estimate:
     low: float
     high: float
 
-    def text(self, digits: int = 2) -> str:
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f}..{self.high:.{digits}f}]"
+    def text(self) -> str:
+        return f"{number(self.value)} [{number(self.low)}..{number(self.high)}]"
+
+
+def number(value: float) -> str:
+    """With the digits that count."""
+    size = abs(value)
+    return f"{value:.0f}" if size >= 100 or not size else f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -6,7 +6,7 @@ from .arms import DIRECT, SIDESTREAM
 from .cases import Load
 from .goals import Standing
 from .measure import Results
-from .stats import ratio, spread
+from .stats import number, ratio, spread
 
 EMPTY = "–"
 
@@ -22,16 +22,8 @@ def facts(head: dict[str, str], missing: Sequence[str]) -> list[str]:
     return [*(f"{name + ':':17}{value}" for name, value in head.items()), *missing]
 
 
-def number(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
 def spread_text(values: Sequence[float]) -> str:
-    if not values:
-        return EMPTY
-    found = spread(values)
-    return f"{number(found.median)} ({number(found.low)}..{number(found.high)})"
+    return spread(values).text() if values else EMPTY
 
 
 # ── Loads ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -82,7 +74,7 @@ class View:
         if arm in (SIDESTREAM, DIRECT) or SIDESTREAM not in self.arms:
             return ""
         found = ratio(self.series(SIDESTREAM, "cpu_us"), self.series(arm, "cpu_us"))
-        return f"{found.text(3 if found.value < 0.1 else 2)} ×" if found else EMPTY
+        return f"{found.text()} ×" if found else EMPTY
 
     def columns(self) -> dict[str, Callable[[str], str]]:
         latency = "ttft" if self.case.stream else "latency"
@@ -180,5 +172,5 @@ def goal_table(standings: Sequence[Standing]) -> list[str]:
     for standing in standings:
         goal, measured = standing.goal, standing.measured
         bounds = [f"≤ {bound:.3g}" if bound is not None else "" for bound in (goal.goal, goal.limit)]
-        rows.append([goal.what, f"{measured.text(3 if measured.value < 0.1 else 2)} {goal.unit}", *bounds, standing.verdict])
+        rows.append([goal.what, f"{measured.text()} {goal.unit}", *bounds, standing.verdict])
     return [f"Where to arrive\n{table(['', 'measured', 'goal', 'open until', ''], rows)}"]
