@@ -304,7 +304,7 @@ impl Turn {
         }
         self.reads += 1;
         if self.reads.is_multiple_of(limits::TURN_READS) && monoio::utils::is_legacy() {
-            monoio::time::sleep(limits::TURN_PAUSE).await;
+            inbox.buffers.pause(limits::TURN_PAUSE).await;
         }
     }
 }

@@ -169,8 +169,8 @@ impl Inlet {
                         ControlFlow::Break(result) => return result,
                         ControlFlow::Continue(buffer) => {
                             if tls.is_tiring() && monoio::utils::is_legacy() {
-                                // Boxed, because it is rare. See [`super::inbox::Turn`].
-                                Box::pin(monoio::time::sleep(limits::TURN_PAUSE)).await;
+                                // See [`super::inbox::Turn`].
+                                inlet.buffers.pause(limits::TURN_PAUSE).await;
                             }
                             buffer
                         }
