@@ -153,7 +153,7 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
 }
 
 /// Serves a new connection, or closes it at once when there are too many.
-fn welcome(world: &Rc<World>, clients: &Rc<Connections>, stream: Stream, door: Door) {
+pub fn welcome(world: &Rc<World>, clients: &Rc<Connections>, stream: Stream, door: Door) {
     let max = if door == Door::Clients { limits::CLIENTS_MAX } else { limits::ADMIN_CLIENTS_MAX };
     if clients.size.get() >= max {
         world.counters.client_connections_refused.add(1);
@@ -174,7 +174,7 @@ fn welcome(world: &Rc<World>, clients: &Rc<Connections>, stream: Stream, door: D
 
 /// The connections of one worker.
 #[derive(Default)]
-struct Connections {
+pub struct Connections {
     size: Cell<usize>,
     draining: Cell<bool>,
     /// Who waits for the drain to begin, and for the last connection to end.

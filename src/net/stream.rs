@@ -267,14 +267,11 @@ impl Outlet {
         }
         loop {
             while from < to {
-                // Nearly always there is room, and then this is all: no operation, no turn of the loop.
-                match self.deadline.socket().send_now(buffer.get(from..to).unwrap_or_default()) {
-                    Ok(sent @ 1..) => {
-                        from += sent;
-                        continue;
-                    }
-                    // Told by the operation.
-                    Ok(_) | Err(_) => {}
+                // Nearly always there is room, and then this is all: no operation, no turn of the loop. An error is told by
+                // the operation.
+                if let Ok(sent @ 1..) = self.deadline.socket().send_now(buffer.get(from..to).unwrap_or_default()) {
+                    from += sent;
+                    continue;
                 }
                 // Whatever ends the wait, also being dropped: the deadline must not outlive it.
                 let _armed = Sending(self.deadline.clone());
