@@ -145,65 +145,59 @@ impl Inlet {
     /// connection is encrypted: then it is all that a read and the record begun before it decrypt to, and an end
     /// that the peer did not announce is `UnexpectedEof`.
     ///
-    /// The read is posted when this is first polled. If it stays silent for [`limits::QUIET`], it is cancelled (a cancelled read yields its bytes or nothing, never half), an empty buffer
-    /// goes back to the free list, and the wait goes on by readiness, which holds no memory.
-    pub fn receive(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> {
-        let buffer = match &self.tls {
-            None => buffer,
-            Some(tls) => tls.lend(buffer),
-        };
-        let posted = self.post(buffer);
-        async move {
-            let (mut inlet, mut result) = posted.await;
-            loop {
-                let buffer = if matches!(&result.0, Err(error) if error.raw_os_error() == Some(libc::ECANCELED)) {
-                    let buffer = inlet.rest(result.1);
-                    if let Err(error) = inlet.readable().await {
-                        result = (Err(error), buffer.unwrap_or_default());
+    /// The read is posted when this is first polled. If it stays silent for [`limits::QUIET`], it is cancelled (a cancelled
+    /// read yields its bytes or nothing, never half), an empty buffer goes back to the free list, and the wait goes on by
+    /// readiness, which holds no memory.
+    ///
+    /// One place posts, and holds nothing else meanwhile: this future is a part of every idle connection, twice.
+    pub async fn receive(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        if let Some(tls) = &self.tls {
+            buffer = tls.lend(buffer);
+        }
+        loop {
+            let mut result = self.post(buffer).await;
+            if matches!(&result.0, Err(error) if error.raw_os_error() == Some(libc::ECANCELED)) {
+                let kept = self.rest(result.1);
+                match self.readable().await {
+                    Ok(()) => {
+                        buffer = kept.unwrap_or_else(|| self.buffers.take());
                         continue;
                     }
-                    buffer.unwrap_or_else(|| inlet.buffers.take())
-                } else {
-                    let Some(tls) = &inlet.tls else { return result };
-                    match tls.received(result, inlet.deadline.expired().is_some()) {
-                        ControlFlow::Break(result) => return result,
-                        ControlFlow::Continue(buffer) => {
-                            if tls.is_tiring() && monoio::utils::is_legacy() {
-                                // See [`super::inbox::Turn`].
-                                inlet.buffers.pause(limits::TURN_PAUSE).await;
-                            }
-                            buffer
-                        }
-                    }
-                };
-                (inlet, result) = inlet.post(buffer).await;
+                    Err(error) => result = (Err(error), kept.unwrap_or_default()),
+                }
+            }
+            let Some(tls) = &self.tls else { return result };
+            match tls.received(result, self.deadline.expired().is_some()) {
+                ControlFlow::Break(result) => return result,
+                ControlFlow::Continue(back) => buffer = back,
+            }
+            if tls.is_tiring() && monoio::utils::is_legacy() {
+                // See [`super::inbox::Turn`].
+                self.buffers.pause(limits::TURN_PAUSE).await;
             }
         }
     }
 
     /// One posted read.
-    fn post(&mut self, mut buffer: Vec<u8>) -> impl Future<Output = (&mut Self, (io::Result<usize>, Vec<u8>))> {
+    async fn post(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
         if buffer.capacity() == 0 {
             buffer = self.buffers.take();
         } else if buffer.capacity() == buffer.len() {
             buffer.reserve(limits::READ_BYTES);
         }
+        if self.tls.as_ref().is_some_and(|tls| tls.is_ready()) {
+            return (Ok(0), buffer);
+        }
         // Bounded, so that one read is one small slice of work for whoever looks into it.
         let range = buffer.len()..buffer.capacity().min(buffer.len() + limits::READ_BYTES_MAX);
         let handle = self.deadline.posted();
-        async move {
-            if self.tls.as_ref().is_some_and(|tls| tls.is_ready()) {
-                self.deadline.completed();
-                return (self, (Ok(0), buffer));
-            }
-            let spare = buffer.slice_mut(range);
-            let (result, spare) = match &mut self.half {
-                ReadHalf::Tcp(half) => half.cancelable_read(spare, handle).await,
-                ReadHalf::Unix(half) => half.cancelable_read(spare, handle).await,
-            };
-            self.deadline.completed();
-            (self, (result, spare.into_inner()))
-        }
+        let spare = buffer.slice_mut(range);
+        let (result, spare) = match &mut self.half {
+            ReadHalf::Tcp(half) => half.cancelable_read(spare, handle).await,
+            ReadHalf::Unix(half) => half.cancelable_read(spare, handle).await,
+        };
+        self.deadline.completed();
+        (result, spare.into_inner())
     }
 
     /// Gives an empty buffer back; one that holds bytes is kept.

@@ -67,7 +67,8 @@ pub async fn answered<'a>(
     {
         // Most servers have none of the older completions: they are asked for a chat's next turn.
         work.as_chat = true;
-        reached = reach(world, client, errand, work, upload).await?;
+        // Boxed, as below: it is rare, and no plain request shall carry its size.
+        reached = Box::pin(reach(world, client, errand, work, upload)).await?;
     }
     if !translate::may_go_again(work) {
         return Ok(reached);
@@ -82,7 +83,7 @@ pub async fn answered<'a>(
     if answering.whole.is_some_and(|whole| whole.sound) && work.response.keep_alive() && answering.sent_whole {
         pool.keep(answering.upstream);
     }
-    reach(world, client, errand, work, upload).await
+    Box::pin(reach(world, client, errand, work, upload)).await
 }
 
 /// Finds an upstream that answers. A target to which no connection can be had, or into whose dialect the request cannot be
