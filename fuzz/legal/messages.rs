@@ -61,6 +61,7 @@ pub fn check(out: &[u8]) {
                 has_ended = true;
             }
             "message_stop" => assert!(has_ended),
+            "ping" => assert!(!has_ended),
             "error" => assert!(!has_ended && event["error"]["message"].is_string()),
             other => panic!("{other}"),
         }

@@ -64,6 +64,10 @@ impl<W: Writer> Sequencer<W> {
         if block.is_thought() && leaves_out {
             return self.losses.dropped("thinking");
         }
+        // It was whole when it began.
+        if matches!(block.kind, Kind::Redacted) {
+            return self.losses.dropped("redacted_thinking");
+        }
         self.output_bytes += text.len() as u64;
         if block.is_call() {
             return match block.place {
@@ -103,6 +107,10 @@ impl<W: Writer> Sequencer<W> {
             return self.losses.dropped("thinking.signature");
         }
         if let Some(block) = self.blocks.get_mut(at).filter(|_| !signature.is_empty()) {
+            // Thoughts alone have a place for it; those that are redacted prove themselves.
+            if !matches!(block.kind, Kind::Thinking) {
+                return self.losses.dropped("content.signature");
+            }
             self.held_bytes = self.held_bytes.saturating_sub(block.signature.len());
             block.signature.clear();
             block.signature.extend_from_slice(signature);
