@@ -121,7 +121,6 @@ class Peer(Arm):
             "ca": world.ca,
             "folder": folder,
             "prefix": self.prefix,
-            "clients": clients or CLIENTS_OF_LOADS,
             "connections": 22 * (clients or CLIENTS_OF_LOADS) // 10,
         }
         words |= {name: _filled(text, words) for name, text in self.file.get("tls" if origin.tls else "plain", {}).items()}
