@@ -127,6 +127,8 @@ impl<'r> Forwarder<'r> {
             for entry in &mut completions {
                 self.complete(Token::from_bits(entry.user_data()), entry.result(), entry.flags())?;
             }
+            // The kernel counts what it does not see as read as ready, and would not wait.
+            completions.sync();
             self.buffers.publish();
             while self.buffers.any_free() && !self.starved.is_empty() {
                 self.feed_starved()?;

@@ -33,7 +33,7 @@ def main() -> None:
     argv = sys.argv[1:]
     try:
         if "--live" in argv:
-            live.main(argv)
+            live.main(["--help"] if {"-h", "--help"} & set(argv) else argv)
         else:
             bench(arguments(argv))
     except Failed as error:

@@ -62,9 +62,9 @@ class Generator:
         child = self._start("hold", running, ask, "--idle" if idle else "--streams", count)
         try:
             said = child.stdout.readline() if select.select([child.stdout], [], [], HOLD_SECONDS_MAX)[0] else ""
-            ready = json.loads(said).get("ready", 0) if said.startswith("{") else 0
-            if ready != count:
-                raise Failed(f"of {count} {'connections' if idle else 'streams'} {ready} came about in {HOLD_SECONDS_MAX:.0f} s: {said.strip()}")
+            if not said.startswith("{") or json.loads(said)["ready"] != count:
+                what = f"{count} {'connections' if idle else 'streams'}"
+                raise Failed(f"{what} did not come about: {said.strip() or f'not in {HOLD_SECONDS_MAX:.0f} s'}")
             yield
         finally:
             _end(child, HOLD_SECONDS_MAX)

@@ -29,7 +29,8 @@ class Report:
 
     def text(self) -> str:
         results = self.results
-        parts = [*table.load_tables(results, loads()), *table.other_tables(results), *table.left_out_text(results), *self.missing]
+        parts = [*table.load_tables(results, loads()), *table.other_tables(results), *table.left_out_text(results)]
+        parts += ["\n".join(self.missing)] if self.missing else []
         return "\n" + "\n\n".join([*parts, *table.goal_table(standings(results))])
 
     def json(self) -> str:
