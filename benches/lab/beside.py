@@ -5,26 +5,15 @@ from collections.abc import Sequence
 from .arms import Arm
 from .cases import Beside
 from .load import Generator
-from .measure import Bench, shuffled
-from .progress import Progress
+from .measure import Bench, in_rounds
 
-LEAD_SECONDS = 0.5  # the large requests go on a little longer than the streams are watched
+LEAD_SECONDS = 1.0  # the large requests go on longer than the streams are watched, warm-up included
 
 
 def measure_besides(bench: Bench, cases: Sequence[Beside], rounds: int, seconds: float) -> None:
     generator = Generator(bench.world, bench.world.place("own"))
     plan = {case: bench.checked(case) for case in cases}
-    progress = Progress("head-of-line", rounds * sum(map(len, plan.values())))
-    for round_ in range(1, rounds + 1):
-        for case, arms in plan.items():
-            for arm in shuffled(arms):
-                progress.step(f"round {round_} of {rounds}, {case.name}, {arm.name}")
-                if (case.name, arm.name) in bench.results.left_out:
-                    continue
-                found = bench.attempt(case.name, arm, lambda case=case, arm=arm: one_beside(bench, generator, case, arm, seconds))
-                if found:
-                    bench.results.add(round_, "own", case.name, arm.name, found)
-    progress.done()
+    in_rounds(bench, "head-of-line", plan, rounds, lambda case, arm: one_beside(bench, generator, case, arm, seconds))
 
 
 def one_beside(bench: Bench, generator: Generator, case: Beside, arm: Arm, seconds: float) -> dict[str, float]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from .arms import DIRECT, Arm
 from .cases import Hold
 from .load import Generator
-from .measure import Bench, shuffled
+from .measure import Bench, in_rounds
 from .process import resident_kib
-from .progress import Progress
 
 SETTLE_SECONDS = 4.0  # buffers are given back, timers of a second or two have run
 SPARE = 50  # connections that are none of those held
@@ -17,17 +16,7 @@ SPARE = 50  # connections that are none of those held
 def measure_holds(bench: Bench, cases: Sequence[Hold], rounds: int, open_files: int) -> None:
     generator = Generator(bench.world, bench.world.place("own"))
     plan = {case: [arm for arm in bench.able(case) if arm.name != DIRECT] for case in cases}
-    progress = Progress("held", rounds * sum(map(len, plan.values())))
-    for round_ in range(1, rounds + 1):
-        for case, arms in plan.items():
-            for arm in shuffled(arms):
-                progress.step(f"round {round_} of {rounds}, {case.name}, {arm.name}")
-                if (case.name, arm.name) in bench.results.left_out:
-                    continue
-                found = bench.attempt(case.name, arm, lambda case=case, arm=arm: one_hold(bench, generator, case, arm, open_files))
-                if found:
-                    bench.results.add(round_, "own", case.name, arm.name, found)
-    progress.done()
+    in_rounds(bench, "held", plan, rounds, lambda case, arm: one_hold(bench, generator, case, arm, open_files))
 
 
 def one_hold(bench: Bench, generator: Generator, case: Hold, arm: Arm, open_files: int) -> dict[str, float]:

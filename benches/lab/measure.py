@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +88,7 @@ class Bench:
                 self.results.left_out[case.name, arm.name] = f"cannot: {reason}"
         return [arm for arm in self.arms if (case.name, arm.name) not in self.results.left_out]
 
-    def attempt(self, case: str, arm: Arm, action) -> Any:
+    def attempt(self, case: str, arm: Arm, action: Callable[[], Any]) -> Any:
         """What the action gives; or None, and the arm is out of the case, with the reason."""
         try:
             return action()
@@ -109,6 +109,21 @@ class Bench:
         return [arm for arm in self.able(case) if self.attempt(case.name, arm, lambda arm=arm: right(arm))]
 
 
+def in_rounds(bench: Bench, stage: str, plan: dict[Any, list[Arm]], rounds: int, action: Callable[[Any, Arm], dict[str, float]], prefix: str = "") -> None:
+    """Keeps what the action gives for each case and arm, once a round; `prefix` goes before the case's name."""
+    progress = Progress(stage, rounds * sum(map(len, plan.values())))
+    for round_ in range(1, rounds + 1):
+        for case, arms in plan.items():
+            name = prefix + case.name
+            for arm in shuffled(arms):
+                progress.step(f"round {round_} of {rounds}, {case.name}, {arm.name}")
+                if (name, arm.name) in bench.results.left_out:
+                    continue
+                if found := bench.attempt(name, arm, lambda case=case, arm=arm: action(case, arm)):
+                    bench.results.add(round_, "own", name, arm.name, found)
+    progress.done()
+
+
 def shuffled(arms: Sequence[Arm]) -> list[Arm]:
     return random.sample(arms, len(arms))
 
@@ -118,20 +133,20 @@ def shuffled(arms: Sequence[Arm]) -> list[Arm]:
 
 def measure_loads(bench: Bench, cases: Sequence[Load], placements: dict[str, tuple[str, ...]], rounds: int, seconds: float) -> None:
     """`placements`: where each case is measured, by its name. `seconds`: how long a run is to take."""
-    plan = {case: bench.checked(case) for case in cases}
-    runs = [(case, placement, arm) for case, arms in plan.items() for placement in placements[case.name] for arm in arms]
-    progress = Progress("load", len(runs) * (rounds + 1))
-    counts = dict.fromkeys(runs, 0)
+    able = {case: bench.checked(case) for case in cases}
+    plan = [(case, placement, arms) for case, arms in able.items() for placement in placements[case.name]]
+    progress = Progress("load", (rounds + 1) * sum(len(arms) for _, _, arms in plan))
+    counts: dict[tuple[Load, str, Arm], int] = {}
     for round_ in range(rounds + 1):
-        for case, arms in plan.items():
-            for placement in placements[case.name]:
-                for arm in shuffled(arms):
-                    progress.step(f"round {round_} of {rounds}, {case.name}, {placement} core, {arm.name}")
-                    run = case, placement, arm
-                    if found := one_load(bench, *run, counts[run], seconds if round_ else seconds / 4):
-                        counts[run] = round(found["per_second"] * seconds)
-                        if round_:  # that before the first fills pools and buffers, and tells how many requests a run can have
-                            bench.results.add(round_, placement, case.name, arm.name, found)
+        for case, placement, arms in plan:
+            for arm in shuffled(arms):
+                progress.step(f"round {round_} of {rounds}, {case.name}, {placement} core, {arm.name}")
+                run = case, placement, arm
+                found = one_load(bench, *run, counts.get(run, 0), seconds if round_ else seconds / 4)
+                if found:
+                    counts[run] = round(found["per_second"] * seconds)
+                if found and round_:  # the round before the first fills pools and buffers, and finds these counts
+                    bench.results.add(round_, placement, case.name, arm.name, found)
     progress.done()
 
 
@@ -144,10 +159,8 @@ def one_load(bench: Bench, case: Load, placement: str, arm: Arm, requests: int, 
 
     def action() -> dict[str, float]:
         before = cpu(process.pid) if process else None
-        if case.rate:
-            run = generator.rate(running, case, ask, seconds)
-        else:
-            run = generator.count(running, case, ask, max(requests, REQUESTS_MIN, case.connections))
+        count = max(requests, REQUESTS_MIN, case.connections)
+        run = generator.rate(running, case, ask, seconds) if case.rate else generator.count(running, case, ask, count)
         return figures(case, run, cpu(process.pid) - before if process else None)
 
     found = bench.attempt(case.name, arm, action)

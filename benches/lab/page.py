@@ -144,12 +144,14 @@ def added(results: Results, case: Load, key: str) -> dict[str, Sequence[float]]:
 
 
 def memory_plots(results: Results) -> list[str]:
-    panels = {
-        f"{title}: {head}": {arm: [value * scale for value in results.series("own", case, arm, name).values()] for arm in results.kinds}
-        for title, columns in table.OTHERS.items()
-        for head, (case, name, scale) in columns.items()
-    }
-    return grid(panels, "Medians, with the range of the rounds. Less is better.")
+    found = []
+    for title, columns in table.OTHERS.items():
+        panels = {
+            head: {arm: [value * scale for value in results.series("own", case, arm, name).values()] for arm in results.kinds}
+            for head, (case, name, scale) in columns.items()
+        }
+        found += grid(panels, f"{title}: medians, with the range of the rounds. Less is better.", columns=3)
+    return found
 
 
 def goals_plot(reached: Sequence[Standing]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .arms import DIRECT, Arm, Running
 from .cases import Load
 from .load import Generator
-from .measure import Bench, figures, shuffled
+from .measure import Bench, figures, in_rounds, shuffled
 from .process import counted_calls, cpu, forget_peak, peak_kib, resident_kib, wakeups
 from .progress import Progress
 from .world import free_port
@@ -106,13 +106,7 @@ def measure_calls(bench: Bench, cases: Sequence[Load]) -> None:
     """System calls for each request, in a run of their own: being watched slows a process down."""
     generator = Generator(bench.world, bench.world.place("own"))
     plan = {case: [arm for arm in bench.checked(case) if arm.name != DIRECT] for case in cases}
-    progress = Progress("system calls", sum(map(len, plan.values())))
-    for case, arms in plan.items():
-        for arm in arms:
-            progress.step(f"{case.name}, {arm.name}")
-            if found := bench.attempt(f"calls-{case.name}", arm, lambda case=case, arm=arm: calls(bench, generator, case, arm)):
-                bench.results.add(1, "own", f"calls-{case.name}", arm.name, found)
-    progress.done()
+    in_rounds(bench, "system calls", plan, 1, lambda case, arm: calls(bench, generator, case, arm), prefix="calls-")
 
 
 def calls(bench: Bench, generator: Generator, case: Load, arm: Arm) -> dict[str, float]:

@@ -33,7 +33,7 @@ def run(plan: Plan) -> Report:
             bench = Bench(world, arms, Results({arm.name: arm.kind for arm in arms}))
             driver = settle_drivers(bench)
             head = facts(world.programs, bench.arms, driver) | {"rounds": f"{plan.rounds} of {plan.seconds:g} s", "open files": str(open_files)}
-            missing += limited(plan, open_files)
+            missing += limited(plan, open_files) + (["one core only: the proxy is never alone on it"] if world.proxy_core == world.load_core else [])
             print("\n".join(table.facts(head, missing)), flush=True)
             whole = stages(bench, plan, open_files)
         finally:
