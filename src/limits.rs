@@ -120,8 +120,6 @@ pub const TURN_READS: u32 = 32;
 pub const FREE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The largest buffer kept: an agent's turn (30–80 KB) is received without an allocation, a giant leaves no trace.
 pub const FREE_BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// Timers in a worker's free list: as many as wait at once, in turns of a millisecond, on a busy worker.
-pub const FREE_TIMERS_MAX: usize = 64;
 /// Reads of one look at an idle TLS connection: tickets and key updates fit into the first, and the second finds nothing.
 pub const LOOK_READS_MAX: u32 = 2;
 /// Bytes of a client read ahead of the answer it waits for (pipelined requests).

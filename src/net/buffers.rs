@@ -1,10 +1,6 @@
-//! The worker's free list of byte vectors: a read takes one, its last reader gives it back. And that of timers.
+//! The worker's free list of byte vectors: a read takes one, its last reader gives it back.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
-use std::time::Duration;
-
-use monoio::time::{Instant, Sleep, sleep};
 
 use crate::limits;
 
@@ -14,28 +10,9 @@ pub struct Buffers {
     free: RefCell<Vec<Vec<u8>>>,
     /// Capacity of everything in `free`.
     bytes: Cell<usize>,
-    timers: RefCell<Vec<Pin<Box<Sleep>>>>,
 }
 
 impl Buffers {
-    /// Waits so long. A timer has 640 bytes and wants to begin at a multiple of 128: inside a connection's future it would
-    /// cost each idle one two kilobytes, so it lies apart, and is used again.
-    pub async fn pause(&self, time: Duration) {
-        let rested = self.timers.borrow_mut().pop();
-        let mut timer = match rested {
-            Some(mut timer) => {
-                timer.as_mut().reset(Instant::now() + time);
-                timer
-            }
-            None => Box::pin(sleep(time)),
-        };
-        timer.as_mut().await;
-        let mut timers = self.timers.borrow_mut();
-        if timers.len() < limits::FREE_TIMERS_MAX {
-            timers.push(timer);
-        }
-    }
-
     /// An empty vector with room for one read.
     pub fn take(&self) -> Vec<u8> {
         match self.free.borrow_mut().pop() {
@@ -63,20 +40,6 @@ impl Buffers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::testing::each_driver;
-
-    #[test]
-    fn a_timer_is_used_again_and_waits_again() {
-        each_driver(async || {
-            let buffers = Buffers::default();
-            for _ in 0..3 {
-                let began = Instant::now();
-                buffers.pause(Duration::from_millis(5)).await;
-                assert!(began.elapsed() >= Duration::from_millis(5));
-            }
-            assert_eq!(buffers.timers.borrow().len(), 1);
-        });
-    }
 
     #[test]
     fn a_returned_vector_is_handed_out_again_empty() {

@@ -16,6 +16,7 @@ use monoio::net::{TcpStream, UnixStream};
 
 use super::buffers::Buffers;
 use super::deadlines::{Deadline, Deadlines, Side};
+use super::inbox::pause;
 use super::sys;
 use super::sys::{Pulse, Socket};
 use super::tls::Tls;
@@ -173,7 +174,7 @@ impl Inlet {
             }
             if tls.is_tiring() && monoio::utils::is_legacy() {
                 // See [`super::inbox::Turn`].
-                self.buffers.pause(limits::TURN_PAUSE).await;
+                pause().await;
             }
         }
     }
