@@ -13,34 +13,30 @@ mod support;
 
 use std::hint::black_box;
 
-use support::Work;
+use support::{Piece, Work};
 
 fn main() {
-    let (mut only, mut slow) = (None, None);
+    let (mut only, mut slow) = (String::new(), None);
     let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--only" => only = arguments.next(),
-            "--slow" => slow = arguments.next(),
-            // What cargo says to every bench.
-            "--bench" => {}
-            _ => panic!("no option {argument}; there are --only TEXT and --slow TEXT"),
+    while let Some(option) = arguments.next() {
+        if option == "--bench" {
+            return println!("nothing to time here: scripts/gate counts instructions");
+        }
+        match (option.as_str(), arguments.next()) {
+            ("--only", Some(text)) => only = text,
+            ("--slow", Some(text)) => slow = Some(text),
+            _ => panic!("{option}: there are --only TEXT and --slow TEXT"),
         }
     }
-    let named = |name: &str, text: &Option<String>| text.as_ref().map(|text| name.contains(text.as_str()));
-    for piece in support::pieces() {
-        if named(&piece.name, &only) == Some(false) {
-            continue;
-        }
-        let Work { bytes, units, mut call, note } = (piece.set_up)();
+    for Piece { name, calls, set_up } in support::pieces().into_iter().filter(|piece| piece.name.contains(&only)) {
+        let Work { bytes, units, mut call, note } = set_up();
         // What is logged waits for this.
         let _quiet = std::io::stderr().lock();
         // Templates are learned, pools filled, buffers grown.
-        (0..piece.calls).for_each(|_| call());
-        let calls = piece.calls;
-        let more = if named(&piece.name, &slow) == Some(true) { calls.div_ceil(20) } else { 0 };
-        counted(&mut *call, calls + more);
-        println!("{}\t{bytes}\t{}\t{note}", calls * units, piece.name);
+        (0..calls).for_each(|_| call());
+        let is_slow = slow.as_ref().is_some_and(|text| name.contains(text));
+        counted(&mut *call, if is_slow { calls + calls.div_ceil(20) } else { calls });
+        println!("{}\t{bytes}\t{name}\t{note}", calls * units);
     }
 }
 
