@@ -304,18 +304,9 @@ impl Turn {
         }
         self.reads += 1;
         if self.reads.is_multiple_of(limits::TURN_READS) && monoio::utils::is_legacy() {
-            pause().await;
+            monoio::time::sleep(limits::TURN_PAUSE).await;
         }
     }
-}
-
-/// A moment for the others.
-///
-/// A timer has 640 bytes and wants to begin at a multiple of 128: inside a connection's future it would cost each idle one
-/// two kilobytes. And each is used once: monoio keeps the waker of the poll that found a timer elapsed, so that one which is
-/// reset wakes whoever had it before.
-pub async fn pause() {
-    Box::pin(monoio::time::sleep(limits::TURN_PAUSE)).await;
 }
 
 /// The client went away.

@@ -16,7 +16,6 @@ use monoio::net::{TcpStream, UnixStream};
 
 use super::buffers::Buffers;
 use super::deadlines::{Deadline, Deadlines, Side};
-use super::inbox::pause;
 use super::sys;
 use super::sys::{Pulse, Socket};
 use super::tls::Tls;
@@ -173,8 +172,8 @@ impl Inlet {
                 ControlFlow::Continue(back) => buffer = back,
             }
             if tls.is_tiring() && monoio::utils::is_legacy() {
-                // See [`super::inbox::Turn`].
-                pause().await;
+                // Boxed, because it is rare. See [`super::inbox::Turn`].
+                Box::pin(monoio::time::sleep(limits::TURN_PAUSE)).await;
             }
         }
     }
