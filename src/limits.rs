@@ -237,9 +237,9 @@ pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long the kernel's queue of connections is emptied at the start of a drain, at most.
 pub const DRAIN_QUEUE_MAX: Duration = Duration::from_millis(200);
 
-/// Whole ticks in `time`.
+/// As many ticks as `time` lasts; a part of one counts as one, so that what waits for them does not wait too short.
 pub const fn ticks(time: Duration) -> u32 {
-    let ticks = time.as_millis() / TICK.as_millis();
+    let ticks = time.as_nanos().div_ceil(TICK.as_nanos());
     if ticks < TICKS_MAX as u128 { ticks as u32 } else { TICKS_MAX }
 }
 
