@@ -245,3 +245,16 @@ pub const fn ticks(time: Duration) -> u32 {
 
 /// Half of what a u32 holds: a time from now on never overflows, and is never mistaken for "never".
 const TICKS_MAX: u32 = u32::MAX / 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_tick_counts_as_one() {
+        for (micros, want) in [(0, 0), (1, 1), (99_999, 1), (100_000, 1), (100_001, 2), (499_400, 5), (500_000, 5)] {
+            assert_eq!(ticks(Duration::from_micros(micros)), want, "{micros} µs");
+        }
+        assert_eq!(ticks(Duration::MAX), TICKS_MAX);
+    }
+}
