@@ -10,7 +10,7 @@ mod read;
 mod tests;
 mod write;
 
-pub use fields::error_field;
+pub use fields::{error_field, retry_after};
 pub use read::{read, read_value};
 pub(super) use write::messages_type;
 

@@ -7,13 +7,23 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod breaker;
+pub mod budget;
+pub mod course;
 mod family;
 mod grammar;
+pub mod health;
+pub mod key;
 mod pattern;
 mod plan;
+pub mod rate;
 mod rule;
+pub mod stats;
+pub mod sticky;
+pub mod strategy;
 #[cfg(test)]
 mod tests;
+pub mod verdict;
 
 use std::fmt;
 use std::sync::Arc;

@@ -26,6 +26,38 @@ pub fn error_field(from: Dialect, to: Dialect, name: &[u8], value: &[u8], now_un
     translated.is_some()
 }
 
+/// `retry-after-ms`, else `retry-after` in seconds or as a date (RFC 9110 §10.2.3), in milliseconds from `now_unix`
+/// seconds.
+pub fn retry_after(millis: Option<&[u8]>, seconds: Option<&[u8]>, now_unix: u64) -> Option<u64> {
+    let number = |text: &[u8]| {
+        let number = str::from_utf8(text).ok()?.trim().parse::<f64>().ok()?;
+        (number >= 0.0 && number.is_finite()).then_some(number)
+    };
+    if let Some(millis) = millis.and_then(number) {
+        return Some(millis as u64);
+    }
+    let text = seconds?;
+    match number(text) {
+        Some(seconds) => Some((seconds * 1000.0) as u64),
+        None => http_date(str::from_utf8(text).ok()?).map(|at| at.saturating_sub(now_unix) * 1000),
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` as seconds since 1970; the two obsolete forms occur no more.
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let day: i64 = words.next()?.parse().ok()?;
+    let name = words.next()?;
+    let month = MONTHS.iter().position(|known| *known == name)? as i64 + 1;
+    let year: i64 = words.next()?.parse().ok()?;
+    let mut clock = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
+    let (hours, minutes, seconds) = (clock.next()??, clock.next()??, clock.next()??);
+    let in_day = (0..24).contains(&hours) && (0..60).contains(&minutes) && (0..61).contains(&seconds);
+    let sane = in_day && (1970..10_000).contains(&year) && (1..32).contains(&day) && words.next() == Some("GMT");
+    sane.then(|| ((days_of(year, month, day) * 24 + hours) * 60 + minutes) * 60 + seconds)?.try_into().ok()
+}
+
 fn is_anthropic(name: &str) -> bool {
     name == "request-id" || name.starts_with("anthropic-ratelimit-")
 }

@@ -312,6 +312,28 @@ fn header_fields() {
     }
 }
 
+#[test]
+fn when_to_ask_again() {
+    let now = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT (RFC 9110 §5.6.7)
+    for (millis, seconds, want) in [
+        (None, None, None),
+        (Some("1500"), Some("9"), Some(1_500)),
+        (Some("x"), Some("9"), Some(9_000)),
+        (None, Some("1.5"), Some(1_500)),
+        (None, Some("0"), Some(0)),
+        (None, Some("-1"), None),
+        (None, Some("NaN"), None),
+        (None, Some("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10_000)),
+        (None, Some("Sun, 06 Nov 1994 08:49:07 GMT"), Some(0)),
+        (None, Some("Sun, 06 Nov 1994 08:49:47 CET"), None),
+        (None, Some("Sunday, 06-Nov-94 08:49:37 GMT"), None),
+        (None, Some("soon"), None),
+    ] {
+        let found = super::retry_after(millis.map(str::as_bytes), seconds.map(str::as_bytes), now);
+        assert_eq!(found, want, "{millis:?} {seconds:?}");
+    }
+}
+
 fn body(failure: &Failure, dialect: Dialect) -> serde_json::Value {
     let mut out = Vec::new();
     failure.write_body(dialect, "ss-1", &mut out);
