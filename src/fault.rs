@@ -30,23 +30,25 @@ pub struct Fault {
     pub message: Cow<'static, str>,
     /// The connection ends after the answer: what follows on it cannot be trusted or was not read.
     pub close: bool,
+    /// When to ask again, in seconds, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 impl Fault {
     /// The provider, or the way to it, failed before an answer came. The client's connection is sound.
     pub fn upstream(status: u16, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { who: Who::Upstream, status, reason, message: message.into(), close: false }
+        Self { who: Who::Upstream, status, reason, message: message.into(), close: false, retry_after: None }
     }
 
     /// We are shutting down and the grace is over.
     pub fn draining() -> Self {
         let message = "sidestream is shutting down and its grace period is over.".into();
-        Self { who: Who::Us, status: 503, reason: "draining", message, close: true }
+        Self { who: Who::Us, status: 503, reason: "draining", message, close: true, retry_after: None }
     }
 
     /// The client's request cannot be served as it is; its connection is sound.
     pub fn client(status: u16, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { who: Who::Client, status, reason, message: message.into(), close: false }
+        Self { who: Who::Client, status, reason, message: message.into(), close: false, retry_after: None }
     }
 
     /// The same, with a message that says more than the table's.
@@ -75,6 +77,13 @@ impl From<Reject> for Fault {
     fn from(reject: Reject) -> Self {
         let row = reject.row();
         let who = if row.status == 503 { Who::Us } else { Who::Client };
-        Self { who, status: row.status, reason: row.name, message: row.message.into(), close: row.close }
+        Self {
+            who,
+            status: row.status,
+            reason: row.name,
+            message: row.message.into(),
+            close: row.close,
+            retry_after: None,
+        }
     }
 }

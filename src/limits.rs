@@ -54,6 +54,8 @@ pub const TRANSLATED_AT_ONCE_BYTES_MAX: usize = 128 * 1024;
 pub const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// An error's body that is translated.
 pub const ERROR_BYTES_MAX: usize = 256 * 1024;
+/// How long an upstream may take to tell an error, before as much as came of it is taken for all.
+pub const ERROR_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long an upstream may take to end an answer whose last word was said, before its connection is given up.
 pub const ANSWER_END_MAX: Duration = Duration::from_millis(250);
 /// Properties and branches of one tool's schema that are taken together where a server wants no alternatives; references
@@ -100,6 +102,11 @@ pub const BLOCK_COUNTS_MAX: usize = 32 * 1024;
 pub const COUNTED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Models of which one worker remembers how many bytes a token has.
 pub const LEARNED_MODELS_MAX: usize = 256;
+
+// ── Counters ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Rows of a provider's failed tries, by model, key and reason. Models are named by clients.
+pub const FAILURE_ROWS_MAX: usize = 256;
 
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -30,6 +30,7 @@ pub use secret::Secret;
 pub use url::is_off_limits;
 
 use crate::route::Routes;
+use crate::route::strategy::Strategy;
 use crate::telemetry::log::{Level, LogFormat};
 use crate::tokens::window::Windows;
 use reader::Reader;
@@ -75,6 +76,14 @@ pub struct Config {
     pub providers: Vec<Arc<Provider>>,
     /// Which model name goes where.
     pub routes: Routes,
+    /// In which order a rule's targets are tried, where the rule does not say.
+    pub strategy: Strategy,
+    /// A conversation stays at its target.
+    pub sticky: bool,
+    /// The whole of a request, over all tries.
+    pub deadline: Option<Duration>,
+    /// Tries of one request, over all targets.
+    pub max_tries: u32,
     /// How much fits into models, and what clients believe.
     pub windows: Windows,
     /// Bytes of one buffered request body.
@@ -172,6 +181,13 @@ impl Config {
         VARIABLES.iter().for_each(|row| from.later("", row));
         let providers = upstream::read_all(&mut from, &names);
         let routes = Routes::parse(from.get("SIDESTREAM_ROUTES").unwrap_or_default(), &providers);
+        let routes = routes.unwrap_or_else(|wrong| {
+            // Each names its rule; the whole text would only repeat them.
+            wrong.into_iter().for_each(|what| from.problem_as("", "SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
+            Routes::default()
+        });
+        // Weights that are written are meant.
+        let implied = if routes.has_weights() { Strategy::Weight } else { Strategy::Order };
         let real_windows = from.optional("SIDESTREAM_CONTEXT", context::real).unwrap_or_default();
         let config = Self {
             listen: from.parse("SIDESTREAM_LISTEN", value::listen),
@@ -181,11 +197,11 @@ impl Config {
             tokens: from.optional("SIDESTREAM_TOKENS", value::tokens).unwrap_or_default(),
             allow_hosts: from.parse("SIDESTREAM_ALLOW_HOSTS", value::hosts),
             allow_origins: from.parse("SIDESTREAM_ALLOW_ORIGINS", value::origins),
-            routes: routes.unwrap_or_else(|wrong| {
-                // Each names its rule; the whole text would only repeat them.
-                wrong.into_iter().for_each(|what| from.problem_as("", "SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
-                Routes::default()
-            }),
+            strategy: from.optional("SIDESTREAM_STRATEGY", value::strategy).unwrap_or(implied),
+            sticky: from.parse("SIDESTREAM_STICKY", value::on_off),
+            deadline: from.optional("SIDESTREAM_DEADLINE", value::time_limit),
+            max_tries: from.parse("SIDESTREAM_MAX_TRIES", value::at_least_one) as u32,
+            routes,
             windows: Windows::new(
                 real_windows,
                 &from.optional("SIDESTREAM_EXPECTED_CONTEXT", context::expected).unwrap_or_default(),
@@ -206,8 +222,9 @@ impl Config {
             providers,
         };
         exposure::check(&mut from, &config);
-        if config.routes.has_weights() {
-            from.warn("SIDESTREAM_ROUTES: weights have no effect in this version; targets are tried in their order");
+        if config.routes.has_weights() && config.strategy != Strategy::Weight {
+            let strategy = config.strategy.name();
+            from.warn(format!("SIDESTREAM_ROUTES: weights have no effect with SIDESTREAM_STRATEGY={strategy}"));
         }
         from.finish().map(|warnings| Self { warnings, ..config })
     }
@@ -315,12 +332,16 @@ mod tests {
 
     #[test]
     fn weights_without_effect_are_told() {
-        for (routes, told) in
-            [("a -> mock weight=3", true), ("a -> mock; b -> mock weight=2", true), ("a -> mock", false), ("", false)]
-        {
-            let warnings = read(&with(&[("SIDESTREAM_ROUTES", routes)])).unwrap().warnings;
-            assert_eq!(warnings.len(), usize::from(told), "{routes} {warnings:?}");
-            assert!(warnings.iter().all(|warning| warning.contains("weights have no effect")));
+        for (routes, strategy, want, told) in [
+            ("a -> mock weight=3", "", Strategy::Weight, false),
+            ("a -> mock; b -> mock weight=2", "weight", Strategy::Weight, false),
+            ("a -> mock weight=3", "cost", Strategy::Cost, true),
+            ("a -> mock", "score", Strategy::Score, false),
+            ("a -> mock", "", Strategy::Order, false),
+        ] {
+            let config = read(&with(&[("SIDESTREAM_ROUTES", routes), ("SIDESTREAM_STRATEGY", strategy)])).unwrap();
+            assert_eq!((config.strategy, config.warnings.len()), (want, usize::from(told)), "{routes} {strategy}");
+            assert!(config.warnings.iter().all(|warning| warning.contains("weights have no effect")));
         }
     }
 
@@ -377,10 +398,10 @@ mod tests {
 
     #[test]
     fn variables_of_later_versions_are_checked_and_told() {
-        let config = read(&with(&[("SIDESTREAM_DEADLINE", "10s"), ("MOCK_MAX_RETRIES", "3")])).unwrap();
+        let config = read(&with(&[("SIDESTREAM_USAGE", "1"), ("SIDESTREAM_MEMORY_MAX", "1GiB")])).unwrap();
         assert_eq!(
             config.warnings,
-            ["SIDESTREAM_DEADLINE has no effect in this version", "MOCK_MAX_RETRIES has no effect in this version"]
+            ["SIDESTREAM_USAGE has no effect in this version", "SIDESTREAM_MEMORY_MAX has no effect in this version"]
         );
         for (name, value) in [
             ("SIDESTREAM_PING", "often"),
@@ -453,7 +474,7 @@ mod tests {
             let shown = table.iter().find(|(of, _)| of == name).map(|(_, shown)| shown.as_str());
             assert_eq!(shown, Some(value), "{name}");
         }
-        assert!(!table.iter().any(|(name, _)| name == "SIDESTREAM_DEADLINE"));
+        assert!(!table.iter().any(|(name, _)| name == "SIDESTREAM_MEMORY_MAX"));
     }
 
     /// Wherever a secret is put, in the right place or in a wrong one, nothing that a person reads repeats it.

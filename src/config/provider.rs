@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Secret;
 use crate::dialect::profile::Profile;
 use crate::dialect::{Dialect, Face};
+use crate::route::health::Limits;
 
 /// An upstream.
 #[derive(Clone, Debug)]
@@ -40,6 +41,12 @@ pub struct Provider {
     pub keepalive_connections: usize,
     /// Spare connections per worker, for origins in use.
     pub warm_connections: usize,
+    /// Tries beyond the first.
+    pub max_retries: u32,
+    /// It is passed over for a while when it fails too often.
+    pub breaker: bool,
+    /// What each of its keys may be used for.
+    pub limits: Limits,
     /// A POST that failed on a stale connection may be sent once more.
     pub replay: bool,
     /// What its OpenAI face wants of a request that was translated.
@@ -66,6 +73,14 @@ impl Provider {
             Credential::Client => true,
             Credential::ClientOf(face) => dialect.face() == face,
             Credential::Keys(_) | Credential::Nobody => false,
+        }
+    }
+
+    /// Number of its keys; 0 if it has none of its own.
+    pub fn keys(&self) -> usize {
+        match &self.credential {
+            Credential::Keys(keys) => keys.len(),
+            Credential::Client | Credential::ClientOf(_) | Credential::Nobody => 0,
         }
     }
 

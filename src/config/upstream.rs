@@ -12,6 +12,7 @@ use super::{Auth, Secret, headers, pem, url};
 use crate::dialect::Face;
 use crate::dialect::profile::Profile;
 use crate::http::fields;
+use crate::route::health::Limits;
 
 /// Names of the active providers: those of `SIDESTREAM_PROVIDERS`, else the known ones with a key or URL set, else the
 /// two whose own clients bring a key.
@@ -67,6 +68,12 @@ fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider 
         connect_timeout: from.parse_of(p, "_CONNECT_TIMEOUT", value::time_limit),
         first_byte_timeout: from.parse_of(p, "_FIRST_BYTE_TIMEOUT", value::time_limit),
         idle_timeout: from.parse_of(p, "_IDLE_TIMEOUT", value::time_limit),
+        max_retries: from.parse_of(p, "_MAX_RETRIES", value::count) as u32,
+        breaker: from.parse_of(p, "_BREAKER", value::on_off),
+        limits: Limits {
+            requests: from.optional_of(p, "_REQUESTS_PER_MINUTE", value::per_minute),
+            tokens: from.optional_of(p, "_TOKENS_PER_MINUTE", value::per_minute),
+        },
         replay: from.parse_of(p, "_REPLAY", value::on_off),
         max_connections,
         keepalive_connections: from.parse_of(p, "_KEEPALIVE_CONNECTIONS", value::count).min(max_connections),

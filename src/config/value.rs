@@ -6,6 +6,7 @@ use std::time::Duration;
 use fluent_uri::Uri;
 
 use super::{DriverChoice, Listen, Secret, Workers, url};
+use crate::route::strategy::Strategy;
 use crate::telemetry::log::{Level, LogFormat};
 
 /// What was wrong with a value, and the remedy: the end of the sentence "NAME=value: …".
@@ -197,6 +198,24 @@ pub fn at_least_one(text: &str) -> Result<usize, Wrong> {
     count(text).ok().filter(|count| *count > 0).ok_or_else(|| "is no number from 1 to 10000".to_owned())
 }
 
+/// A number a minute, of at least one; tokens end with k or m.
+pub fn per_minute(text: &str) -> Result<u64, Wrong> {
+    let (digits, factor) = match text.strip_suffix(['k', 'm']) {
+        Some(digits) if text.ends_with('k') => (digits, 1_000),
+        Some(digits) => (digits, 1_000_000),
+        None => (text, 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    let sane = number.filter(|number| (1..=1_000_000_000).contains(number));
+    sane.ok_or_else(|| "is no number a minute; write e.g. 40, 200k or 2m".to_owned())
+}
+
+/// The name of a strategy.
+pub fn strategy(text: &str) -> Result<Strategy, Wrong> {
+    let known = Strategy::ALL.into_iter().find(|known| known.name() == text);
+    known.ok_or_else(|| "is no strategy; write order, weight, latency, cost or score".to_owned())
+}
+
 /// `on` or `off`.
 pub fn on_off(text: &str) -> Result<bool, Wrong> {
     match text {
@@ -239,19 +258,9 @@ pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The form of a [`duration`].
-pub fn is_duration(text: &str) -> Result<(), Wrong> {
-    duration(text).map(drop)
-}
-
 /// The form of a [`size`].
 pub fn is_size(text: &str) -> Result<(), Wrong> {
     size(text).map(drop)
-}
-
-/// The form of a [`count`].
-pub fn is_count(text: &str) -> Result<(), Wrong> {
-    count(text).map(drop)
 }
 
 /// `0` or `1`.

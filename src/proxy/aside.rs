@@ -31,7 +31,7 @@ impl From<Unaided> for Fault {
                 (500, "internal", "sidestream failed at this request; the fault is its own. See its log.".into())
             }
         };
-        Fault { who: Who::Us, status, reason, message, close: false }
+        Fault { who: Who::Us, status, reason, message, close: false, retry_after: None }
     }
 }
 

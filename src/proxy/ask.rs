@@ -21,6 +21,7 @@ use crate::net::deadlines::{Deadline, Expired};
 use crate::net::origin::OpenError;
 use crate::net::pool::{Pool, PoolError, Taken, Upstream};
 use crate::net::stream::{Inlet, Outlet};
+use crate::route::verdict::Outcome;
 
 /// An upstream that answered: its final head is in `work.response`, what came behind it in `work.inbound`.
 pub struct Answering {
@@ -34,16 +35,6 @@ pub struct Answering {
     pub read_whole: bool,
     /// When the provider's whole time is over.
     pub until: Option<Instant>,
-    /// The body, where it had to be read to know what to do.
-    pub whole: Option<Whole>,
-}
-
-/// A body that was read.
-pub struct Whole {
-    /// Its payload.
-    pub body: Vec<u8>,
-    /// It ended as its framing says: the connection can be used again.
-    pub sound: bool,
 }
 
 /// Why there is no answer.
@@ -51,6 +42,8 @@ pub struct Whole {
 pub enum AskError {
     /// The connection ended before any byte of an answer; a kept one may just have been stale.
     Closed,
+    /// No answer came in time, or what came is none.
+    Failed(Outcome, Fault),
     /// Everything else.
     Stop(Stop),
 }
@@ -65,7 +58,7 @@ impl<T: Into<Stop>> From<T> for AskError {
 #[derive(Debug)]
 pub enum ConnectError {
     /// Nobody answers there, or the way is full: another provider may still be asked.
-    NotReached(Fault),
+    NotReached(Outcome, Fault),
     /// Our own doing.
     Fault(Fault),
 }
@@ -85,10 +78,18 @@ pub async fn connect(
     if world.stopping.get() {
         return Err(ConnectError::Fault(Fault::draining()));
     }
-    let acquired = world.unless_stopped(pin!(pool.acquire(fresh))).await;
+    let acquiring = async {
+        match work.record.until {
+            None => Some(pool.acquire(fresh).await),
+            // Boxed: few requests have a time of their own.
+            Some(until) => Box::pin(unless_late(until, pool.acquire(fresh))).await,
+        }
+    };
+    let acquired = world.unless_stopped(pin!(acquiring)).await;
     destination.collect(pool);
     let name = &destination.provider.name;
-    let taken = acquired.ok_or_else(Fault::draining).map_err(ConnectError::Fault)?;
+    let acquired = acquired.ok_or_else(Fault::draining).map_err(ConnectError::Fault)?;
+    let taken = acquired.ok_or_else(|| ConnectError::Fault(out_of_time(name)))?;
     let Taken { upstream, timings, .. } = taken.map_err(|error| connect_error(name, &error))?;
     work.record.connect_micros += timings.total_micros();
     Ok(upstream)
@@ -99,7 +100,14 @@ pub fn connect_error(name: &str, error: &PoolError) -> ConnectError {
     let (status, reason) = match error {
         PoolError::Open(OpenError::NoDescriptors) => {
             let message = format!("{error}.").into();
-            let fault = Fault { who: Who::Us, status: 503, reason: "out-of-descriptors", message, close: false };
+            let fault = Fault {
+                who: Who::Us,
+                status: 503,
+                reason: "out-of-descriptors",
+                message,
+                close: false,
+                retry_after: None,
+            };
             return ConnectError::Fault(fault);
         }
         PoolError::Full { .. } => (503, "upstream-full"),
@@ -109,7 +117,8 @@ pub fn connect_error(name: &str, error: &PoolError) -> ConnectError {
         PoolError::Open(OpenError::Proxy { .. }) => (502, "upstream-proxy"),
         PoolError::Open(OpenError::Connect { .. }) => (502, "upstream-connect"),
     };
-    ConnectError::NotReached(Fault::upstream(status, reason, format!("{name} cannot be reached: {error}.")))
+    let outcome = if matches!(error, PoolError::Full { .. }) { Outcome::Full } else { Outcome::Unreachable };
+    ConnectError::NotReached(outcome, Fault::upstream(status, reason, format!("{name} cannot be reached: {error}.")))
 }
 
 /// Sends the request and hears the head of the final answer, which may come before the request is out (then the rest
@@ -129,13 +138,14 @@ pub async fn ask(
     let Destination { provider, numbers, .. } = destination;
     let deadline = upstream.inlet.deadline().clone();
     let until = provider.timeout.map(|whole| Instant::now() + whole);
+    let until = earliest(until, work.record.until);
     let source = Source { inbox: client.inbox, deadline: &client.deadline };
     let head = std::mem::take(&mut work.out);
     let buffered = matches!(upload, Upload::Buffered(..));
     let Work { response, response_scanner, inbound, .. } = work;
     let Upstream { inlet, outlet, .. } = &mut upstream;
     let mut hearing = Hearing { inlet, client: Some(&mut client.outlet), version, response, response_scanner, inbound };
-    let say = say(head, upload, source, outlet, provider);
+    let say = say(head, upload, source, outlet, provider, until);
     let (heard, said) = converse(pin!(hearing.final_head()), pin!(say), buffered.then_some(&deadline)).await;
     // The wait for more of the body may have been given up: its time limit must not outlive it.
     client.deadline.disarm();
@@ -149,7 +159,7 @@ pub async fn ask(
     match (heard, sent) {
         (Some(Ok(head_bytes)), sent) => {
             let sent_whole = matches!(sent, Some(Ok(_)));
-            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole, until, whole: None })
+            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole, until })
         }
         (_, Some(Err(Failed::Client(fault)))) => Err(fault.into()),
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),
@@ -158,22 +168,54 @@ pub async fn ask(
             numbers.timeouts.add(1);
             let waited = provider.idle_timeout.as_secs();
             let message = format!("{} took no more of the request for {waited} s.", provider.name);
-            Err(Fault::upstream(504, "upstream-timeout", message).into())
+            Err(AskError::Failed(Outcome::Silent, Fault::upstream(504, "upstream-timeout", message)))
+        }
+        (Some(Err(_)), _) if deadline.expired().is_some() && has_passed(work.record.until) => {
+            numbers.timeouts.add(1);
+            Err(out_of_time(&provider.name).into())
         }
         // Time for its last words is not the time it has for an answer.
         (Some(Err(_)), Some(Ok(_)) | None) if deadline.expired().is_some() => {
             numbers.timeouts.add(1);
             let message = format!("{} sent no answer within {} s.", provider.name, patience(provider).as_secs_f64());
-            Err(Fault::upstream(504, "upstream-timeout", message).into())
+            Err(AskError::Failed(Outcome::Silent, Fault::upstream(504, "upstream-timeout", message)))
         }
         (Some(Err(HeadError::Closed)), _) => Err(AskError::Closed),
         (Some(Err(HeadError::Invalid(what))), _) => {
             numbers.invalid.add(1);
             let message = format!("{} answered with something that is not HTTP/1.1: {what}.", provider.name);
-            Err(Fault::upstream(502, "upstream-invalid", message).into())
+            Err(AskError::Failed(Outcome::Garbled, Fault::upstream(502, "upstream-invalid", message)))
         }
         (Some(Err(HeadError::Client)), _) | (None, _) => Err(Stop::Gone.into()),
     }
+}
+
+/// The work's outcome, unless it is late.
+async fn unless_late<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut late) = (pin!(work), pin!(monoio::time::sleep_until(until.into())));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => late.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// The earlier of two times.
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
+/// Whether the request's own time is over.
+pub fn has_passed(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| until <= Instant::now())
+}
+
+/// The request's own time is over.
+pub fn out_of_time(name: &str) -> Fault {
+    let message = format!(
+        "{name} was still being waited for when the request's time was over (SIDESTREAM_DEADLINE, x-sidestream-deadline)."
+    );
+    Fault { who: Who::Us, ..Fault::upstream(504, "deadline", message) }
 }
 
 /// What sending came to, and the memory of the head.
@@ -216,10 +258,14 @@ async fn say(
     source: Source<'_>,
     outlet: &mut Outlet,
     provider: &Provider,
+    until: Option<Instant>,
 ) -> Sent {
     let sent = upload::send(head, upload, source, outlet, provider.idle_timeout).await;
     let patience = match sent.0 {
-        Ok(_) => patience(provider),
+        Ok(_) => {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            left.map_or(provider.first_byte_timeout, |left| left.min(provider.first_byte_timeout))
+        }
         // It takes no more, but may have said why (413) before it closed.
         Err(_) => LAST_WORDS,
     };

@@ -41,7 +41,7 @@ pub async fn deliver(
     request: &RequestHead,
     work: &mut Work,
 ) -> Result<Relayed, Stop> {
-    let Answering { upstream, head_bytes, sent_whole, read_whole, until, whole } = answering;
+    let Answering { upstream, head_bytes, sent_whole, read_whole, until } = answering;
     upstream.inlet.deadline().disarm();
     work.record.first_byte = Some(Instant::now());
     let Some(translation) = work.translation.take() else { return Err(Stop::Gone) };
@@ -51,14 +51,8 @@ pub async fn deliver(
     let mut keep_client = request.keep_alive() && read_whole && !world.draining.get();
     let status = work.response.status();
     if status != 200 || is_coded(work) {
-        let body = match whole {
-            Some(whole) => {
-                incoming.settle(whole.sound);
-                whole.body
-            }
-            // Half of an error says more than none.
-            None => incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default(),
-        };
+        // Half of an error says more than none.
+        let body = incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default();
         let mut failure = failure_of(from, status, &body, &destination.provider.name);
         failure.estimate(terms.input_estimate);
         send_failure(world, client, request, destination, &failure, keep_client, work).await?;
@@ -121,7 +115,10 @@ fn failure_of_ours(fault: &Fault) -> Failure {
 }
 
 /// Answers with an upstream's failure, in the client's words.
-async fn send_failure(
+///
+/// # Errors
+/// The client takes no answer.
+pub(super) async fn send_failure(
     world: &World,
     client: &mut Client<'_>,
     request: &RequestHead,
@@ -361,7 +358,8 @@ fn write_head(out: &mut Vec<u8>, work: &mut Work, request: &RequestHead, destina
     }
     let (from, now) = (work.record.upstream_dialect.unwrap_or(work.record.dialect), now_unix());
     for (name, value) in fields::end_to_end(&work.response) {
-        let stays = is_about_the_body(name) || relay::is_ours(name);
+        let overruled = work.record.spent && name.eq_ignore_ascii_case(relay::SHOULD_RETRY);
+        let stays = is_about_the_body(name) || relay::is_ours(name) || overruled;
         if !stays && !failure::error_field(from, work.record.dialect, name, value, now, out) {
             write::read_field(out, name, value);
         }
@@ -371,6 +369,9 @@ fn write_head(out: &mut Vec<u8>, work: &mut Work, request: &RequestHead, destina
     }
     write::field(out, b"x-sidestream-request-id", work.record.id.as_bytes());
     write_tries(out, &destination.provider, work);
+    if work.record.spent {
+        write::field(out, relay::SHOULD_RETRY, b"false");
+    }
     if !work.losses.is_empty() {
         out.extend_from_slice(b"x-sidestream-dropped: ");
         write_losses(&work.losses, out);

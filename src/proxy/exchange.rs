@@ -11,7 +11,8 @@ use super::job::{Job, Work};
 use super::local::{self, Asked};
 use super::models;
 use super::plan;
-use super::reach::{self, Errand, Reached};
+use super::reach::{self, Answered, Errand, Reached};
+use super::refusal;
 use super::relay;
 use super::settle::settle;
 use super::site::Site;
@@ -31,6 +32,7 @@ use crate::json::Kind;
 use crate::limits;
 use crate::net::deadlines::Expired;
 use crate::net::inbox::unless_gone;
+use crate::route::strategy::Strategy;
 use crate::telemetry::request_id::RequestId;
 use crate::tokens::Rules;
 
@@ -102,6 +104,10 @@ async fn answer(
             asked.unread = false;
             plan::peek(work)?;
             plan::plan(site, dialect, path, chosen, work)?;
+            if work.targets.len() > 1 && site.config().strategy != Strategy::Order {
+                let now = world.millis(work.record.began);
+                plan::arrange(site, None, world.random(), now, &mut work.targets);
+            }
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
             let errand = Errand { site, request, dialect, path, is_json: true, framing, may_replay };
@@ -209,6 +215,7 @@ async fn forward(
     lease: Option<Lease<'_>>,
 ) -> Result<After, Stop> {
     work.record.routed = Some(Instant::now());
+    work.record.until = plan::deadline(errand.site, errand.request, work.record.began)?;
     let inbox = client.inbox;
     let mut body = std::mem::take(&mut work.body);
     let mut upload = match errand.is_json {
@@ -223,7 +230,12 @@ async fn forward(
     // An answer has begun, or there is none: the request is not needed any more.
     drop(lease);
     world.buffers.give(body.take_memory());
-    let Reached { answering, destination, pool, rename } = reached?;
+    let Answered { answering, destination, pool, rename } = match reached? {
+        Reached::Answer(answered) => answered,
+        Reached::Refusal(refusal) => {
+            return Box::pin(refusal::tell(world, errand.site, client, errand.request, refusal, work)).await;
+        }
+    };
     // Its name from now on.
     if let Some(name) = rename {
         work.model = name;

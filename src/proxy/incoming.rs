@@ -31,7 +31,7 @@ enum State {
     Open,
     /// It ended exactly where its framing says.
     Framed,
-    /// It ended with its connection, or was read before.
+    /// It ended with its connection.
     Ended,
 }
 
@@ -116,11 +116,6 @@ impl<'a> Incoming<'a> {
             work.inbound = inbound;
             outcome?;
         }
-    }
-
-    /// It was read before; `sound` if it ended as framed.
-    pub fn settle(&mut self, sound: bool) {
-        self.state = if sound { State::Framed } else { State::Ended };
     }
 
     /// Nothing more will come.

@@ -14,6 +14,8 @@ use crate::fault::Who;
 use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
 use crate::json::scanner::Scanner;
 use crate::net::buffers::Buffers;
+use crate::route::course::Course;
+use crate::route::health::Demand;
 use crate::telemetry::request_id::RequestId;
 
 /// Members of a request's JSON that we read.
@@ -43,8 +45,12 @@ pub struct Work {
     pub model: String,
     /// The provider that was tried last.
     pub provider: Option<Arc<Provider>>,
-    /// Where the request may go.
+    /// Where the request may go, the first to try in front.
     pub targets: Vec<Target>,
+    /// Which of them is tried next.
+    pub course: Course,
+    /// Tries that came to nothing, and why, for the log.
+    pub tried: Vec<Tried>,
     /// Reads the tokens that the answer reports.
     pub usage: UsageReader,
     /// What a translated request's answer needs.
@@ -65,6 +71,19 @@ pub struct Work {
     pub line: Vec<u8>,
     /// What the log line will say.
     pub record: Record,
+}
+
+/// A try that came to nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried {
+    /// Place of the provider in the configuration.
+    pub provider: usize,
+    /// Which of its keys was used.
+    pub key: usize,
+    /// The status that it answered with, 0 if none.
+    pub status: u16,
+    /// What else happened.
+    pub outcome: &'static str,
 }
 
 /// The facts of one request, for the log line and the counters.
@@ -96,6 +115,16 @@ pub struct Record {
     pub provider: Option<usize>,
     /// An allowed page's browser asks: the answer carries CORS fields.
     pub page: bool,
+    /// When its time is over, in all.
+    pub until: Option<Instant>,
+    /// When the try that answered began.
+    pub asked: Option<Instant>,
+    /// Which of the provider's keys was used last.
+    pub key: usize,
+    /// What it was expected to cost of the provider's limits.
+    pub demand: Demand,
+    /// Every try that there was came to nothing: clients need not try again.
+    pub spent: bool,
     /// Tries made.
     pub attempts: u16,
     /// The last try used a kept connection.
@@ -121,6 +150,8 @@ impl Default for Job {
                 model: String::new(),
                 provider: None,
                 targets: Vec::new(),
+                course: Course::default(),
+                tried: Vec::new(),
                 usage: UsageReader::default(),
                 translation: None,
                 losses: Losses::default(),
@@ -152,6 +183,11 @@ impl Record {
             ended: None,
             provider: None,
             page: false,
+            until: None,
+            asked: None,
+            key: 0,
+            demand: Demand::default(),
+            spent: false,
             attempts: 0,
             reused: false,
             bytes_in: 0,
@@ -172,6 +208,7 @@ impl Job {
         self.work.inbound.clear();
         self.work.provider = None;
         self.work.targets.clear();
+        self.work.tried.clear();
         self.work.usage.reset();
         self.work.translation = None;
         self.work.losses.clear();

@@ -26,6 +26,8 @@ struct Answer<'a> {
     content_type: &'static str,
     body: &'a [u8],
     error: Option<&'static str>,
+    /// Seconds after which to ask again.
+    retry_after: Option<u64>,
     /// What was counted, where the body tells it on another scale.
     real_tokens: Option<u64>,
 }
@@ -72,6 +74,7 @@ pub async fn refuse(
         content_type: "application/json",
         body: &body,
         error: Some(fault.reason),
+        retry_after: fault.retry_after,
         real_tokens: None,
     };
     finish(world, client, request, asked, work, answer).await
@@ -135,7 +138,14 @@ pub async fn models(
             }
         },
     }
-    let answer = Answer { status: 200, content_type: "application/json", body: &body, error: None, real_tokens: None };
+    let answer = Answer {
+        status: 200,
+        content_type: "application/json",
+        body: &body,
+        error: None,
+        retry_after: None,
+        real_tokens: None,
+    };
     finish(world, client, request, asked, work, answer).await
 }
 
@@ -153,7 +163,14 @@ pub async fn count(
 ) -> Result<After, Stop> {
     let body = counted.body();
     let real_tokens = Some(counted.real);
-    let answer = Answer { status: 200, content_type: "application/json", body: &body, error: None, real_tokens };
+    let answer = Answer {
+        status: 200,
+        content_type: "application/json",
+        body: &body,
+        error: None,
+        retry_after: None,
+        real_tokens,
+    };
     finish(world, client, request, asked, work, answer).await
 }
 
@@ -171,7 +188,7 @@ pub async fn nothing(
     work: &mut Work,
 ) -> Result<After, Stop> {
     let content_type = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
-    let answer = Answer { status: 200, content_type, body, error: None, real_tokens: None };
+    let answer = Answer { status: 200, content_type, body, error: None, retry_after: None, real_tokens: None };
     finish(world, client, request, asked, work, answer).await
 }
 
@@ -219,7 +236,14 @@ fn readiness(site: &Site) -> String {
 }
 
 fn text(status: u16, body: &[u8]) -> Answer<'_> {
-    Answer { status, content_type: "text/plain; charset=utf-8", body, error: None, real_tokens: None }
+    Answer {
+        status,
+        content_type: "text/plain; charset=utf-8",
+        body,
+        error: None,
+        retry_after: None,
+        real_tokens: None,
+    }
 }
 
 /// Sends an answer and says what becomes of the connection.
@@ -257,8 +281,10 @@ async fn send(
     if answer.status == 405 {
         write::field(&mut out, b"allow", b"GET, HEAD, POST, OPTIONS");
     }
-    if answer.status == 503 {
-        write::field(&mut out, b"retry-after", b"1");
+    if let Some(seconds) = answer.retry_after.or((answer.status == 503).then_some(1)) {
+        out.extend_from_slice(b"retry-after: ");
+        write::number(&mut out, seconds);
+        out.extend_from_slice(b"\r\n");
     }
     if answer.status == 401 {
         write::field(&mut out, b"www-authenticate", b"Bearer");

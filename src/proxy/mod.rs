@@ -9,6 +9,7 @@
 //! | [`upload`] | the request's body: buffered, or streamed on |
 //! | [`outbound`] | the head of the upstream request: what is replaced, and whose credential goes along |
 //! | [`reach`] | from targets to an answer: what each gets, and what is sent once more |
+//! | [`refusal`] | an answer that is no success, read whole |
 //! | [`ask`] | one try at an upstream: take or dial, send, hear the head of the answer |
 //! | [`relay`] | the answer's body on its way to the client, untouched |
 //! | [`translate`], [`deliver`] | the request into another dialect, and the answer back |
@@ -42,6 +43,7 @@ pub mod models;
 pub mod outbound;
 pub mod plan;
 pub mod reach;
+pub mod refusal;
 pub mod relay;
 pub mod rhythm;
 pub mod settle;

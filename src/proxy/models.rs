@@ -97,7 +97,7 @@ async fn merge_elsewhere(
     }
     let busy = || {
         let message = "sidestream is making too many lists of models already; ask again in a moment.".into();
-        Fault { who: Who::Us, status: 503, reason: "busy", message, close: false }
+        Fault { who: Who::Us, status: 503, reason: "busy", message, close: false, retry_after: None }
     };
     let merging = Merging::begin(&world.shared.merges).ok_or_else(busy)?;
     let bell = Bell::here().map_err(|_| busy())?;

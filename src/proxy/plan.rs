@@ -2,9 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::time::Instant;
+
 use super::job::Work;
-use super::site::Site;
+use super::site::{Settings, Site};
 use super::upload::Splice;
+use crate::config::value;
 use crate::dialect::translate::Asking;
 use crate::dialect::{Dialect, Face, endpoint};
 use crate::fault::{Fault, Who};
@@ -12,7 +15,9 @@ use crate::http::head::RequestHead;
 use crate::http::reject::Reject;
 use crate::json::{Kind, text};
 use crate::limits;
-use crate::route::{Asked, NoRoute};
+use crate::route::stats::Seen;
+use crate::route::strategy::{self, Runner};
+use crate::route::{Asked, NoRoute, sticky};
 
 /// One place that may answer a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +28,10 @@ pub struct Target {
     pub dialect: Dialect,
     /// The provider's name of the model, where the client's is another.
     pub rename: Option<String>,
+    /// What is known of it is kept under this number.
+    pub hash: u64,
+    /// The rule's.
+    pub weight: u32,
 }
 
 /// The field by which a client names a provider.
@@ -40,6 +49,21 @@ pub fn chosen(site: &Site, request: &RequestHead, by_path: Option<usize>) -> Res
         let message = format!("{PROVIDER_FIELD} names {name:?}; the active providers are {}.", active.join(", "));
         Fault::client(400, "unknown-provider", message)
     })
+}
+
+/// The field by which a client shortens its request's time.
+const DEADLINE_FIELD: &str = "x-sidestream-deadline";
+
+/// When the whole request must be over: as configured, or earlier if the client says so.
+///
+/// # Errors
+/// 400: what the client says is no duration.
+pub fn deadline(site: &Site, request: &RequestHead, began: Instant) -> Result<Option<Instant>, Fault> {
+    let configured = site.config().deadline;
+    let Some(asked) = request.get(DEADLINE_FIELD) else { return Ok(configured.map(|whole| began + whole)) };
+    let asked = value::time_limit(String::from_utf8_lossy(asked).trim())
+        .map_err(|wrong| Fault::client(400, "deadline-invalid", format!("{DEADLINE_FIELD} {wrong}.")))?;
+    Ok(Some(began + configured.map_or(asked, |whole| whole.min(asked))))
 }
 
 /// Reads the model's name from the members that were seen in the body into `work.model`; empty if there is none.
@@ -84,9 +108,32 @@ pub fn plan(site: &Site, dialect: Dialect, path: &str, chosen: Option<usize>, wo
             continue;
         }
         let rename = (candidate.model != model.as_str()).then(|| candidate.model.to_owned());
-        targets.push(Target { provider: candidate.provider, dialect: candidate.dialect, rename });
+        let hash = strategy::candidate(candidate.provider, candidate.model);
+        let (provider, dialect, weight) = (candidate.provider, candidate.dialect, candidate.weight);
+        targets.push(Target { provider, dialect, rename, hash, weight });
     }
     if targets.is_empty() { Err(Reject::NotFound.into()) } else { Ok(()) }
+}
+
+/// Puts the targets into the order that the strategy wants. `session` is the conversation's hash, if it is known; `random`
+/// any number.
+pub fn arrange(site: &Site, session: Option<u64>, random: u64, now_ms: u64, targets: &mut Vec<Target>) {
+    let Settings { stats, sessions, config, .. } = &*site.settings;
+    let home = session.zip(sessions.as_ref()).and_then(|(session, sessions)| sessions.place_of(session, now_ms));
+    let runners: Vec<_> = targets
+        .iter()
+        .map(|target| Runner {
+            hash: target.hash,
+            weight: target.weight,
+            price: None,
+            seen: stats.as_ref().map_or_else(Seen::default, |stats| stats.seen(target.hash, now_ms)),
+            is_home: home == Some(sticky::mark(target.hash)),
+        })
+        .collect();
+    let mut order = Vec::with_capacity(runners.len());
+    strategy::arrange(config.strategy, &runners, session.filter(|_| config.sticky), random, &mut order);
+    let mut sorted: Vec<_> = order.iter().filter_map(|place| targets.get(*place).cloned()).collect();
+    std::mem::swap(targets, &mut sorted);
 }
 
 /// The same for a request that names no model. Where its provider is settled, it is spoken to on the face it has: the

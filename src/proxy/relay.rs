@@ -72,7 +72,7 @@ pub async fn relay(
     }
     let mut out = std::mem::take(&mut work.out);
     out.clear();
-    write_head(&mut out, work, request, provider, framing_out, keep_client);
+    write_head(&mut out, work, request, provider, Sent::Framed(framing_out), keep_client);
     work.record.status = work.response.status();
     let passage = Passage::new(framing, form);
     let follow = Follow { kind: Follow::kind(&work.response, stream), tail: Tail::default() };
@@ -86,6 +86,28 @@ pub async fn relay(
     numbers.excess.add(u64::from(excess));
     let sound = matches!(ended, Ended::Framed) && sent_whole && work.response.keep_alive();
     Ok(Relayed { reusable: sound.then_some(upstream), excess, keep_client })
+}
+
+/// Sends an answer that was read whole, as it came.
+///
+/// # Errors
+/// The client takes no answer.
+pub(super) async fn send_whole(
+    world: &World,
+    destination: &Destination,
+    client: &mut Client<'_>,
+    request: &RequestHead,
+    body: &[u8],
+    keep_client: bool,
+    work: &mut Work,
+) -> Result<(), Stop> {
+    let mut out = world.buffers.take();
+    write_head(&mut out, work, request, &destination.provider, Sent::Whole(body.len()), keep_client);
+    work.record.status = work.response.status();
+    out.extend_from_slice(body);
+    work.record.bytes_out += out.len() as u64;
+    world.buffers.give(client.send_all(out).await?);
+    Ok(())
 }
 
 /// Such an answer would have no end that can be told from a cut.
@@ -297,23 +319,35 @@ pub(super) fn is_ours(name: &[u8]) -> bool {
     OWN.contains(name)
 }
 
+/// How a body goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// As it comes.
+    Framed(Framing),
+    /// At once, with this length.
+    Whole(usize),
+}
+
 /// The head of the answer: the upstream's end-to-end fields in their order, then ours.
 fn write_head(
     out: &mut Vec<u8>,
     work: &Work,
     request: &RequestHead,
     provider: &Provider,
-    framing: Framing,
+    sent: Sent,
     keep_client: bool,
 ) {
     let status = work.response.status();
+    let spent = work.record.spent;
     write::status_line(out, status);
     for (name, value) in fields::end_to_end(&work.response) {
         // A length is not allowed there, whatever the upstream thinks (RFC 9110 §8.6).
-        let stray_length = status == 204 && name.eq_ignore_ascii_case(b"content-length");
+        let no_length = status == 204 || matches!(sent, Sent::Whole(_));
+        let stray_length = no_length && name.eq_ignore_ascii_case(b"content-length");
+        let overruled = spent && name.eq_ignore_ascii_case(SHOULD_RETRY);
         // What the upstream lets pages read is about its own address.
         let of_upstream = work.record.page && cors::is_cors_field(name);
-        if !stray_length && !of_upstream && !is_ours(name) {
+        if !stray_length && !of_upstream && !overruled && !is_ours(name) {
             write::read_field(out, name, value);
         }
     }
@@ -322,13 +356,21 @@ fn write_head(
     }
     write::field(out, b"x-sidestream-request-id", work.record.id.as_bytes());
     write_tries(out, provider, work);
+    if spent {
+        write::field(out, SHOULD_RETRY, b"false");
+    }
     write_timing(out, &work.record);
-    if framing == Framing::Chunked {
-        write::field(out, b"transfer-encoding", b"chunked");
+    match sent {
+        Sent::Framed(Framing::Chunked) => write::field(out, b"transfer-encoding", b"chunked"),
+        Sent::Framed(_) => {}
+        Sent::Whole(length) => write::content_length(out, length as u64),
     }
     write_connection(out, request.version(), keep_client);
     write::end(out);
 }
+
+/// Said where every try there was came to nothing: clients that try again would only begin anew.
+pub(super) const SHOULD_RETRY: &[u8] = b"x-should-retry";
 
 /// Who was asked, for which model, and how often.
 pub fn write_tries(out: &mut Vec<u8>, provider: &Provider, work: &Work) {

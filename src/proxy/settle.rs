@@ -1,13 +1,18 @@
 //! The end of a request: its counts, and its line in the log.
 
+use std::time::Instant;
+
 use super::connection::{Client, Door};
-use super::job::Work;
+use super::job::{Tried, Work};
 use super::site::{Destination, Site};
 use super::translate;
 use super::world::World;
 use crate::dialect::usage::Usage;
+use crate::fault::Who;
 use crate::http::head::RequestHead;
-use crate::telemetry::log::Level;
+use crate::route::strategy;
+use crate::route::verdict::{Blame, Retry, Verdict};
+use crate::telemetry::log::{Level, Line};
 use crate::telemetry::provider::TokenKind;
 
 /// Counters and the log line.
@@ -24,6 +29,7 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     if let Some(destination) = destination {
         destination.numbers.settle(record.dialect, record.status, first_byte, total);
         count_tokens(destination, &usage, work);
+        learn(world, site, destination, &usage, work);
     }
     count_losses(world, work);
     let input = [usage.input, usage.cache_read, usage.cache_write].into_iter().flatten().sum();
@@ -48,6 +54,7 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     }
     if let Some(destination) = destination {
         line = line.text("provider", &destination.provider.name).number("attempts", u64::from(record.attempts));
+        line = line_of_tries(line, site, destination, record.key, &work.tried);
         line = line.number("reused", u64::from(record.reused)).number("connect_us", record.connect_micros);
         // Without an answer the head is an earlier request's.
         let answered = first_byte.map(|_| &work.response);
@@ -70,6 +77,64 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
         Some(count) => line.number(name, count),
         None => line,
     }));
+}
+
+/// What an answer's end says of its provider, beyond what its beginning said.
+fn learn(world: &World, site: &Site, destination: &Destination, usage: &Usage, work: &Work) {
+    let record = &work.record;
+    let broke_off = record.first_byte.is_some() && matches!(record.ended, Some((Who::Upstream, _)));
+    let used = [usage.input, usage.cache_write, usage.output].into_iter().flatten().sum::<u64>();
+    let more = used.saturating_sub(record.demand.tokens);
+    let limited = destination.provider.limits.tokens.is_some() && more > 0;
+    let stats = site.settings.stats.as_ref().filter(|_| !record.spent);
+    if !broke_off && !limited && stats.is_none() {
+        return;
+    }
+    let now = world.millis(Instant::now());
+    if broke_off {
+        let verdict = Verdict { blame: Blame::Upstream, retry: Retry::Never };
+        destination.health.report(record.key, record.demand, verdict, None, now);
+    }
+    if limited {
+        destination.health.used_more(record.key, more, now);
+    }
+    let candidate = record.provider.map(|provider| strategy::candidate(provider, &work.model));
+    if let (Some(stats), Some(candidate)) = (stats, candidate) {
+        let waited = record.first_byte.zip(record.asked).map(|(at, asked)| at.saturating_duration_since(asked));
+        match waited.filter(|_| !broke_off && record.status < 400) {
+            Some(waited) => stats.answered(candidate, waited.as_secs_f32() * 1e3, now),
+            None if broke_off => stats.failed(candidate),
+            None => {}
+        }
+    }
+}
+
+/// Which tries came to nothing, and why: `zai:529,zai#2:closed`, with the number of the key where there are several.
+fn line_of_tries<'a>(
+    mut line: Line<'a>,
+    site: &Site,
+    destination: &Destination,
+    key: usize,
+    tried: &[Tried],
+) -> Line<'a> {
+    if destination.provider.keys() > 1 {
+        line = line.number("key", key as u64 + 1);
+    }
+    if tried.is_empty() {
+        return line;
+    }
+    let mut text = String::new();
+    for Tried { provider, key, status, outcome } in tried {
+        let provider = site.destinations.get(*provider).map(|one| &one.provider);
+        text += if text.is_empty() { "" } else { "," };
+        text += provider.map_or("", |provider| provider.name.as_str());
+        if provider.is_some_and(|provider| provider.keys() > 1) {
+            text += &format!("#{}", key + 1);
+        }
+        text += ":";
+        text += &if outcome.is_empty() { status.to_string() } else { (*outcome).to_owned() };
+    }
+    line.text("tried", &text)
 }
 
 /// What was lost between two dialects.

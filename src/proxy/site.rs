@@ -14,6 +14,10 @@ use crate::dialect::Face;
 use crate::net::origin::Origin;
 use crate::net::pool::{Bounds, Means, Pool};
 use crate::net::tls;
+use crate::route::health::Health;
+use crate::route::stats::Stats;
+use crate::route::sticky::Sessions;
+use crate::route::strategy::Strategy;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::provider::ProviderNumbers;
 
@@ -23,6 +27,12 @@ pub struct Settings {
     pub config: Config,
     /// How clients are spoken to in TLS.
     pub listener_tls: Option<Arc<ServerConfig>>,
+    /// What all workers know of each provider, in the configuration's order.
+    health: Vec<Arc<Health>>,
+    /// How candidates did lately, where a strategy asks for it.
+    pub stats: Option<Arc<Stats>>,
+    /// Where conversations are, where they stay there.
+    pub sessions: Option<Arc<Sessions>>,
     /// One TLS configuration for each set of roots: a private root for one provider must not vouch for another.
     upstream_tls: HashMap<Roots, Arc<ClientConfig>>,
 }
@@ -56,13 +66,36 @@ impl Settings {
             let made = tls::listener_config(&own.certificates.0, own.key.expose(), client_roots);
             made.map_err(|what| problems.push(Problem { variable: "SIDESTREAM_TLS_CERT".into(), what })).ok()
         });
-        if problems.is_empty() { Ok(Self { config, listener_tls, upstream_tls }) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let health = config.providers.iter().map(|provider| health_of(provider, before)).collect();
+        let asks_for = |strategies: &[Strategy]| strategies.contains(&config.strategy);
+        let stats = asks_for(&[Strategy::Latency, Strategy::Score])
+            .then(|| before.and_then(|before| before.stats.clone()).unwrap_or_default());
+        let sessions = (config.sticky && asks_for(&[Strategy::Latency, Strategy::Score]))
+            .then(|| before.and_then(|before| before.sessions.clone()).unwrap_or_default());
+        Ok(Self { config, listener_tls, health, stats, sessions, upstream_tls })
     }
 
     /// How a provider's connections are secured.
     pub fn upstream_tls(&self, provider: &Provider) -> Option<Arc<ClientConfig>> {
         self.upstream_tls.get(&(self.config.roots.clone(), provider.roots.clone())).cloned()
     }
+}
+
+/// What is known of a provider stays known while its keys and limits are the same: a new key must not be benched for what
+/// an old one did.
+fn health_of(provider: &Provider, before: Option<&Settings>) -> Arc<Health> {
+    let is_same = |known: &&Arc<Provider>| {
+        let was_made_for = (&known.name, &known.credential, known.limits, known.breaker);
+        was_made_for == (&provider.name, &provider.credential, provider.limits, provider.breaker)
+    };
+    let known = before.and_then(|before| {
+        let place = before.config.providers.iter().position(|known| is_same(&known))?;
+        before.health.get(place).cloned()
+    });
+    known.unwrap_or_else(|| Arc::new(Health::new(provider.keys(), provider.limits, provider.breaker)))
 }
 
 fn texts(roots: &Roots) -> Vec<&[u8]> {
@@ -90,6 +123,8 @@ pub struct Site {
 pub struct Destination {
     /// Its configuration.
     pub provider: Arc<Provider>,
+    /// What all workers know of it.
+    pub health: Arc<Health>,
     /// Its numbers, of this worker.
     pub numbers: Arc<ProviderNumbers>,
     /// The connections to its OpenAI face.
@@ -106,7 +141,7 @@ impl Site {
     /// Builds a worker's site. Pools are taken over from `before` where nothing that they stand for changed.
     pub fn new(settings: Arc<Settings>, counters: &Counters, means: &Means, before: Option<&Self>) -> Self {
         let mut destinations: Vec<Destination> = Vec::with_capacity(settings.config.providers.len());
-        for provider in &settings.config.providers {
+        for (provider, health) in settings.config.providers.iter().zip(&settings.health) {
             let old = before.and_then(|before| before.named(&provider.name));
             let mut pools: Vec<Rc<Pool>> = old.map(Destination::pools).into_iter().flatten().collect();
             let mut pool = |base: &Base| {
@@ -120,6 +155,7 @@ impl Site {
             };
             destinations.push(Destination {
                 provider: provider.clone(),
+                health: health.clone(),
                 numbers: counters.providers.named(&provider.name),
                 openai: provider.openai.as_ref().map(&mut pool),
                 anthropic: provider.anthropic.as_ref().map(&mut pool),

@@ -4,11 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::aside::aside;
-use super::ask::{Answering, Whole};
 use super::connection::Stop;
-
-use super::incoming::Incoming;
-use super::intake::Intake;
 use super::job::Work;
 use super::plan::Target;
 use super::site::{Destination, Site};
@@ -176,26 +172,9 @@ pub fn may_go_again(work: &Work) -> bool {
     work.translation.is_some() && work.omitted.is_empty() && matches!(work.response.status(), 400 | 422)
 }
 
-/// Reads the error that an upstream answered with. If it names a parameter that can be left out, that is put into
-/// `work.omitted`; the answer's body stays with it in any case.
-///
-/// # Errors
-/// The answer's framing is broken.
-pub async fn read_refusal(
-    world: &World,
-    destination: &Destination,
-    mut answering: Answering,
-    work: &mut Work,
-) -> Result<Answering, Stop> {
-    let head_bytes = answering.head_bytes;
-    let intake = Intake { destination, upstream: answering.upstream, until: answering.until };
-    let mut incoming = Incoming::new(intake, head_bytes, work)?;
-    let body = incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default();
-    let sound = incoming.is_sound();
-    // What is not in the body, or makes the request what it is, cannot be left out.
-    let named = profile::refused_parameter(work.response.status(), &body);
+/// Puts a parameter that an upstream names in its error into `work.omitted`, if it can be left out: what is not in the body,
+/// or makes the request what it is, cannot.
+pub fn omit_refused(status: u16, body: &[u8], work: &mut Work) {
+    let named = profile::refused_parameter(status, body);
     work.omitted.extend(named.filter(|parameter| profile::without(&work.sent, parameter).is_some()));
-    answering.upstream = incoming.intake.upstream;
-    answering.whole = Some(Whole { body, sound });
-    Ok(answering)
 }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::connection::contained;
 use super::job::Job;
@@ -20,6 +21,7 @@ use crate::net::dns::Resolver;
 use crate::net::driver::Chosen;
 use crate::net::pool::{Means, Pool};
 use crate::net::trim_memory;
+use crate::route::strategy::mix;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
 use crate::telemetry::request_id::RequestIds;
@@ -30,6 +32,8 @@ use crate::tokens::estimate::Learned;
 pub struct Shared {
     /// The settings in force; workers look here when they are told to.
     settings: Mutex<Arc<Settings>>,
+    /// When the process began: its clock's zero.
+    pub began: Instant,
     /// This process's name among sidestreams: random, so that a request that comes back is known.
     pub name: String,
     /// Every worker's counters.
@@ -56,6 +60,7 @@ impl Shared {
     /// What `workers` workers share.
     pub fn new(settings: Arc<Settings>, workers: usize, driver: Chosen, log: Log) -> Self {
         Self {
+            began: Instant::now(),
             // The keys of std's hash maps come from the system's randomness.
             name: format!("{:016x}", RandomState::new().build_hasher().finish()),
             counters: (0..workers).map(|_| Arc::default()).collect(),
@@ -133,12 +138,16 @@ impl Default for Seeds {
 
 impl Seeds {
     fn next(&self) -> [u8; 16] {
-        self.count.set(self.count.get().wrapping_add(1));
         let mut seed = [0; 16];
         let (random, count) = seed.split_at_mut(8);
         random.copy_from_slice(&self.random.to_be_bytes());
-        count.copy_from_slice(&self.count.get().to_be_bytes());
+        count.copy_from_slice(&self.next_number().to_be_bytes());
         seed
+    }
+
+    fn next_number(&self) -> u64 {
+        self.count.set(self.count.get().wrapping_add(1));
+        self.count.get()
     }
 }
 
@@ -214,6 +223,21 @@ impl World {
             Poll::Pending
         })
         .await
+    }
+
+    /// Milliseconds since the process began, as health and limits count them.
+    pub fn millis(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.shared.began).as_millis() as u64
+    }
+
+    /// The time that [`World::millis`] gives a number for.
+    pub fn instant(&self, millis: u64) -> Instant {
+        self.shared.began + Duration::from_millis(millis)
+    }
+
+    /// A number by chance: for pauses and choices, not for secrets.
+    pub fn random(&self) -> u64 {
+        mix(self.seeds.random ^ self.seeds.next_number())
     }
 
     /// 16 bytes that no other answer has.

@@ -22,6 +22,8 @@ pub struct Course {
     left: u32,
     /// No try begins later.
     until: u64,
+    /// How much longer it may wait, over all pauses.
+    patience: u64,
     /// Where a short trouble is tried again, before any other.
     stay: Option<usize>,
 }
@@ -75,7 +77,7 @@ pub enum Step {
 pub const PAUSE_MIN_MS: u64 = 500;
 /// The longest pause's upper end.
 pub const PAUSE_MAX_MS: u64 = 8_000;
-/// Without a deadline nothing is waited for longer: the official SDKs' bound for `retry-after`.
+/// No request waits longer, over all its pauses: the official SDKs' bound for one `retry-after`.
 pub const WAIT_MAX_MS: u64 = 60_000;
 
 impl Course {
@@ -87,6 +89,7 @@ impl Course {
         self.legs.extend(candidates.map(leg));
         self.left = tries.max(1);
         self.until = until.unwrap_or(u64::MAX);
+        self.patience = WAIT_MAX_MS;
         self.stay = None;
     }
 
@@ -96,7 +99,7 @@ impl Course {
         if self.left == 0 {
             return over;
         }
-        let wait_max = self.until.min(now.saturating_add(WAIT_MAX_MS));
+        let wait_max = self.until.min(now.saturating_add(self.patience));
         let (mut best, mut worst, mut limited): (Option<(u64, usize)>, Option<usize>, Option<u64>) = (None, None, None);
         for (place, leg) in self.legs.iter().enumerate() {
             if !self.is_usable(leg) {
@@ -131,6 +134,11 @@ impl Course {
     /// Whether another try could follow if the one that has begun fails.
     pub fn may_go_on(&self) -> bool {
         self.left > 0 && self.legs.iter().any(|leg| self.is_usable(leg))
+    }
+
+    /// The request waited.
+    pub fn waited(&mut self, millis: u64) {
+        self.patience = self.patience.saturating_sub(millis);
     }
 
     /// A try begins.

@@ -21,6 +21,7 @@ pub struct Health {
     /// One at least: a provider without keys has its limits too.
     keys: Vec<KeyHealth>,
     limits: Limits,
+    has_breaker: bool,
     /// Models that were missing: the upper bits of a name's hash, and until when that counts.
     missing: [AtomicU64; MISSING_MAX],
 }
@@ -59,9 +60,10 @@ pub struct Demand {
 }
 
 impl Health {
-    /// Nothing known yet, of a provider with so many keys.
-    pub fn new(keys: usize, limits: Limits) -> Self {
-        Self { keys: (0..keys.max(1)).map(|_| KeyHealth::default()).collect(), limits, ..Self::default() }
+    /// Nothing known yet, of a provider with so many keys. Without a breaker it is never passed over for its failures.
+    pub fn new(keys: usize, limits: Limits, has_breaker: bool) -> Self {
+        let keys = (0..keys.max(1)).map(|_| KeyHealth::default()).collect();
+        Self { keys, limits, has_breaker, ..Self::default() }
     }
 
     /// How it looks for a request now.
@@ -156,11 +158,6 @@ impl Health {
         }
     }
 
-    /// Number of keys, and their limits: what it was made for.
-    pub fn is_for(&self, keys: usize, limits: Limits) -> bool {
-        self.keys.len() == keys.max(1) && self.limits == limits
-    }
-
     fn key_outlook(&self, key: &KeyHealth, demand: Demand, now: u64) -> Outlook {
         let benched = Key::from_bits(key.state.load(Relaxed)).benched(now);
         if let Some((_, KeyFault::Refused | KeyFault::Spent)) = benched {
@@ -180,6 +177,9 @@ impl Health {
     }
 
     fn heard(&self, is_success: bool, now: u64) {
+        if !self.has_breaker {
+            return;
+        }
         change(&self.breaker, |bits| Breaker::from_bits(bits).report(is_success, now).to_bits());
     }
 
@@ -241,15 +241,22 @@ mod tests {
             (Blame::Key(KeyFault::Limited), false),
             (Blame::Key(KeyFault::Refused), false),
         ] {
-            let health = Health::new(1, Limits::default());
+            let health = Health::new(1, Limits::default(), true);
             blamed(&health, blame, 10 * FAILURES_MIN);
             assert_eq!(health.breaker(0), if open { "open" } else { "closed" }, "{blame:?}");
         }
     }
 
     #[test]
+    fn without_a_breaker_nothing_opens() {
+        let health = Health::new(1, Limits::default(), false);
+        blamed(&health, Blame::Upstream, 100);
+        assert_eq!((health.outlook(MODEL, 0), health.breaker(0)), (Outlook::Fair, "closed"));
+    }
+
+    #[test]
     fn one_request_probes() {
-        let health = Health::new(1, Limits::default());
+        let health = Health::new(1, Limits::default(), true);
         blamed(&health, Blame::Upstream, FAILURES_MIN);
         assert_eq!(health.outlook(MODEL, REST_MIN_MS - 1), Outlook::Bad);
         assert_eq!((health.outlook(MODEL, REST_MIN_MS), health.breaker(REST_MIN_MS)), (Outlook::Fair, "half-open"));
@@ -261,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_missing_model_is_missing_alone() {
-        let health = Health::new(1, Limits::default());
+        let health = Health::new(1, Limits::default(), true);
         blamed(&health, Blame::Model, 1);
         assert_eq!(health.outlook(MODEL, MISSING_MS - 1), Outlook::Bad);
         assert_eq!(health.outlook(MODEL, MISSING_MS), Outlook::Fair);
@@ -271,7 +278,7 @@ mod tests {
 
     #[test]
     fn keys_are_spread_and_benched_one_by_one() {
-        let health = Health::new(3, Limits::default());
+        let health = Health::new(3, Limits::default(), true);
         let used =
             |from: usize| (from..from + 3).map(|turn| health.enter(MODEL, turn, false, 0).unwrap()).collect::<Vec<_>>();
         assert_eq!(used(0), [0, 1, 2]);
@@ -290,8 +297,7 @@ mod tests {
     #[test]
     fn each_key_has_its_limits() {
         let limits = Limits { requests: Some(10), tokens: None };
-        let health = Health::new(2, limits);
-        assert!(health.is_for(2, limits) && !health.is_for(1, limits) && !health.is_for(2, Limits::default()));
+        let health = Health::new(2, limits, true);
         let used: Vec<_> = (0..2).map(|_| health.enter(MODEL, 0, false, 0).unwrap()).collect();
         assert_eq!(used, [0, 1]);
         let Outlook::Limited(until) = health.outlook(MODEL, 0) else { panic!() };
@@ -301,7 +307,7 @@ mod tests {
 
     #[test]
     fn tokens_are_limited_too() {
-        let health = Health::new(1, Limits { requests: None, tokens: Some(6_000) });
+        let health = Health::new(1, Limits { requests: None, tokens: Some(6_000) }, true);
         health.enter(Demand { tokens: 600, ..MODEL }, 0, false, 0);
         assert!(matches!(health.outlook(MODEL, 0), Outlook::Limited(_)));
         health.used_more(0, 5_400, 0);
@@ -311,7 +317,7 @@ mod tests {
 
     #[test]
     fn retries_are_paid_for() {
-        let health = Health::new(1, Limits::default());
+        let health = Health::new(1, Limits::default(), true);
         let entered = (0..100).filter(|_| health.enter(MODEL, 0, true, 0).is_some()).count();
         assert_eq!(entered, 20);
         (0..2).for_each(|_| drop(health.enter(MODEL, 0, false, 0)));

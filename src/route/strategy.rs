@@ -121,6 +121,13 @@ fn sort(order: &mut [usize], key: impl Fn(&usize) -> f64) {
     order.sort_by(|one, other| key(one).total_cmp(&key(other)));
 }
 
+/// The hash of a candidate: what is known of it is kept under this number.
+pub fn candidate(provider: usize, model: &str) -> u64 {
+    // FNV-1a (Fowler, Noll, Vo), mixed: its upper bits are poor by themselves.
+    let start = 0xCBF2_9CE4_8422_2325 ^ provider as u64;
+    mix(model.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)))
+}
+
 /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
 pub fn mix(number: u64) -> u64 {
     let number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

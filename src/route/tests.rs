@@ -29,6 +29,9 @@ fn provider(name: &str, faces: &[Face]) -> Arc<Provider> {
         keepalive_connections: 1,
         warm_connections: 0,
         profile: Default::default(),
+        max_retries: 0,
+        breaker: true,
+        limits: Default::default(),
         replay: true,
     })
 }

@@ -96,7 +96,9 @@ impl Outcome {
     pub fn verdict(self) -> Verdict {
         let (blame, retry) = match self {
             Self::Answered(answer) => return answer.verdict(),
-            Self::Unreachable | Self::Closed => (Blame::Path, Retry::Again),
+            // What refuses connections will hardly take one in half a second.
+            Self::Unreachable => (Blame::Path, Retry::Later),
+            Self::Closed => (Blame::Path, Retry::Again),
             Self::Silent => (Blame::Upstream, Retry::Elsewhere),
             Self::Garbled => (Blame::Upstream, Retry::Again),
             Self::Full => (Blame::Nobody, Retry::Elsewhere),
@@ -278,7 +280,7 @@ mod tests {
     #[test]
     fn without_an_answer() {
         for (outcome, want) in [
-            (Outcome::Unreachable, (Blame::Path, Retry::Again)),
+            (Outcome::Unreachable, (Blame::Path, Retry::Later)),
             (Outcome::Closed, (Blame::Path, Retry::Again)),
             (Outcome::Silent, (Blame::Upstream, Retry::Elsewhere)),
             (Outcome::Garbled, (Blame::Upstream, Retry::Again)),

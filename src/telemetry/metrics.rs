@@ -113,7 +113,31 @@ impl Upstreams {
         self.times(encoder, "upstream_time_to_first_byte", help, |numbers| &numbers.first_byte)?;
         let help = "From turning to the upstream to the end of its answer";
         self.times(encoder, "upstream_duration", help, |numbers| &numbers.duration)?;
-        self.tokens(encoder)
+        self.tokens(encoder)?;
+        self.failures(encoder)
+    }
+
+    fn failures(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Tries that came to nothing, by model, number of the key, and the status or what else happened";
+        let mut family = encoder.encode_descriptor("upstream_failures", help, None, MetricType::Counter)?;
+        for (provider, workers) in &self.0 {
+            let mut counts = BTreeMap::<_, u64>::new();
+            for row in workers.iter().flat_map(|numbers| numbers.failures.rows()) {
+                let reason = if row.outcome.is_empty() { row.status.to_string() } else { row.outcome.to_owned() };
+                *counts.entry((row.model, row.key + 1, reason)).or_default() += row.count;
+            }
+            for ((model, key, reason), count) in counts {
+                let key = key.to_string();
+                let labels = [
+                    ("provider", provider.as_str()),
+                    ("model", model.as_str()),
+                    ("key", key.as_str()),
+                    ("reason", reason.as_str()),
+                ];
+                number(family.encode_family(&labels)?, Kind::Counter, count)?;
+            }
+        }
+        Ok(())
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

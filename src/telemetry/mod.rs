@@ -3,6 +3,7 @@
 
 pub mod cell;
 pub mod counters;
+pub mod failures;
 mod line;
 pub mod log;
 pub mod losses;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::cell::{Cell, Histogram, numbers};
+use super::failures::Failures;
 use crate::dialect::Dialect;
 
 /// The numbers of every provider that a worker ever knew, by name. They outlive a reload of the configuration: a name
@@ -60,6 +61,8 @@ numbers! {
         requests: Requests,
         /// Tokens by kind.
         tokens: Tokens,
+        /// Tries that came to nothing.
+        failures: Failures,
     }
 }
 

@@ -161,6 +161,8 @@ class Sidestream(Program):
             "SIDESTREAM_ROUTES": "* -> mock",
             "SIDESTREAM_DRAIN": "2s",
             "MOCK_API_KEY": "sk-the-providers-own",
+            # Most tests look at what one try comes to.
+            "MOCK_MAX_RETRIES": "0",
             **env,
         }
         super().__init__(args, settings, is_started, denied=driver == "denied")

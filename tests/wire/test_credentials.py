@@ -97,7 +97,7 @@ def environment(fleet, key) -> dict[str, str]:
     for name, credential in DOWN.items():
         prefix = name.upper().replace("-", "_")
         base = f"http://127.0.0.1:{port}"
-        env |= {f"{prefix}_OPENAI_URL": base + "/v1", f"{prefix}_ANTHROPIC_URL": base, f"{prefix}_API_KEY": credential}
+        env |= {f"{prefix}_OPENAI_URL": base + "/v1", f"{prefix}_ANTHROPIC_URL": base, f"{prefix}_API_KEY": credential, f"{prefix}_BREAKER": "off"}
     return env
 
 
