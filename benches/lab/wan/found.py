@@ -111,7 +111,7 @@ class Found:
                 rows.append([arm, str(len(calls)), str(why.total()), f"{why.total() / len(calls):.1%}", number(p50), number(p99), told])
         if not rows:
             return []
-        met = "; ".join(", ".join(f"{count} × {fate}" for fate, count in sorted(one.items())) for one in self.met)
+        met = "; ".join(", ".join(f"{count} × {fate}" for fate, count in sorted(one.items())) or "nothing was asked" for one in self.met)
         return [f"{LOSSY}: {LOSSY_WHAT}\n{table.table(['', 'calls', 'failed', '', 'p50 ms', 'p99 ms', 'how'], rows)}\n  what the upstreams did: {met}"]
 
     def lateness_text(self) -> str:
