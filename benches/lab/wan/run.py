@@ -5,10 +5,11 @@ import re
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import machine, programs, table
-from ..cases import chat
+from ..cases import Ask, chat
 from ..process import Failed, Process
 from ..progress import Progress
 from .found import MODEL, Found, Sample
@@ -65,57 +66,73 @@ def stages(plan: Plan, scene: Scene, legs: list[Leg], found: Found) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Lane:
+    """A client on its way, and which pairs it makes."""
+
+    process: Process
+    leg: Leg
+    first: int
+    pairs: int
+
+    @property
+    def calls(self) -> int:
+        return 2 * (PAIRS_BEFORE + self.pairs)
+
+    def said(self) -> str:
+        """Whole lines: it may still be writing."""
+        return self.process.log.read_text().rpartition("\n")[0]
+
+
+def start(scene: Scene, name: str, leg: Leg, ask: Ask, pairs: int, cold: bool, first: int = 0) -> Lane:
+    """The order within each pair is drawn."""
+    order = [arm for _ in range(PAIRS_BEFORE + pairs) for arm in random.sample(ARMS, len(ARMS))]
+    return Lane(scene.lane(f"{name}-{leg.rtt_ms:g}-{first}", leg, ask, order, cold), leg, first, pairs)
+
+
 def one_case(plan: Plan, scene: Scene, case: Case, legs: list[Leg], found: Found) -> None:
     for leg in legs:
         report(leg.delay, "lateness")
-    lanes = []
-    for leg in legs:
-        order = in_pairs(PAIRS_BEFORE + plan.pairs(case, leg.rtt_ms))
-        lanes.append(scene.lane(f"{case.name}-{leg.rtt_ms:g}", leg, case.ask, order, case.cold))
-    wait(scene, case.name, lanes, sum(2 * (PAIRS_BEFORE + plan.pairs(case, leg.rtt_ms)) for leg in legs), plan.case_seconds(case), found)
-    for lane, leg in zip(lanes, legs, strict=True):
-        keep(found, case.name, leg.rtt_ms, lane)
-        found.lateness.append({"case": case.name, "rtt_ms": leg.rtt_ms} | report(leg.delay, "lateness"))
+    lanes = [start(scene, case.name, leg, case.ask, plan.pairs(case, leg.rtt_ms), case.cold) for leg in legs]
+    finish(scene, case.name, lanes, plan.case_seconds(case), found)
+    found.lateness += [{"case": case.name, "rtt_ms": leg.rtt_ms} | report(leg.delay, "lateness") for leg in legs]
 
 
 def lossy(plan: Plan, scene: Scene, found: Found) -> None:
     leg = scene.lossy_leg(plan.rtts_ms[0], plan.share)
     each = -(-plan.lossy_pairs // LOSSY_CLIENTS)
-    lanes = [scene.lane(f"{LOSSY}-{n}", leg, chat(False), in_pairs(PAIRS_BEFORE + each), cold=False) for n in range(LOSSY_CLIENTS)]
-    wait(scene, LOSSY, lanes, 2 * LOSSY_CLIENTS * (PAIRS_BEFORE + each), plan.lossy_seconds, found)
-    for n, lane in enumerate(lanes):
-        keep(found, LOSSY, leg.rtt_ms, lane, first=n * each)
+    lanes = [start(scene, LOSSY, leg, chat(False), each, cold=False, first=n * each) for n in range(LOSSY_CLIENTS)]
+    finish(scene, LOSSY, lanes, plan.lossy_seconds, found)
     found.met = [report(gate, "met") for gate in scene.gates]
 
 
-def in_pairs(count: int) -> list[str]:
-    """Both arms, in an order that chance makes anew each time."""
-    return [arm for _ in range(count) for arm in random.sample(ARMS, len(ARMS))]
+def finish(scene: Scene, name: str, lanes: list[Lane], seconds: float, found: Found) -> None:
+    """Keeps what was called, also when it is broken off, without the pairs before the first."""
+    try:
+        wait(scene, name, lanes, seconds, found)
+    finally:
+        for lane in lanes:
+            for n, (arm, ms, why) in enumerate(LINE.findall(lane.said())):
+                pair = n // 2 - PAIRS_BEFORE
+                if pair >= 0:
+                    found.samples.append(Sample(lane.leg.rtt_ms, name, arm, lane.first + pair, float(ms), why))
 
 
-def wait(scene: Scene, name: str, lanes: list[Process], calls: int, seconds: float, found: Found) -> None:
-    """Until all have made their calls, or much too long."""
-    progress, deadline, made = Progress(name, calls), time.monotonic() + LATE_FACTOR * seconds + LATE_SECONDS, 0
-    while running := [lane for lane in lanes if lane.child.poll() is None]:
+def wait(scene: Scene, name: str, lanes: list[Lane], seconds: float, found: Found) -> None:
+    """Until all have made their calls; if that takes much too long, what was not made is left out, with a note."""
+    progress, deadline = Progress(name, sum(lane.calls for lane in lanes)), time.monotonic() + LATE_FACTOR * seconds + LATE_SECONDS
+    while running := [lane.process for lane in lanes if lane.process.child.poll() is None]:
         if time.monotonic() > deadline:
             found.notes.append(f"{name}: ended before all calls were made: it took {LATE_FACTOR} times as long as expected")
             scene.world.processes.end(*running)
             break
         time.sleep(LOOK_SECONDS)
-        now = sum(lane.log.read_text().count("\n") for lane in lanes)
-        if now > made:
-            progress.at = now - 1
+        made = sum(len(LINE.findall(lane.said())) for lane in lanes)
+        if made > progress.at:
+            progress.at = made - 1
             progress.step("calls")
-            made = now
     else:
-        if bad := next((lane for lane in lanes if lane.child.returncode), None):
-            raise Failed(f"a client ended with {bad.child.returncode}:\n{bad.last_words()}")
+        for lane in lanes:
+            if lane.process.child.returncode or len(LINE.findall(lane.said())) != lane.calls:
+                raise Failed(f"a client ended with {lane.process.child.returncode}:\n{lane.process.last_words()}")
     progress.done()
-
-
-def keep(found: Found, case: str, rtt_ms: float, lane: Process, first: int = 0) -> None:
-    """What a client's lines say, without the pairs before."""
-    for n, (arm, ms, why) in enumerate(LINE.findall(lane.log.read_text())):
-        pair = n // 2 - PAIRS_BEFORE
-        if pair >= 0:
-            found.samples.append(Sample(rtt_ms, case, arm, first + pair, float(ms), why))
