@@ -15,11 +15,13 @@ from ..progress import Progress
 from .found import MODEL, Found, Sample
 from .plan import LOSSY, LOSSY_CLIENTS, Case, Plan
 from .scene import DIRECT, SIDESTREAM, Leg, Scene, report
+from .truth import Truth
 
 ARMS = (DIRECT, SIDESTREAM)
 PAIRS_BEFORE = 2  # that are not kept: connections open, windows grow
 LINE = re.compile(r"^(direct|sidestream) ([\d.]+) ?(.*)$", re.M)
 LOOK_SECONDS = 0.25
+QUIET_MS = 1.0  # by which a quiet machine prolongs a round trip at p99
 LATE_FACTOR, LATE_SECONDS = 4, 60.0  # times what was expected, and so much more: then a case is ended
 
 
@@ -33,6 +35,7 @@ def run(plan: Plan) -> Found:
             print("\n".join(table.facts(found.head, [])), flush=True)
             found.truths = scene.truths(plan.rtts_ms)
             print("\n".join(f"{'distance:':17}{truth.text()}" for truth in found.truths), flush=True)
+            found.notes += busy(found.truths)
             found.whole = stages(plan, scene, legs, found)
         finally:
             scene.end()
@@ -51,6 +54,13 @@ def head(plan: Plan, scene: Scene, leg: Leg) -> dict[str, str]:
         "pairs": "; ".join(calls) + least,
         "time": f"about {plan.seconds / 60:.1f} minutes",
     }
+
+
+def busy(truths: list[Truth]) -> list[str]:
+    worst = max(truth.added_ms["p99"] for truth in truths)
+    if worst <= QUIET_MS:
+        return []
+    return [f"the machine was busy: before the first case a byte there and back took {worst:.1f} ms too long at p99; what differs at p99 is as much its doing"]
 
 
 def stages(plan: Plan, scene: Scene, legs: list[Leg], found: Found) -> bool:
