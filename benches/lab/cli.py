@@ -5,6 +5,7 @@
     scripts/bench --gateways           with LiteLLM and other gateways too, which are installed into .lab
     scripts/bench --case json-32 --case start --arm nginx --rounds 9 --json result.json --html result.html
     scripts/bench --live openai gpt-5-mini        another bench, with your key: see scripts/bench --live --help
+    scripts/bench --wan                           and another, with a far provider: see scripts/bench --wan --help
 
 Every round puts every case to every arm once, in a shuffled order. The proxies are pinned to one core; the mock and the load
 generator to another (placement `own`), or to the same one (`one`). Only loopback is used, and only processes started here
@@ -24,6 +25,7 @@ from .cases import besides, holds, loads
 from .plan import QUICK_ARMS, QUICK_SECONDS, RESOURCES, SECONDS, all_arms, plan
 from .process import Failed
 from .run import run
+from .wan import cli as wan
 
 
 def main() -> None:
@@ -34,6 +36,8 @@ def main() -> None:
     try:
         if "--live" in argv:
             live.main(["--help"] if {"-h", "--help"} & set(argv) else argv)
+        elif "--wan" in argv:
+            wan.main(argv)
         else:
             bench(arguments(argv))
     except Failed as error:

@@ -1,6 +1,5 @@
 """A page with plots that needs nothing beside itself: `python -m lab.page < result.json > result.html`, where matplotlib is."""
 
-import html
 import io
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from .cases import Load, loads
 from .goals import MET, WITHIN, Standing, standings
 from .measure import Results
 from .report import Report, parse
+from .sheet import figure, section, sheet
 from .stats import number, spread
 
 COLOURS = {
@@ -32,14 +32,6 @@ OTHER = "#b06000"
 VERDICTS = {MET: "#188038", WITHIN: "#e8a300"}
 MISSED_COLOUR = "#c5221f"
 FAR_APART = 30  # times; beyond it a linear scale shows one bar
-STYLE = """
-:root { color-scheme: light }
-body { font: 15px/1.5 system-ui, sans-serif; color: #202124; background: #fff; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }
-h1, h2 { font-weight: 600; line-height: 1.2 } h2 { margin-top: 2.5rem }
-pre { font: 12px/1.4 ui-monospace, monospace; overflow-x: auto; background: #f8f9fa; padding: 0.7rem; border-radius: 4px }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem } dt { color: #5f6368 } dd { margin: 0; overflow-wrap: anywhere }
-figure { margin: 1rem 0 } figcaption { color: #5f6368 } svg { max-width: 100%; height: auto }
-"""
 
 
 def main() -> None:
@@ -49,33 +41,24 @@ def main() -> None:
 
 def page(report: Report) -> str:
     results, reached = report.results, standings(report.results)
-    head = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in report.head.items())
-    parts = [
-        "<h1>What sidestream costs beside others</h1>",
-        f"<dl>{head}</dl>",
+    sections = [
         *section("Where to arrive", [goals_plot(reached)] if reached else [], table.goal_table(reached)),
         *section("CPU of the proxy", cpu_plots(results), table.load_tables(results, loads())),
         *section("Latency that is added", latency_plots(results), []),
         *section("Memory, start, system calls", memory_plots(results), table.other_tables(results)),
         *section("What is not here", [], [*table.left_out_text(results), *report.missing]),
     ]
-    return f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>sidestream: bench</title><style>{STYLE}</style>\n{"".join(parts)}</html>\n'
-
-
-def section(title: str, plots: Sequence[str], texts: Sequence[str]) -> list[str]:
-    if not plots and not texts:
-        return []
-    return [f"<h2>{html.escape(title)}</h2>\n", *plots, *(f"<pre>{html.escape(text)}</pre>\n" for text in texts)]
+    return sheet("sidestream: bench", "What sidestream costs beside others", report.head, sections)
 
 
 # ── Plots ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def figure(drawn: Figure, caption: str) -> str:
+def plot(drawn: Figure, caption: str) -> str:
     out = io.StringIO()
     drawn.savefig(out, format="svg", bbox_inches="tight")
     plt.close(drawn)
-    return f"<figure>{out.getvalue()[out.getvalue().index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
+    return figure(out.getvalue()[out.getvalue().index("<svg") :], caption)
 
 
 def colour(arm: str) -> str:
@@ -114,7 +97,7 @@ def grid(panels: dict[str, dict[str, Sequence[float]]], caption: str, columns: i
         axes.set_axis_off()
     for axes, (title, series) in zip(all_axes.flat, panels.items(), strict=False):
         bars(axes, series, title)
-    return [figure(drawn, caption)]
+    return [plot(drawn, caption)]
 
 
 def cpu_plots(results: Results) -> list[str]:
@@ -173,7 +156,7 @@ def goals_plot(reached: Sequence[Standing]) -> str:
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure(drawn, "Left of the line a goal is met. The small upright is the limit up to which the matter is not open; bars are intervals of 95 %.")
+    return plot(drawn, "Left of the line a goal is met. The small upright is the limit up to which the matter is not open; bars are intervals of 95 %.")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
@@ -53,7 +54,7 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def estimate(values: Sequence[float], figure: Callable[[Sequence[float]], float] = statistics.median) -> Estimate:
+def estimate(values: Sequence[Any], figure: Callable[[Sequence[Any]], float] = statistics.median) -> Estimate:
     """A figure of a sample with its percentile bootstrap interval."""
     chance, n = random.Random(SEED), len(values)
     drawn = sorted(figure(chance.choices(values, k=n)) for _ in range(RESAMPLES))
