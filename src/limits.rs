@@ -144,8 +144,6 @@ pub const CLIENTS_MAX: usize = 20_000;
 pub const ADMIN_CLIENTS_MAX: usize = 64;
 /// Connections waiting in the kernel to be accepted, per listener.
 pub const BACKLOG: i32 = 1024;
-/// Requests of one pool that wait for a connection: what its places serve in a few seconds. More only wait for an error.
-pub const POOL_WAITERS_MAX: usize = 1024;
 
 // ── Names and addresses ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,10 @@ pub struct Provider {
     pub idle_timeout: Duration,
     /// Connections per worker and origin, idle ones included.
     pub max_connections: usize,
+    /// Requests per worker and origin that wait for a connection.
+    pub queue: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
     /// Kept connections per worker and origin.
     pub keepalive_connections: usize,
     /// Spare connections per worker, for origins in use.

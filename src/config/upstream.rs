@@ -76,6 +76,8 @@ fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider 
         },
         replay: from.parse_of(p, "_REPLAY", value::on_off),
         max_connections,
+        queue: from.parse_of(p, "_QUEUE", value::count),
+        queue_timeout: from.parse_of(p, "_QUEUE_TIMEOUT", value::duration),
         keepalive_connections: from.parse_of(p, "_KEEPALIVE_CONNECTIONS", value::count).min(max_connections),
         warm_connections: from.parse_of(p, "_WARM_CONNECTIONS", value::count).min(max_connections),
         headers: headers(from, p, is_keyed),

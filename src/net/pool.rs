@@ -53,6 +53,8 @@ pub struct Taken {
 pub struct Bounds {
     /// Open ones, idle or in use.
     pub max: usize,
+    /// Requests that wait for one.
+    pub line_max: usize,
     /// Idle ones, in the long run.
     pub kept_max: usize,
     /// Idle ones to have ready while the origin is in use.
@@ -70,6 +72,15 @@ pub struct Means {
     pub buffers: Rc<Buffers>,
 }
 
+/// Who waits for a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// A hash of the session that the request belongs to: sessions have their turns by rounds.
+    pub session: u64,
+    /// How long it may wait.
+    pub patience: Duration,
+}
+
 /// Why a request got no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolError {
@@ -79,8 +90,10 @@ pub enum PoolError {
         to: String,
         /// Connections in use.
         max: usize,
-        /// How long the request waited; `None` if the line was full.
+        /// How long the request waited; `None` if it did not, because the line was too long.
         waited: Option<Duration>,
+        /// How long a wait takes, where that is known.
+        wait: Option<Duration>,
     },
     /// None could be opened.
     Open(OpenError),
@@ -137,7 +150,7 @@ impl Pool {
     /// An empty pool.
     pub fn new(origin: Rc<Origin>, bounds: Bounds, means: Means) -> Self {
         Self {
-            slots: Slots::new(bounds.max),
+            slots: Slots::new(bounds.max, bounds.line_max),
             origin,
             bounds,
             means,
@@ -163,11 +176,11 @@ impl Pool {
     }
 
     /// A connection for a request: the kept one that was used last, a new one, or after a wait what becomes free first.
-    /// With `fresh` never a kept one. Dropping this future leaves the line, or abandons the dialling.
+    /// With `fresh` never a kept one. `asker` is asked for who waits only if somebody must. Dropping this future leaves the line, or abandons the dialling.
     ///
     /// # Errors
-    /// See [`PoolError`]. The wait for a place and the opening have the origin's `connect_timeout` each.
-    pub async fn acquire(&self, fresh: bool) -> Result<Taken, PoolError> {
+    /// See [`PoolError`]. The wait for a place has the asker's patience, the opening the origin's `connect_timeout`.
+    pub async fn acquire(&self, fresh: bool, asker: impl Fn() -> Asker) -> Result<Taken, PoolError> {
         self.update(&self.spares, |spares| spares.used(self.now()));
         if !fresh && let Some(upstream) = self.take_idle() {
             return Ok(Taken { upstream, timings: Timings::default(), waited: false });
@@ -175,7 +188,7 @@ impl Pool {
         let (slot, waited) = match self.slots.take().or_else(|| self.make_room()) {
             Some(slot) => (slot, false),
             // Boxed, like what follows: its timer is large, and a warm request passes neither.
-            None => match Box::pin(self.wait(fresh)).await? {
+            None => match Box::pin(self.wait(fresh, asker())).await? {
                 Turn::Place(slot) => (slot, true),
                 Turn::Kept(upstream) => return Ok(Taken { upstream, timings: Timings::default(), waited: true }),
             },
@@ -389,20 +402,21 @@ impl Pool {
     }
 
     /// Waits in the line. What comes is sound, or at least its place is.
-    async fn wait(&self, fresh: bool) -> Result<Turn<Upstream>, PoolError> {
+    async fn wait(&self, fresh: bool, asker: Asker) -> Result<Turn<Upstream>, PoolError> {
         self.count(|numbers| numbers.waits += 1);
-        let full = |waited| {
+        let Asker { session, patience } = asker;
+        let full = |waited, wait| {
             self.count(|numbers| numbers.wait_timeouts += 1);
-            PoolError::Full { to: self.origin.authority(), max: self.bounds.max, waited }
+            PoolError::Full { to: self.origin.authority(), max: self.bounds.max, waited, wait }
         };
-        let waiting = self.slots.wait(fresh).map_err(|LineFull| full(None))?;
+        let waiting = self.slots.wait(fresh, session, patience).map_err(|LineFull { wait }| full(None, wait))?;
         let mut in_line = InLine { pool: self, waiting };
-        let mut patience = pin!(monoio::time::sleep(self.origin.connect_timeout));
+        let mut over = pin!(monoio::time::sleep(patience));
         let turn = {
             let mut turn = pin!(in_line.waiting.turn());
             poll_fn(|cx| match turn.as_mut().poll(cx) {
                 Poll::Ready(turn) => Poll::Ready(Some(turn)),
-                Poll::Pending => patience.as_mut().poll(cx).map(|()| None),
+                Poll::Pending => over.as_mut().poll(cx).map(|()| None),
             })
             .await
         };
@@ -420,7 +434,7 @@ impl Pool {
                 }
             },
             Some(place) => Ok(place),
-            None => Err(full(Some(self.origin.connect_timeout))),
+            None => Err(full(Some(patience), None)),
         }
     }
 
@@ -465,14 +479,14 @@ impl Drop for OnItsWay<'_> {
 impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full { to, max, waited: Some(waited) } => {
+            Self::Full { to, max, waited: Some(waited), .. } => {
                 write!(
                     f,
                     "all {max} connections to {to} are in use, and none became free within {} s",
                     waited.as_secs_f64()
                 )
             }
-            Self::Full { to, max, waited: None } => {
+            Self::Full { to, max, waited: None, .. } => {
                 write!(f, "all {max} connections to {to} are in use, and too many requests wait for one")
             }
             Self::Open(error) => error.fmt(f),

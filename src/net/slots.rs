@@ -2,20 +2,29 @@
 //!
 //! Nobody overtakes: what becomes free goes to the first who waits, at once and directly, so that whoever comes later
 //! never finds it. Hence nothing is free while somebody waits.
+//!
+//! The line is fair between sessions: each has one turn in every round, so that an agent's forty requests stand behind
+//! another's first one (fair queueing, Nagle 1985; here with rounds as the virtual time).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-
-use crate::limits;
+use std::time::{Duration, Instant};
 
 /// The places of one pool.
 pub struct Slots<C> {
     max: usize,
     taken: Cell<usize>,
+    /// In the order in which they are called: by round, within one as they came.
     line: RefCell<VecDeque<Rc<Ticket<C>>>>,
+    line_max: usize,
+    /// The round of the last one called.
+    round: Cell<u64>,
+    /// When that was, and how long it takes from one to the next: a moving average over those that waited.
+    called: Cell<Option<Instant>>,
+    pace: Cell<Option<Duration>>,
 }
 
 /// A place: one connection may be open. Dropping it frees it.
@@ -29,11 +38,16 @@ pub enum Turn<C> {
     Place(Slot<C>),
 }
 
-/// The line is full.
+/// The line is full, or longer than somebody waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LineFull;
+pub struct LineFull {
+    /// How long the wait would be, if that is known.
+    pub wait: Option<Duration>,
+}
 
 struct Ticket<C> {
+    session: u64,
+    round: u64,
     /// It wants a place, not a kept connection.
     fresh: bool,
     turn: Cell<Option<Turn<C>>>,
@@ -47,9 +61,17 @@ pub struct Waiting<C> {
 }
 
 impl<C> Slots<C> {
-    /// `max` free places.
-    pub fn new(max: usize) -> Rc<Self> {
-        Rc::new(Self { max, taken: Cell::new(0), line: RefCell::default() })
+    /// `max` free places, for which so many may wait.
+    pub fn new(max: usize, line_max: usize) -> Rc<Self> {
+        Rc::new(Self {
+            max,
+            taken: Cell::new(0),
+            line: RefCell::default(),
+            line_max,
+            round: Cell::new(0),
+            called: Cell::new(None),
+            pace: Cell::new(None),
+        })
     }
 
     /// A free place.
@@ -84,7 +106,7 @@ impl<C> Slots<C> {
         match line.iter().position(|ticket| !ticket.fresh).and_then(|place| line.remove(place)) {
             Some(ticket) => {
                 drop(line);
-                ticket.call(Turn::Kept(connection));
+                self.call(&ticket, Turn::Kept(connection));
                 Ok(())
             }
             None => Err(connection),
@@ -94,22 +116,36 @@ impl<C> Slots<C> {
     /// Joins the line. With `fresh` only a place will come, no kept connection.
     ///
     /// # Errors
-    /// [`limits::POOL_WAITERS_MAX`] wait already.
-    pub fn wait(self: &Rc<Self>, fresh: bool) -> Result<Waiting<C>, LineFull> {
+    /// Too many wait already, or the wait would be longer than `patience`: better told at once than after it.
+    pub fn wait(self: &Rc<Self>, fresh: bool, session: u64, patience: Duration) -> Result<Waiting<C>, LineFull> {
         let mut line = self.line.borrow_mut();
-        if line.len() >= limits::POOL_WAITERS_MAX {
-            return Err(LineFull);
+        let of_session = line.iter().rev().find(|ticket| ticket.session == session);
+        let round = of_session.map_or(self.round.get(), |ticket| ticket.round) + 1;
+        let place = line.partition_point(|ticket| ticket.round <= round);
+        let wait = self.pace.get().and_then(|pace| pace.checked_mul(place as u32 + 1));
+        if line.len() >= self.line_max || wait.is_some_and(|wait| wait > patience) {
+            return Err(LineFull { wait });
         }
-        let ticket = Rc::new(Ticket { fresh, turn: Cell::default(), waker: Cell::default() });
-        line.push_back(ticket.clone());
+        let ticket = Rc::new(Ticket { session, round, fresh, turn: Cell::default(), waker: Cell::default() });
+        line.insert(place, ticket.clone());
+        // What passed before is no part of anybody's wait.
+        if line.len() == 1 {
+            self.called.set(Some(Instant::now()));
+        }
         Ok(Waiting { slots: self.clone(), ticket })
     }
-}
 
-impl<C> Ticket<C> {
-    fn call(&self, turn: Turn<C>) {
-        self.turn.set(Some(turn));
-        if let Some(waker) = self.waker.take() {
+    fn call(&self, ticket: &Ticket<C>, turn: Turn<C>) {
+        /// What one wait changes.
+        const WEIGHT: u32 = 8;
+        self.round.set(self.round.get().max(ticket.round));
+        let now = Instant::now();
+        if let Some(called) = self.called.replace(Some(now)) {
+            let (took, pace) = (now - called, self.pace.get());
+            self.pace.set(Some(pace.map_or(took, |pace| (pace * (WEIGHT - 1) + took) / WEIGHT)));
+        }
+        ticket.turn.set(Some(turn));
+        if let Some(waker) = ticket.waker.take() {
             waker.wake();
         }
     }
@@ -119,7 +155,7 @@ impl<C> Drop for Slot<C> {
     fn drop(&mut self) {
         let first = self.0.line.borrow_mut().pop_front();
         match first {
-            Some(ticket) => ticket.call(Turn::Place(Self(self.0.clone()))),
+            Some(ticket) => self.0.call(&ticket, Turn::Place(Self(self.0.clone()))),
             None => self.0.taken.set(self.0.taken.get() - 1),
         }
     }
@@ -178,13 +214,19 @@ mod tests {
         }
     }
 
+    const LINE_MAX: usize = 10;
+
+    fn wait(slots: &Rc<Slots<Connection>>, fresh: bool) -> Result<Waiting<Connection>, LineFull> {
+        slots.wait(fresh, 0, Duration::MAX)
+    }
+
     fn turn(waiting: &mut Waiting<Connection>) -> Option<Turn<Connection>> {
         poll(pin!(waiting.turn()))
     }
 
     #[test]
     fn places_are_bounded_and_come_back() {
-        let slots = Slots::<Connection>::new(2);
+        let slots = Slots::<Connection>::new(2, LINE_MAX);
         let (first, second) = (slots.take().unwrap(), slots.take().unwrap());
         assert!(slots.take().is_none());
         drop(first);
@@ -193,14 +235,14 @@ mod tests {
         assert!(slots.take().is_none());
         drop((second, third));
         assert_eq!(slots.taken(), 0);
-        assert!(Slots::<Connection>::new(0).take().is_none());
+        assert!(Slots::<Connection>::new(0, LINE_MAX).take().is_none());
     }
 
     #[test]
     fn first_come_first_served_and_nobody_overtakes() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, LINE_MAX);
         let only = slots.take().unwrap();
-        let (mut first, mut second) = (slots.wait(false).unwrap(), slots.wait(false).unwrap());
+        let (mut first, mut second) = (wait(&slots, false).unwrap(), wait(&slots, false).unwrap());
         assert!(turn(&mut first).is_none());
         drop(only);
         // It is the first one's, though it has not looked yet.
@@ -214,10 +256,10 @@ mod tests {
 
     #[test]
     fn whoever_leaves_hands_the_turn_on() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, LINE_MAX);
         let only = slots.take().unwrap();
         let (gone, left, mut last) =
-            (slots.wait(false).unwrap(), slots.wait(false).unwrap(), slots.wait(false).unwrap());
+            (wait(&slots, false).unwrap(), wait(&slots, false).unwrap(), wait(&slots, false).unwrap());
         drop(gone);
         assert_eq!(slots.waiting(), 2);
         // `left` has been called and leaves without looking.
@@ -225,7 +267,7 @@ mod tests {
         drop(left);
         let Some(Turn::Place(place)) = turn(&mut last) else { panic!("no place") };
         // The same with a connection: to the next, and at last back to who offered.
-        let (called, mut next) = (slots.wait(false).unwrap(), slots.wait(false).unwrap());
+        let (called, mut next) = (wait(&slots, false).unwrap(), wait(&slots, false).unwrap());
         slots.offer(connection(1, place)).ok().unwrap();
         drop(called);
         assert!(slots.take().is_none());
@@ -237,9 +279,9 @@ mod tests {
 
     #[test]
     fn one_that_wants_a_new_connection_gets_no_kept_one() {
-        let slots = Slots::new(2);
+        let slots = Slots::new(2, LINE_MAX);
         let (one, two) = (slots.take().unwrap(), slots.take().unwrap());
-        let (mut fresh, mut any) = (slots.wait(true).unwrap(), slots.wait(false).unwrap());
+        let (mut fresh, mut any) = (wait(&slots, true).unwrap(), wait(&slots, false).unwrap());
         assert!(slots.offer(connection(1, one)).is_ok());
         assert!(turn(&mut fresh).is_none());
         assert!(matches!(turn(&mut any), Some(Turn::Kept(_))));
@@ -251,10 +293,53 @@ mod tests {
 
     #[test]
     fn the_line_is_bounded() {
-        let slots = Slots::<Connection>::new(0);
-        let line: Vec<_> = (0..limits::POOL_WAITERS_MAX).map(|_| slots.wait(false).unwrap()).collect();
-        assert!(slots.wait(false).is_err());
+        let slots = Slots::<Connection>::new(0, LINE_MAX);
+        let line: Vec<_> = (0..LINE_MAX).map(|_| wait(&slots, false).unwrap()).collect();
+        assert!(wait(&slots, false).is_err());
         drop(line);
-        assert!(slots.wait(false).is_ok());
+        assert!(wait(&slots, false).is_ok());
+    }
+
+    #[test]
+    fn each_session_has_a_turn_in_every_round() {
+        let slots = Slots::<Connection>::new(1, LINE_MAX);
+        let mut only = slots.take();
+        let came = [(1, 'a'), (1, 'b'), (1, 'c'), (2, 'd'), (3, 'e'), (2, 'f')];
+        let mut line: Vec<_> =
+            came.iter().map(|(session, name)| (slots.wait(false, *session, Duration::MAX).unwrap(), *name)).collect();
+        let mut called = String::new();
+        while !line.is_empty() {
+            drop(only.take());
+            let at = line.iter_mut().position(|(waiting, _)| match turn(waiting) {
+                Some(Turn::Place(place)) => {
+                    only = Some(place);
+                    true
+                }
+                _ => false,
+            });
+            let (_, name) = line.remove(at.unwrap());
+            called.push(name);
+            if name == 'd' {
+                // Who comes now is in the next round, as everybody who is new.
+                line.push((slots.wait(false, 4, Duration::MAX).unwrap(), 'g'));
+            }
+        }
+        assert_eq!(called, "adebfgc");
+    }
+
+    #[test]
+    fn a_wait_that_would_be_too_long_is_refused_at_once() {
+        let slots = Slots::<Connection>::new(1, LINE_MAX);
+        let (mut only, pause) = (slots.take(), Duration::from_millis(20));
+        for _ in 0..3 {
+            let mut waiting = wait(&slots, false).unwrap();
+            std::thread::sleep(pause);
+            drop(only.take());
+            let Some(Turn::Place(place)) = turn(&mut waiting) else { panic!("no place") };
+            only = Some(place);
+        }
+        let LineFull { wait: told } = slots.wait(false, 0, pause / 2).map(drop).unwrap_err();
+        assert!(told.is_some_and(|told| told >= pause), "{told:?}");
+        assert!(slots.wait(false, 0, Duration::from_secs(60)).is_ok());
     }
 }

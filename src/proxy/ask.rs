@@ -12,6 +12,7 @@ use super::site::Destination;
 use super::upload::{self, Failed, Source, Upload};
 use super::world::World;
 use crate::config::provider::Provider;
+use crate::dialect::Dialect;
 use crate::fault::{Fault, Who};
 use crate::http::fields;
 use crate::http::head::{HeadKind, HeadScanner, ResponseHead, Version};
@@ -19,7 +20,7 @@ use crate::http::write;
 use crate::limits;
 use crate::net::deadlines::{Deadline, Expired};
 use crate::net::origin::OpenError;
-use crate::net::pool::{Pool, PoolError, Taken, Upstream};
+use crate::net::pool::{Asker, Pool, PoolError, Taken, Upstream};
 use crate::net::stream::{Inlet, Outlet};
 use crate::route::verdict::Outcome;
 
@@ -74,15 +75,22 @@ pub async fn connect(
     pool: &Pool,
     work: &mut Work,
     fresh: bool,
+    session: impl Fn() -> u64,
 ) -> Result<Upstream, ConnectError> {
     if world.stopping.get() {
         return Err(ConnectError::Fault(Fault::draining()));
     }
+    let until = work.record.until;
+    let asker = || {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let patience = destination.provider.queue_timeout;
+        Asker { session: session(), patience: left.map_or(patience, |left| left.min(patience)) }
+    };
     let acquiring = async {
-        match work.record.until {
-            None => Some(pool.acquire(fresh).await),
+        match until {
+            None => Some(pool.acquire(fresh, asker).await),
             // Boxed: few requests have a time of their own.
-            Some(until) => Box::pin(unless_late(until, pool.acquire(fresh))).await,
+            Some(until) => Box::pin(unless_late(until, pool.acquire(fresh, asker))).await,
         }
     };
     let acquired = world.unless_stopped(pin!(acquiring)).await;
@@ -90,13 +98,13 @@ pub async fn connect(
     let name = &destination.provider.name;
     let acquired = acquired.ok_or_else(Fault::draining).map_err(ConnectError::Fault)?;
     let taken = acquired.ok_or_else(|| ConnectError::Fault(out_of_time(name)))?;
-    let Taken { upstream, timings, .. } = taken.map_err(|error| connect_error(name, &error))?;
+    let Taken { upstream, timings, .. } = taken.map_err(|error| connect_error(name, &error, work.record.dialect))?;
     work.record.connect_micros += timings.total_micros();
     Ok(upstream)
 }
 
 /// What a failure to connect is to the client.
-pub fn connect_error(name: &str, error: &PoolError) -> ConnectError {
+pub fn connect_error(name: &str, error: &PoolError, dialect: Dialect) -> ConnectError {
     let (status, reason) = match error {
         PoolError::Open(OpenError::NoDescriptors) => {
             let message = format!("{error}.").into();
@@ -110,15 +118,19 @@ pub fn connect_error(name: &str, error: &PoolError) -> ConnectError {
             };
             return ConnectError::Fault(fault);
         }
-        PoolError::Full { .. } => (503, "upstream-full"),
+        // What each dialect's clients know as "not so many at once".
+        PoolError::Full { .. } if dialect == Dialect::Messages => (529, "upstream-full"),
+        PoolError::Full { .. } => (429, "upstream-full"),
         PoolError::Open(OpenError::TimedOut { .. }) => (504, "upstream-connect-timeout"),
         PoolError::Open(OpenError::Resolve { .. } | OpenError::OffLimits { .. }) => (502, "upstream-name"),
         PoolError::Open(OpenError::Tls { .. }) => (502, "upstream-tls"),
         PoolError::Open(OpenError::Proxy { .. }) => (502, "upstream-proxy"),
         PoolError::Open(OpenError::Connect { .. }) => (502, "upstream-connect"),
     };
-    let outcome = if matches!(error, PoolError::Full { .. }) { Outcome::Full } else { Outcome::Unreachable };
-    ConnectError::NotReached(outcome, Fault::upstream(status, reason, format!("{name} cannot be reached: {error}.")))
+    let fault = Fault::upstream(status, reason, format!("{name} cannot be reached: {error}."));
+    let PoolError::Full { wait, .. } = error else { return ConnectError::NotReached(Outcome::Unreachable, fault) };
+    let retry_after = wait.map_or(1, |wait| wait.as_secs().max(1));
+    ConnectError::NotReached(Outcome::Full, Fault { who: Who::Us, retry_after: Some(retry_after), ..fault })
 }
 
 /// Sends the request and hears the head of the final answer, which may come before the request is out (then the rest

@@ -11,7 +11,10 @@ use crate::http::head::{HeadScanner, Method, ResponseHead, Version};
 use crate::http::passage::{Form, Passage};
 use crate::http::write;
 use crate::limits;
-use crate::net::pool::{Pool, Taken, Upstream};
+use crate::net::pool::{Asker, Pool, Taken, Upstream};
+
+/// Who waits for a connection to it.
+const OURS: Asker = Asker { session: 0, patience: limits::FETCH_TIME_MAX };
 
 /// Why there is no answer; the text is for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub async fn get(
     write::end(&mut head);
     // A kept connection may be stale; a new one is not.
     for fresh in [false, true] {
-        let taken = pool.acquire(fresh).await.map_err(|error| Unanswered(error.to_string()))?;
+        let taken = pool.acquire(fresh, || OURS).await.map_err(|error| Unanswered(error.to_string()))?;
         let Taken { upstream, .. } = taken;
         let (reused, idle_ticks) = (upstream.reused, upstream.idle_ticks);
         match converse(pool, upstream, head.clone()).await {

@@ -269,7 +269,12 @@ impl<'a, 't> Journey<'a, 't> {
         (outcome, fault): (Outcome, Fault),
         work: &mut Work,
     ) {
-        self.learn(world, to, outcome.verdict(), None);
+        let verdict = outcome.verdict();
+        match outcome {
+            // Nothing was heard of it.
+            Outcome::Full | Outcome::Untranslatable => self.course.left_out(to.place),
+            _ => self.learn(world, to, verdict, None),
+        }
         note(errand, work, to, 0, outcome.name());
         if !matches!(self.last, Some(Last::Refusal(_))) {
             self.last = Some(Last::Fault(fault));
@@ -471,14 +476,16 @@ async fn try_once(
         Upload::Streamed(_) => errand.framing,
     };
     let may_replay = errand.may_replay && provider.replay;
+    let session = || std::ptr::from_ref(inbox).addr() as u64;
     let mut fresh = false;
     loop {
         work.record.attempts += 1;
-        let upstream = match unless_gone(inbox, pin!(ask::connect(world, destination, pool, work, fresh))).await? {
-            Ok(upstream) => upstream,
-            Err(ConnectError::NotReached(outcome, fault)) => return Err(TryError::Failed(outcome, fault)),
-            Err(ConnectError::Fault(fault)) => return Err(fault.into()),
-        };
+        let upstream =
+            match unless_gone(inbox, pin!(ask::connect(world, destination, pool, work, fresh, &session))).await? {
+                Ok(upstream) => upstream,
+                Err(ConnectError::NotReached(outcome, fault)) => return Err(TryError::Failed(outcome, fault)),
+                Err(ConnectError::Fault(fault)) => return Err(fault.into()),
+            };
         let (reused, idle_ticks) = (upstream.reused, upstream.idle_ticks);
         work.record.reused = reused;
         world.buffers.give(std::mem::replace(&mut work.out, world.buffers.take()));

@@ -228,7 +228,12 @@ fn origin(settings: &Settings, provider: &Provider, base: &Base) -> Origin {
 }
 
 fn bounds(provider: &Provider) -> Bounds {
-    Bounds { max: provider.max_connections, kept_max: provider.keepalive_connections, warm: provider.warm_connections }
+    Bounds {
+        max: provider.max_connections,
+        line_max: provider.queue,
+        kept_max: provider.keepalive_connections,
+        warm: provider.warm_connections,
+    }
 }
 
 /// Whether a connection to one may serve for the other: the same end, the same way, the same trust.

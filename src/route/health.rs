@@ -320,7 +320,9 @@ mod tests {
         let health = Health::new(1, Limits::default(), true);
         let entered = (0..100).filter(|_| health.enter(MODEL, 0, true, 0).is_some()).count();
         assert_eq!(entered, 20);
-        (0..2).for_each(|_| drop(health.enter(MODEL, 0, false, 0)));
+        for _ in 0..2 {
+            let _ = health.enter(MODEL, 0, false, 0);
+        }
         assert!(health.enter(MODEL, 0, true, 0).is_some() && health.enter(MODEL, 0, true, 0).is_none());
     }
 }

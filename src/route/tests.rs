@@ -26,6 +26,8 @@ fn provider(name: &str, faces: &[Face]) -> Arc<Provider> {
         first_byte_timeout: Duration::ZERO,
         idle_timeout: Duration::ZERO,
         max_connections: 1,
+        queue: 1,
+        queue_timeout: Duration::ZERO,
         keepalive_connections: 1,
         warm_connections: 0,
         profile: Default::default(),

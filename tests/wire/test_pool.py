@@ -183,10 +183,10 @@ def test_place_of_a_closed_connection_is_free(setup, ending):
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 def test_nothing_becomes_free_in_time(setup, path):
     holding = Holding()
-    proxy, upstream = setup(holding, MOCK_MAX_CONNECTIONS="1", MOCK_CONNECT_TIMEOUT="300ms")
+    proxy, upstream = setup(holding, MOCK_MAX_CONNECTIONS="1", MOCK_QUEUE_TIMEOUT="300ms")
     with held(proxy, holding, 1) as (first,):
         full = ask(proxy.address, "POST", path, JSON)
-        assert (full.status, full.get("x-sidestream-error")) == (503, "upstream-full"), full
+        assert (full.status, full.get("x-sidestream-error")) == (529 if path == MESSAGES else 429, "upstream-full"), full
         assert int(full.get("retry-after")) >= 1
         told = json.loads(full.body)
         assert (told.get("type") == "error") == (path == MESSAGES)

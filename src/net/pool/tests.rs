@@ -6,8 +6,12 @@ use crate::net::testing::{BlackHole, each_driver, listener, nobody, until};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
+fn asker() -> Asker {
+    Asker { session: 0, patience: PATIENCE }
+}
+
 fn pool_at(address: SocketAddr, max: usize, kept_max: usize, warm: usize) -> Rc<Pool> {
-    patient_pool_at(address, Bounds { max, kept_max, warm }, PATIENCE)
+    patient_pool_at(address, Bounds { max, line_max: 1_000, kept_max, warm }, PATIENCE)
 }
 
 fn patient_pool_at(address: SocketAddr, bounds: Bounds, patience: Duration) -> Rc<Pool> {
@@ -30,7 +34,7 @@ impl Pair {
 
     /// A connection, and the origin's end if it is a new one.
     async fn acquire(&self) -> (Upstream, Option<TcpStream>) {
-        let upstream = self.pool.acquire(false).await.unwrap().upstream;
+        let upstream = self.pool.acquire(false, asker).await.unwrap().upstream;
         let end = (!upstream.reused).then(|| self.listener.accept().unwrap().0);
         (upstream, end)
     }
@@ -52,7 +56,7 @@ impl Pair {
 /// Waits in the pool's line from now on.
 async fn wait_in_line(pool: &Rc<Pool>, fresh: bool) -> monoio::task::JoinHandle<Result<Taken, PoolError>> {
     let (waiting, pool_of_task) = (pool.waiting_now(), pool.clone());
-    let task = monoio::spawn(async move { pool_of_task.acquire(fresh).await });
+    let task = monoio::spawn(async move { pool_of_task.acquire(fresh, asker).await });
     until(|| pool.waiting_now() == waiting + 1).await;
     task
 }
@@ -207,7 +211,7 @@ fn whoever_goes_away_hands_the_turn_on() {
     each_driver(async || {
         let pair = Pair::new(1, 8, 0);
         let (only, _end) = pair.acquire().await;
-        let mut gone = Box::pin(pair.pool.acquire(false));
+        let mut gone = Box::pin(pair.pool.acquire(false, asker));
         poll_fn(|cx| {
             assert!(gone.as_mut().poll(cx).is_pending());
             Poll::Ready(())
@@ -220,7 +224,7 @@ fn whoever_goes_away_hands_the_turn_on() {
         let taken = stays.await.unwrap();
         assert!(taken.upstream.reused);
         // With nobody behind it the connection goes back to the idle ones.
-        let mut gone = Box::pin(pair.pool.acquire(false));
+        let mut gone = Box::pin(pair.pool.acquire(false, asker));
         poll_fn(|cx| {
             assert!(gone.as_mut().poll(cx).is_pending());
             Poll::Ready(())
@@ -237,19 +241,19 @@ fn waiting_is_bounded_in_time() {
     each_driver(async || {
         let short = Duration::from_millis(300);
         let (listener, address) = listener();
-        let pool = patient_pool_at(address, Bounds { max: 1, kept_max: 8, warm: 0 }, short);
+        let pool = patient_pool_at(address, Bounds { max: 1, line_max: 1_000, kept_max: 8, warm: 0 }, short);
         let pair = Pair { listener, pool };
         let (only, _end) = pair.acquire().await;
-        let error = pair.pool.acquire(false).await.err().unwrap();
+        let error = pair.pool.acquire(false, || Asker { session: 0, patience: short }).await.err().unwrap();
         let to = pair.pool.origin().authority();
-        assert_eq!(error, PoolError::Full { to: to.clone(), max: 1, waited: Some(short) });
+        assert_eq!(error, PoolError::Full { to: to.clone(), max: 1, waited: Some(short), wait: None });
         let text = format!("all 1 connections to {to} are in use, and none became free within 0.3 s");
         assert_eq!(error.to_string(), text);
         let numbers = pair.pool.numbers();
         assert_eq!((numbers.waits, numbers.wait_timeouts), (1, 1));
         assert_eq!(pair.pool.waiting_now(), 0);
         pair.pool.keep(only);
-        assert!(pair.pool.acquire(false).await.unwrap().upstream.reused);
+        assert!(pair.pool.acquire(false, asker).await.unwrap().upstream.reused);
     });
 }
 
@@ -258,7 +262,7 @@ fn a_failed_attempt_frees_its_place() {
     each_driver(async || {
         let pool = pool_at(nobody(), 1, 8, 0);
         for attempt in 1..3 {
-            let error = pool.acquire(false).await.err().unwrap();
+            let error = pool.acquire(false, asker).await.err().unwrap();
             assert!(matches!(error, PoolError::Open(OpenError::Connect { .. })), "{error}");
             assert_eq!((pool.open_now(), pool.numbers().connect_failures), (0, attempt));
         }
@@ -270,12 +274,12 @@ fn an_abandoned_attempt_frees_its_place() {
     each_driver(async || {
         let hole = BlackHole::new();
         let pool = pool_at(hole.address, 1, 8, 0);
-        let first = monoio::time::timeout(Duration::from_millis(5), pool.acquire(false)).await;
+        let first = monoio::time::timeout(Duration::from_millis(5), pool.acquire(false, asker)).await;
         assert!(first.is_err());
         assert_eq!((pool.open_now(), pool.waiting_now()), (0, 0));
         // The same for one whose place another request gave up.
-        let mut dials = Box::pin(pool.acquire(false));
-        let mut waits = Box::pin(pool.acquire(false));
+        let mut dials = Box::pin(pool.acquire(false, asker));
+        let mut waits = Box::pin(pool.acquire(false, asker));
         poll_fn(|cx| {
             assert!(dials.as_mut().poll(cx).is_pending() && waits.as_mut().poll(cx).is_pending());
             Poll::Ready(())
@@ -312,7 +316,7 @@ fn a_fresh_one_is_new_even_where_it_must_take_an_idle_ones_place() {
         let pair = Pair::new(1, 8, 0);
         let (upstream, _end) = pair.acquire().await;
         pair.pool.keep(upstream);
-        let taken = pair.pool.acquire(true).await.unwrap();
+        let taken = pair.pool.acquire(true, asker).await.unwrap();
         assert!(!taken.upstream.reused);
         assert_eq!((pair.pool.open_now(), pair.pool.idle_now()), (1, 0));
         let fresh = wait_in_line(&pair.pool, true).await;
@@ -376,7 +380,7 @@ fn spares_leave_places_and_turns_to_requests() {
             async move { pool.add_spare().await }
         });
         until(|| pair.pool.open_now() == 1).await;
-        let taken = pair.pool.acquire(false).await.unwrap();
+        let taken = pair.pool.acquire(false, asker).await.unwrap();
         spare.await;
         assert!(taken.upstream.reused);
         assert_eq!((pair.pool.open_now(), pair.pool.idle_now(), pair.pool.numbers().spares), (1, 0, 1));
@@ -387,7 +391,7 @@ fn spares_leave_places_and_turns_to_requests() {
 fn spares_that_fail_come_ever_more_rarely() {
     each_driver(async || {
         let pool = pool_at(nobody(), 8, 8, 1);
-        assert!(pool.acquire(false).await.is_err());
+        assert!(pool.acquire(false, asker).await.is_err());
         let mut attempts = Vec::new();
         for now in 0..100 {
             pool.means.deadlines.set_now(now);
@@ -420,6 +424,6 @@ fn a_pool_that_drains_or_distrusts_keeps_nothing() {
         pair.pool.keep(used);
         assert_eq!((pair.pool.idle_now(), pair.pool.open_now()), (0, 0));
         assert!(!pair.pool.sweep(101));
-        assert!(pair.pool.acquire(false).await.is_ok());
+        assert!(pair.pool.acquire(false, asker).await.is_ok());
     });
 }
