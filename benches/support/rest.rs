@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sidestream::config::{Config, Source};
 use sidestream::dialect::Dialect;
-use sidestream::route::Asked;
+use sidestream::route::{Asked, Features};
 use sidestream::telemetry::log::{Level, Log, LogFormat};
 
 use super::{Piece, Work};
@@ -35,7 +35,13 @@ fn planned(model: &'static str) -> Work {
     ];
     let config = configured(environment);
     Work::new(model.len(), move || {
-        let asked = Asked { model: black_box(model), dialect: Dialect::Chat, stream: true, provider: None };
+        let asked = Asked {
+            model: black_box(model),
+            dialect: Dialect::Chat,
+            stream: true,
+            provider: None,
+            features: Features::default(),
+        };
         black_box(config.routes.plan(&asked, &config.providers).unwrap().first());
     })
 }

@@ -9,6 +9,7 @@ use super::count::count_tokens;
 use super::deliver;
 use super::job::{Job, Work};
 use super::local::{self, Asked};
+use super::look;
 use super::models;
 use super::plan;
 use super::reach::{self, Errand, Reached};
@@ -101,6 +102,10 @@ async fn answer(
             let lease = upload::buffer(world, site, client, framing, work).await?;
             asked.unread = false;
             plan::peek(work)?;
+            if plan::must_look(site, dialect, chosen, work) {
+                // Boxed: a request that no rule wants to be looked into shall not carry its size.
+                unless_gone(client.inbox, Box::pin(look::inside(world, dialect, work)).as_mut()).await??;
+            }
             plan::plan(site, dialect, path, chosen, work)?;
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
