@@ -64,9 +64,13 @@ pub fn peek(work: &mut Work) -> Result<(), Fault> {
 
 /// Whether it has to be known what the body holds, before [`plan`].
 pub fn must_look(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &Work) -> bool {
+    let routes = &site.config().routes;
+    if !routes.look_inside() {
+        return false;
+    }
     let Work { model, members, features, .. } = work;
     let asked = Asked { model, dialect, stream: wants_stream(members), provider: chosen, features: *features };
-    site.config().routes.must_look(&asked)
+    routes.must_look(&asked)
 }
 
 fn wants_stream(members: &Scanner) -> bool {

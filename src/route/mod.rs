@@ -69,6 +69,11 @@ impl Routes {
         if problems.is_empty() { Ok(Self { rules, look_inside }) } else { Err(problems) }
     }
 
+    /// A rule has a condition on what a body holds: [`Routes::must_look`] says of which requests it is looked into.
+    pub fn look_inside(&self) -> bool {
+        self.look_inside
+    }
+
     /// A target has a weight other than the usual one.
     pub fn has_weights(&self) -> bool {
         self.rules.iter().flat_map(|rule| &rule.targets).any(|target| target.weight != 1)
