@@ -13,8 +13,9 @@
 //!    of models by [`proxy::models`], which asks the providers through [`proxy::fetch`].
 //! 3. **body** – [`proxy::upload`]: the JSON of a known endpoint is buffered and scanned ([`json`]) as it comes; every
 //!    other body is streamed through later.
-//! 4. **peek, plan** – [`proxy::plan`]: the model's name, and the targets that [`route`] makes of it, in their order.
-//!    Tokens are counted here ([`proxy::count`], [`tokens`]) where the first target cannot count them.
+//! 4. **peek, plan** – [`proxy::plan`]: the model's name, and the targets that [`route`] makes of it, in their order; where
+//!    a rule asks what the body holds, after a look into it ([`mod@proxy::look`]). Tokens are counted here
+//!    ([`proxy::count`], [`tokens`]) where the first target cannot count them.
 //! 5. **reach** – [`proxy::reach`] goes through the targets. One that speaks another dialect gets the request anew, from
 //!    [`proxy::translate`]: a reader, the waist [`dialect::turn`], a writer; large bodies on a helper ([`proxy::aside`]).
 //! 6. **take or dial** – [`net::pool`]: a kept connection that was looked at, a place in the line, or a new one by

@@ -50,6 +50,8 @@ pub const JSON_KEY_BYTES_MAX: usize = 256;
 
 /// A request's body that is translated on the event loop, in 200 µs at most; a larger one is on a helper thread.
 pub const TRANSLATED_AT_ONCE_BYTES_MAX: usize = 128 * 1024;
+/// Values of one body whose index keeps its memory for the next: 256 KiB hold those of an agent's long session.
+pub const INDEX_NODES_KEPT: usize = 16 * 1024;
 /// A whole answer that is translated. Answers are text; the longest a model gives has about 1 MiB.
 pub const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// An error's body that is translated.

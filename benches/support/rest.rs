@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use sidestream::config::{Config, Source};
 use sidestream::dialect::Dialect;
-use sidestream::route::Asked;
+use sidestream::json::Index;
+use sidestream::route::look::{Wanted, look};
+use sidestream::route::{Asked, Features};
 use sidestream::telemetry::log::{Level, Log, LogFormat};
 
-use super::{Piece, Work};
+use super::{Piece, Work, captures};
 
 pub fn pieces() -> Vec<Piece> {
     vec![
         Piece::new("route: the last of eight rules", || planned("deepseek-v3.2")),
         Piece::new("route: no rule, a model's family", || planned("claude-opus-4-8")),
+        Piece::new("route: features of an agent's turn", looked_into),
         Piece::new("log: a request's line, text", || line(LogFormat::Text)),
         Piece::new("log: a request's line, JSON", || line(LogFormat::Json)),
     ]
@@ -35,8 +38,23 @@ fn planned(model: &'static str) -> Work {
     ];
     let config = configured(environment);
     Work::new(model.len(), move || {
-        let asked = Asked { model: black_box(model), dialect: Dialect::Chat, stream: true, provider: None };
+        let asked = Asked {
+            model: black_box(model),
+            dialect: Dialect::Chat,
+            stream: true,
+            provider: None,
+            features: Features::default(),
+        };
         black_box(config.routes.plan(&asked, &config.providers).unwrap().first());
+    })
+}
+
+/// What rules with conditions on a request's content need.
+fn looked_into() -> Work {
+    let mut index = Index::default();
+    Work::new(captures::AGENT.len(), move || {
+        let wanted = Wanted { features: true, session: false };
+        black_box(look(black_box(captures::AGENT), Dialect::Messages, wanted, &mut index));
     })
 }
 

@@ -1,5 +1,5 @@
 //! Whatever a client sends is refused, or goes out as one JSON text: a request in either dialect, by every profile, to the
-//! other one; and what was spared for the same dialect stays JSON.
+//! other one; and what was spared for the same dialect stays JSON. Any body can be looked into for routes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,6 +9,8 @@ use sidestream::dialect::profile::{Target, table};
 use sidestream::dialect::translate::{Asking, request};
 use sidestream::dialect::turn::Terms;
 use sidestream::json::Index;
+use sidestream::route::look::{Wanted, look};
+use sidestream::tokens::estimate::PICTURE_BYTES;
 
 const MODELS: [&str; 4] = ["gpt-5", "gpt-4o", "claude-opus-4-8", "claude-3-haiku"];
 
@@ -29,6 +31,11 @@ fuzz_target!(|input: &[u8]| {
             assert!(written.get("model").unwrap().is(target.model));
             assert!(written.get("messages").unwrap().items().next().is_some());
         }
+    }
+    for dialect in [Dialect::Chat, Dialect::Messages, Dialect::Responses] {
+        let wanted = Wanted { features: true, session: true };
+        let features = look(body, dialect, wanted, &mut Index::default()).features;
+        assert!(features.text_bytes >= if features.image { PICTURE_BYTES } else { 0 });
     }
     if Index::default().read(body).is_ok()
         && let Some(spared) = spare_foreign_thinking(body, &mut Index::default())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use sidestream::config::provider::{Auth, Base, Credential, Provider};
 use sidestream::dialect::Dialect;
-use sidestream::route::{Asked, Routes};
+use sidestream::route::{Asked, Features, Routes};
 
 fuzz_target!(|input: &str| {
     let providers = [provider("groq", true, false), provider("zai", true, true), provider("anthropic", false, true)];
@@ -21,7 +21,7 @@ fuzz_target!(|input: &str| {
     assert_eq!(Routes::parse(&shown, &providers).as_ref(), Ok(&routes));
     assert!(routes.models().all(|model| !model.is_empty() && !model.contains('*')));
 
-    let asked = Asked { model, dialect: Dialect::Messages, stream: text.len() % 2 == 0, provider: None };
+    let asked = Asked { model, dialect: Dialect::Messages, stream: text.len() % 2 == 0, provider: None, features: Features::default() };
     if let Ok(plan) = routes.plan(&asked, &providers) {
         assert!(plan.first().is_some());
         for candidate in plan.candidates() {

@@ -1,6 +1,6 @@
 //! `SIDESTREAM_CONTEXT` and `SIDESTREAM_EXPECTED_CONTEXT`: windows of models, and what clients believe.
 
-use super::value::Wrong;
+use super::value::{self, Wrong};
 use crate::dialect::Dialect;
 
 /// A comma list of `model:tokens`; names may hold `*` and colons.
@@ -31,17 +31,10 @@ pub(super) fn expected(text: &str) -> Result<Vec<(Dialect, Option<u64>)>, Wrong>
     entries.map(entry).collect()
 }
 
-/// A number of tokens: `128000`, `128k`, `1m`.
 fn tokens(text: &str) -> Result<u64, Wrong> {
     /// Smaller windows hold no request of an agent; larger ones have nobody.
     const SANE: std::ops::RangeInclusive<u64> = 1_000..=1_000_000_000;
-    let (digits, factor) = match text.as_bytes() {
-        [.., b'k' | b'K'] => (text.get(..text.len() - 1), 1_000),
-        [.., b'm' | b'M'] => (text.get(..text.len() - 1), 1_000_000),
-        _ => (Some(text), 1),
-    };
-    let number = digits.and_then(|digits| digits.parse::<u64>().ok()).and_then(|number| number.checked_mul(factor));
-    number
+    value::token_count(text)
         .filter(|number| SANE.contains(number))
         .ok_or_else(|| format!("holds {text:?}, which is no number of tokens from 1000 up; write 200000, 128k or 1m"))
 }

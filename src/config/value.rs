@@ -193,6 +193,16 @@ pub fn count(text: &str) -> Result<usize, Wrong> {
     text.parse().ok().filter(|count| *count <= 10_000).ok_or_else(|| "is no number from 0 to 10000".to_owned())
 }
 
+/// A number of tokens: `128000`, `128k`, `1m`.
+pub fn token_count(text: &str) -> Option<u64> {
+    let (digits, factor) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1_000),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1_000_000)),
+    };
+    let digits = digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(digits)?;
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
 /// A [`count`] of at least one.
 pub fn at_least_one(text: &str) -> Result<usize, Wrong> {
     count(text).ok().filter(|count| *count > 0).ok_or_else(|| "is no number from 1 to 10000".to_owned())

@@ -9,6 +9,7 @@ use super::count::count_tokens;
 use super::deliver;
 use super::job::{Job, Work};
 use super::local::{self, Asked};
+use super::look;
 use super::models;
 use super::plan;
 use super::reach::{self, Answered, Errand, Reached};
@@ -103,6 +104,10 @@ async fn answer(
             let lease = upload::buffer(world, site, client, framing, work).await?;
             asked.unread = false;
             plan::peek(work)?;
+            if plan::must_look(site, dialect, chosen, work) {
+                // Boxed: a request that no rule wants to be looked into shall not carry its size.
+                unless_gone(client.inbox, Box::pin(look::inside(world, dialect, work)).as_mut()).await??;
+            }
             plan::plan(site, dialect, path, chosen, work)?;
             if work.targets.len() > 1 && site.config().strategy != Strategy::Order {
                 let now = world.millis(work.record.began);

@@ -14,6 +14,7 @@ use crate::fault::Who;
 use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
 use crate::json::scanner::Scanner;
 use crate::net::buffers::Buffers;
+use crate::route::Features;
 use crate::route::course::Course;
 use crate::route::health::Demand;
 use crate::telemetry::request_id::RequestId;
@@ -43,6 +44,10 @@ pub struct Work {
     pub body: Body,
     /// The model's name: the client's, then the provider's; empty if there is none.
     pub model: String,
+    /// The client's name of the model, where the body was looked into.
+    pub looked_for: String,
+    /// What was seen in the body, where it was looked into.
+    pub features: Features,
     /// The provider that was tried last.
     pub provider: Option<Arc<Provider>>,
     /// Where the request may go, the first to try in front.
@@ -148,6 +153,8 @@ impl Default for Job {
                 members: Scanner::new(MEMBERS),
                 body: Body::default(),
                 model: String::new(),
+                looked_for: String::new(),
+                features: Features::default(),
                 provider: None,
                 targets: Vec::new(),
                 course: Course::default(),
@@ -205,6 +212,7 @@ impl Job {
         self.work.members.reset();
         drop(self.work.body.take_memory());
         self.work.model.clear();
+        self.work.features = Features::default();
         self.work.inbound.clear();
         self.work.provider = None;
         self.work.targets.clear();

@@ -6,6 +6,7 @@
 //! | [`connection`] | a client's connection: keep-alive, pipelining, the end |
 //! | [`admit`] | who may ask, and how the body comes |
 //! | [`plan`] | which model is asked for, and where such a request may go |
+//! | [`mod@look`] | a look into the body, where a rule asks what it holds |
 //! | [`upload`] | the request's body: buffered, or streamed on |
 //! | [`outbound`] | the head of the upstream request: what is replaced, and whose credential goes along |
 //! | [`reach`] | from targets to an answer: what each gets, and what is sent once more |
@@ -39,6 +40,7 @@ pub mod incoming;
 pub mod intake;
 pub mod job;
 pub mod local;
+pub mod look;
 pub mod models;
 pub mod outbound;
 pub mod plan;

@@ -19,7 +19,7 @@ use crate::http::fields;
 use crate::http::head::RequestHead;
 use crate::limits;
 use crate::net::bell::Bell;
-use crate::route::Asked;
+use crate::route::{Asked, Features};
 use crate::telemetry::log::Level;
 
 /// Whether the list is made here. One provider without names of our own for its models answers itself, untouched, if it
@@ -210,7 +210,7 @@ fn public_name(config: &Config, provider: &str, id: &str, dialect: Dialect) -> S
 
 /// Where a name leads: the provider, and its name of the model.
 fn planned<'a>(config: &'a Config, name: &'a str, dialect: Dialect) -> Option<(&'a str, &'a str)> {
-    let asked = Asked { model: name, dialect, stream: false, provider: None };
+    let asked = Asked { model: name, dialect, stream: false, provider: None, features: Features::default() };
     let first = config.routes.plan(&asked, &config.providers).ok()?.first()?;
     Some((config.providers.get(first.provider)?.name.as_str(), first.model))
 }

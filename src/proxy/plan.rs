@@ -13,7 +13,7 @@ use crate::dialect::{Dialect, Face, endpoint};
 use crate::fault::{Fault, Who};
 use crate::http::head::RequestHead;
 use crate::http::reject::Reject;
-use crate::json::{Kind, text};
+use crate::json::{Kind, Scanner, text};
 use crate::limits;
 use crate::route::stats::Seen;
 use crate::route::strategy::{self, Runner};
@@ -86,6 +86,21 @@ pub fn peek(work: &mut Work) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether it has to be known what the body holds, before [`plan`].
+pub fn must_look(site: &Site, dialect: Dialect, chosen: Option<usize>, work: &Work) -> bool {
+    let routes = &site.config().routes;
+    if !routes.look_inside() {
+        return false;
+    }
+    let Work { model, members, features, .. } = work;
+    let asked = Asked { model, dialect, stream: wants_stream(members), provider: chosen, features: *features };
+    routes.must_look(&asked)
+}
+
+fn wants_stream(members: &Scanner) -> bool {
+    members.get("stream").is_some_and(|member| member.kind == Kind::True)
+}
+
 /// Fills `work.targets` with the places that may answer what is asked for at `path`, in their order. There is at least one
 /// afterwards.
 ///
@@ -93,10 +108,9 @@ pub fn peek(work: &mut Work) -> Result<(), Fault> {
 /// 404 where no rule and no provider fits the model; 501 where the first place that fits speaks another dialect, into which
 /// such a request cannot be translated.
 pub fn plan(site: &Site, dialect: Dialect, path: &str, chosen: Option<usize>, work: &mut Work) -> Result<(), Fault> {
-    let Work { targets, model, members, .. } = work;
+    let Work { targets, model, members, features, .. } = work;
     targets.clear();
-    let stream = members.get("stream").is_some_and(|member| member.kind == Kind::True);
-    let asked = Asked { model, dialect, stream, provider: chosen };
+    let asked = Asked { model, dialect, stream: wants_stream(members), provider: chosen, features: *features };
     let config = site.config();
     let plan = config.routes.plan(&asked, &config.providers).map_err(|none| no_route(&none))?;
     for candidate in plan.candidates() {

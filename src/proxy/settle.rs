@@ -36,6 +36,9 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     if input > 0 && record.text_bytes > 0 {
         world.tokens.borrow_mut().learn(&work.model, record.text_bytes, input);
     }
+    if input > 0 && work.features.text_bytes > 0 {
+        world.body_tokens.borrow_mut().learn(&work.looked_for, work.features.text_bytes, input);
+    }
     if client.door == Door::Admin || !world.shared.log.enabled(Level::Info) {
         return;
     }

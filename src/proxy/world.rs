@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::connection::contained;
 use super::job::Job;
 use super::site::{Settings, Site};
+use crate::json::Index;
 use crate::limits;
 use crate::net::buffers::Buffers;
 use crate::net::deadlines::Deadlines;
@@ -104,6 +105,10 @@ pub struct World {
     seeds: Seeds,
     /// How many bytes a token has, by model.
     pub tokens: RefCell<Learned>,
+    /// The same of the bytes of whole bodies, by the client's name of the model.
+    pub body_tokens: RefCell<Learned>,
+    /// Of the body that is looked into.
+    pub index: RefCell<Index>,
     site: RefCell<Rc<Site>>,
     /// What opening a connection needs.
     means: Means,
@@ -168,6 +173,8 @@ impl World {
             request_ids: RequestIds::new(index),
             seeds: Seeds::default(),
             tokens: RefCell::default(),
+            body_tokens: RefCell::default(),
+            index: RefCell::default(),
             site: RefCell::new(Rc::new(site)),
             draining: Cell::new(false),
             stopping: Cell::new(false),

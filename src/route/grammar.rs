@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use super::rule::{Condition, Faces, Force, Rule, Target};
 use crate::config::provider::Provider;
+use crate::config::value;
 use crate::dialect::{Dialect, Face};
 use crate::limits::ROUTE_WEIGHT_MAX;
 
@@ -79,16 +80,9 @@ fn conditions(text: &str, wrong: &mut Vec<String>) -> Vec<Condition> {
 }
 
 fn condition(text: &str) -> Result<Condition, String> {
-    let features = || {
-        Err(format!(
-            "has the condition `{text}`, which needs the request's features, which this version does not read yet"
-        ))
-    };
     if let Some(bound) = text.strip_prefix("tokens").map(str::trim_start).and_then(|rest| rest.strip_prefix('>')) {
-        return match digits(bound.trim()) {
-            Some(_) => features(),
-            None => Err(format!("has the condition `{text}`, whose bound is no number; write e.g. `tokens>100000`")),
-        };
+        let wrong = || format!("has the condition `{text}`, whose bound is no number; write e.g. `tokens>100000`");
+        return value::token_count(bound.trim()).map(Condition::TokensOver).ok_or_else(wrong);
     }
     if let Some(api) = text.strip_prefix("api=") {
         let named = DIALECTS.into_iter().find(|dialect| dialect.name() == api);
@@ -97,7 +91,9 @@ fn condition(text: &str) -> Result<Condition, String> {
     }
     match text {
         "stream" => Ok(Condition::Stream),
-        "image" | "thinking" | "tools" => features(),
+        "image" => Ok(Condition::Image),
+        "thinking" => Ok(Condition::Thinking),
+        "tools" => Ok(Condition::Tools),
         "tokens" => Err("has the condition `tokens` without a bound; write e.g. `tokens>100000`".to_owned()),
         "" => Err("has an empty condition; a name that holds `[` stands in quotes".to_owned()),
         _ => Err(format!(
@@ -245,6 +241,10 @@ impl fmt::Display for Rule {
             match condition {
                 Condition::Api(dialect) => write!(f, "api={}", dialect.name())?,
                 Condition::Stream => f.write_str("stream")?,
+                Condition::Image => f.write_str("image")?,
+                Condition::Thinking => f.write_str("thinking")?,
+                Condition::Tools => f.write_str("tools")?,
+                Condition::TokensOver(bound) => write!(f, "tokens>{bound}")?,
             }
         }
         f.write_str(if self.conditions.is_empty() { " -> " } else { "] -> " })?;

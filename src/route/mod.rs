@@ -2,7 +2,8 @@
 //! decisions in that of [`Routes::plan`].
 //!
 //! `grammar` reads and writes rules, `rule` says what they mean, `plan` applies them, `family` knows what to do without
-//! any.
+//! any. [`mod@look`] reads in a request's body what rules ask for ([`features`]), and which conversation it belongs to
+//! ([`session`]).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
@@ -11,13 +12,16 @@ pub mod breaker;
 pub mod budget;
 pub mod course;
 mod family;
+pub mod features;
 mod grammar;
 pub mod health;
 pub mod key;
+pub mod look;
 mod pattern;
 mod plan;
 pub mod rate;
 mod rule;
+pub mod session;
 pub mod stats;
 pub mod sticky;
 pub mod strategy;
@@ -28,6 +32,7 @@ pub mod verdict;
 use std::fmt;
 use std::sync::Arc;
 
+pub use features::Features;
 pub(crate) use pattern::matches;
 pub use plan::{Asked, Candidate, NoRoute, Plan};
 
@@ -40,19 +45,21 @@ use rule::Rule;
 /// ```text
 /// rule      = pattern [ "[" condition {"," condition} "]" ] "->" target {"," target}
 /// pattern   = model name with "*" (in quotes where it holds "[", ",", ";", "->" or spaces)
-/// condition = image | thinking | tools | stream | tokens>N | api=chat|messages|responses
+/// condition = image | thinking | tools | stream | tokens>N | api=chat|messages|responses      (N: 100000, 100k, 1m)
 /// target    = provider [ "/" model ] { " " option }     (the model in quotes where it holds ",", ";" or spaces)
 /// option    = face=openai|anthropic|responses, weight=N
 /// rules are separated by ";" or new lines
 /// ```
 ///
-/// A target without a model, or with the model `*`, keeps the client's name. The conditions on what a request holds
-/// (image, thinking, tools, tokens) are read, and refused by name: nothing looks into requests for them yet.
+/// A target without a model, or with the model `*`, keeps the client's name. What the conditions image, thinking, tools and
+/// tokens mean in each dialect, [`features`] says.
 ///
 /// Shown (`to_string`), rules have one canonical form, one a line, which parses to the same rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
     rules: Vec<Rule>,
+    /// A rule has a condition on what a body holds.
+    look_inside: bool,
 }
 
 impl Routes {
@@ -68,7 +75,13 @@ impl Routes {
                 Err(wrong) => problems.extend(wrong.iter().map(|what| format!("has the rule `{text}`, which {what}"))),
             }
         }
-        if problems.is_empty() { Ok(Self { rules }) } else { Err(problems) }
+        let look_inside = rules.iter().any(Rule::looks_inside);
+        if problems.is_empty() { Ok(Self { rules, look_inside }) } else { Err(problems) }
+    }
+
+    /// A rule has a condition on what a body holds: [`Routes::must_look`] says of which requests it is looked into.
+    pub fn look_inside(&self) -> bool {
+        self.look_inside
     }
 
     /// A target has a weight other than the usual one.

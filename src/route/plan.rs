@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::rule::{Faces, Suffix, Target, Wanted};
-use super::{Routes, face_variable, family};
+use super::rule::{Faces, Rule, Suffix, Target, Wanted};
+use super::{Features, Routes, face_variable, family};
 use crate::config::provider::Provider;
 use crate::dialect::Dialect;
 
@@ -19,6 +19,8 @@ pub struct Asked<'a> {
     pub stream: bool,
     /// The provider that the path's prefix or a header picked, as an index among the active ones.
     pub provider: Option<usize>,
+    /// What it holds; nothing, where [`Routes::must_look`] says that it does not matter.
+    pub features: Features,
 }
 
 /// One way to serve a request.
@@ -164,6 +166,15 @@ impl Routes {
         let faces = Faces::of(providers.get(index).ok_or(NoRoute::NoProvider)?);
         let wanted = Wanted { provider: index, faces, model: name, suffix: self.suffix(model, name) };
         Ok(Plan { alone: Some(wanted.candidate(client)), ..empty })
+    }
+
+    /// Whether where a request goes depends on what its body holds: whether the first rule that fits all that is known of
+    /// it without has a condition on that. Where no rule has one, this is false at once.
+    pub fn must_look(&self, asked: &Asked<'_>) -> bool {
+        if !self.look_inside || asked.provider.is_some() || asked.model.is_empty() {
+            return false;
+        }
+        self.rules.iter().find(|rule| rule.may_match(asked)).is_some_and(Rule::looks_inside)
     }
 
     /// The suffix of `name`, what the client asked for or what is left of it, unless a rule knows either as a whole.

@@ -19,6 +19,17 @@ impl Rule {
         self.conditions.iter().all(|condition| condition.holds(asked)) && self.pattern.matches(asked.model)
     }
 
+    /// Whether it fits, as far as can be said without a look into the body.
+    pub fn may_match(&self, asked: &Asked<'_>) -> bool {
+        let seen = |condition: &&Condition| !condition.looks_inside();
+        self.conditions.iter().filter(seen).all(|condition| condition.holds(asked)) && self.pattern.matches(asked.model)
+    }
+
+    /// Whether a look into the body is needed to say if it fits.
+    pub fn looks_inside(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.looks_inside())
+    }
+
     /// Whether the rule says that a model has exactly this name.
     pub fn names(&self, model: &str) -> bool {
         self.pattern.literal() == Some(model)
@@ -30,6 +41,10 @@ impl Rule {
 pub(super) enum Condition {
     Api(Dialect),
     Stream,
+    Image,
+    Thinking,
+    Tools,
+    TokensOver(u64),
 }
 
 impl Condition {
@@ -37,6 +52,18 @@ impl Condition {
         match self {
             Self::Api(dialect) => dialect == asked.dialect,
             Self::Stream => asked.stream,
+            Self::Image => asked.features.image,
+            Self::Thinking => asked.features.thinking,
+            Self::Tools => asked.features.tools,
+            Self::TokensOver(bound) => asked.features.tokens > bound,
+        }
+    }
+
+    /// Whether it is about the body, but for what is seen of every body.
+    fn looks_inside(self) -> bool {
+        match self {
+            Self::Api(_) | Self::Stream => false,
+            Self::Image | Self::Thinking | Self::Tools | Self::TokensOver(_) => true,
         }
     }
 }

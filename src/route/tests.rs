@@ -73,7 +73,7 @@ fn planned(rules: &str, providers: &[Arc<Provider>], asked: Asked<'_>) -> String
 }
 
 fn asked(model: &str, dialect: Dialect) -> Asked<'_> {
-    Asked { model, dialect, stream: false, provider: None }
+    Asked { model, dialect, stream: false, provider: None, features: Features::default() }
 }
 
 /// Names as vendors and gateways give them.
@@ -224,14 +224,14 @@ fn refusals_name_the_rule_and_the_remedy() {
         ("a[video] -> groq", "unknown condition `video`"),
         ("a[api=soap] -> groq", "takes chat, messages or responses"),
         ("a[api=chat, api=messages] -> groq", "twice"),
-        ("a[image] -> groq", "`image`, which needs the request's features, which this version does not read yet"),
-        ("a[thinking] -> groq", "does not read yet"),
-        ("a[tools] -> groq", "does not read yet"),
-        ("a[tokens>9] -> groq", "does not read yet"),
-        ("a[tokens > 100000] -> groq", "does not read yet"),
         ("a[tokens>abc] -> groq", "bound is no number"),
         ("a[tokens>-1] -> groq", "bound is no number"),
         ("a[tokens>] -> groq", "bound is no number"),
+        ("a[tokens>+1] -> groq", "bound is no number"),
+        ("a[tokens>k] -> groq", "bound is no number"),
+        ("a[tokens>1 k] -> groq", "bound is no number"),
+        ("a[tokens>100kb] -> groq", "bound is no number"),
+        ("a[tokens>18446744073709552k] -> groq", "bound is no number"),
         ("a[tokens>99999999999999999999] -> groq", "bound is no number"),
         ("a[tokens] -> groq", "without a bound"),
         ("a ->", "empty target"),
@@ -265,7 +265,7 @@ fn refusals_name_the_rule_and_the_remedy() {
 
 #[test]
 fn all_problems_at_once() {
-    let text = "x[image,video] -> nobody face=soap weight=no, groq/; fine -> groq; y";
+    let text = "x[film,video] -> nobody face=soap weight=no, groq/; fine -> groq; y";
     let problems = Routes::parse(text, &providers(&["groq"])).unwrap_err();
     assert_eq!(problems.len(), 7, "{problems:#?}");
 }
@@ -279,6 +279,10 @@ fn shown_in_one_form() {
             "a[stream, api=chat] -> zai/x face=openai weight=2, groq/*\nb -> zai/*",
         ),
         ("\"claude-*[1m]\" -> zai/\"x\"", "\"claude-*[1m]\" -> zai/x"),
+        (
+            "a[tools ,image,thinking, tokens > 128k] -> groq; a[tokens>2M] -> groq; a[tokens>0] -> groq",
+            "a[tools, image, thinking, tokens>128000] -> groq/*\na[tokens>2000000] -> groq/*\na[tokens>0] -> groq/*",
+        ),
         ("\"a;b->c\" -> zai/\"x;y\", zai/\"x y\", zai/x[1m]", "\"a;b->c\" -> zai/\"x;y\", zai/\"x y\", zai/x[1m]"),
         ("", ""),
     ] {
@@ -294,6 +298,57 @@ fn models_are_the_names_without_a_star() {
     let text = "b -> groq; a*[stream] -> groq; \"x y\" -> groq; b[stream] -> groq/c; a -> groq";
     let routes = Routes::parse(text, &providers(&["groq"])).unwrap();
     assert_eq!(routes.models().collect::<Vec<_>>(), ["b", "x y", "a"]);
+}
+
+const NOTHING: Features = Features { image: false, thinking: false, tools: false, text_bytes: 0, tokens: 0 };
+
+#[test]
+fn conditions_on_what_a_request_holds() {
+    let rules = "m[image, tools] -> zai/both; m[image] -> zai/sees; m[thinking, stream] -> zai/thinks-aloud; \
+                 m[thinking] -> zai/thinks; m[tokens>1m] -> zai/huge; m[tokens>100k] -> zai/large; m[tools] -> zai/calls; \
+                 m -> zai/plain";
+    for (features, stream, want) in [
+        (NOTHING, false, "plain"),
+        (Features { image: true, ..NOTHING }, false, "sees"),
+        (Features { image: true, tools: true, ..NOTHING }, false, "both"),
+        (Features { image: true, thinking: true, tokens: 2_000_000, ..NOTHING }, true, "sees"),
+        (Features { thinking: true, ..NOTHING }, false, "thinks"),
+        (Features { thinking: true, tools: true, ..NOTHING }, true, "thinks-aloud"),
+        (Features { tools: true, ..NOTHING }, true, "calls"),
+        (Features { tools: true, tokens: 100_000, ..NOTHING }, false, "calls"),
+        (Features { tools: true, tokens: 100_001, ..NOTHING }, false, "large"),
+        (Features { tokens: 1_000_000, ..NOTHING }, false, "large"),
+        (Features { tokens: 1_000_001, ..NOTHING }, false, "huge"),
+        // Bytes are not asked for: how many tokens they are, others know.
+        (Features { text_bytes: 100_000_000, ..NOTHING }, false, "plain"),
+    ] {
+        let got = planned(rules, &many(), Asked { features, stream, ..asked("m", Messages) });
+        assert_eq!(got, format!("zai {want} messages"), "{features:?}");
+    }
+}
+
+#[test]
+fn a_body_is_looked_into_only_where_that_matters() {
+    let rules = "fast -> groq; g*[stream, image] -> zai/a; g*[api=chat] -> zai/b; g-x*[tokens>9] -> zai/c; g* -> zai/d";
+    for (rules, model, dialect, stream, provider, want) in [
+        ("", "g-x", Chat, true, None, false),
+        ("g* -> zai; g*[stream] -> groq", "g-x", Chat, true, None, false),
+        ("*[tools] -> zai", "any", Chat, false, None, true),
+        ("*[tools] -> zai", "any", Chat, false, Some(2), false),
+        ("*[tools] -> zai", "", Chat, false, None, false),
+        // An earlier rule fits whatever the body holds.
+        (rules, "fast", Chat, true, None, false),
+        (rules, "g-x", Chat, false, None, false),
+        // The first rule that may fit depends on it.
+        (rules, "g-x", Chat, true, None, true),
+        (rules, "g-x", Messages, false, None, true),
+        (rules, "g-y", Messages, false, None, false),
+        (rules, "other", Messages, true, None, false),
+    ] {
+        let routes = Routes::parse(rules, &many()).unwrap();
+        let asked = Asked { stream, provider, ..asked(model, dialect) };
+        assert_eq!(routes.must_look(&asked), want, "{rules}: {asked:?}");
+    }
 }
 
 /// Text that is often nearly a list of rules.
@@ -320,6 +375,7 @@ fn soup() -> impl Strategy<Value = String> {
         "api=chat",
         "tokens>",
         "9",
+        "k",
         "image",
         " face=openai",
         " weight=7",
@@ -340,7 +396,14 @@ fn right() -> impl Strategy<Value = String> {
         prop::sample::select(vec!["a", "gpt-x", "\"x, y\"", "\"a->b\"", "\"[1m];\"", "g\u{e9}-", "\"p q\"", "@cf/x"])
     };
     let pattern = prop_oneof![name(), prop::sample::select(vec!["*", "gpt-*", "\"* *\""])];
-    let conditions = prop::sample::select(vec!["", "[stream]", "[api=chat]", " [ stream , api=messages ]"]);
+    let conditions = prop::sample::select(vec![
+        "",
+        "[stream]",
+        "[api=chat]",
+        " [ stream , api=messages ]",
+        "[image,tools]",
+        "[thinking, tokens>100k, stream]",
+    ]);
     let provider = prop::sample::select(vec!["zai", "groq"]);
     let options = prop::sample::select(vec!["", " face=openai", " weight=7", " weight=1 face=responses"]);
     let target = (provider, prop::option::of(name()), options).prop_map(|(provider, model, options)| match model {
@@ -378,7 +441,12 @@ proptest! {
     fn any_name_has_a_plan_or_none(rules in right(), model in soup(), stream: bool, picked in prop::option::of(0..3usize)) {
         let providers = providers(&["groq", "zai"]);
         let routes = Routes::parse(&rules, &providers).unwrap();
-        if let Ok(plan) = routes.plan(&Asked { model: &model, dialect: Responses, stream, provider: picked }, &providers) {
+        let asked = Asked { stream, provider: picked, ..asked(&model, Responses) };
+        if !routes.must_look(&asked) {
+            let all = Features { image: true, thinking: true, tools: true, text_bytes: 9, tokens: u64::MAX };
+            prop_assert_eq!(routes.plan(&asked, &providers), routes.plan(&Asked { features: all, ..asked }, &providers));
+        }
+        if let Ok(plan) = routes.plan(&asked, &providers) {
             prop_assert!(plan.first().is_some());
             for candidate in plan.candidates() {
                 prop_assert!(providers[candidate.provider].face(candidate.dialect.face()).is_some());

@@ -75,6 +75,11 @@ pub fn text_bytes(request: &Request<'_>) -> usize {
 /// As many bytes of text as a picture of usual size has tokens for.
 pub const PICTURE_BYTES: usize = 4_000;
 
+/// As many bytes of text as a file has tokens for, by the bytes of its base64; at least a page is in it.
+pub fn file_bytes(base64_bytes: usize) -> usize {
+    (base64_bytes / 16).max(PICTURE_BYTES)
+}
+
 fn block_bytes(block: &Block<'_>) -> usize {
     match &block.content {
         Content::Text(text) | Content::Thinking { text, .. } | Content::Refusal(text) => text.len(),
@@ -94,7 +99,7 @@ fn document_bytes(document: &Document<'_>) -> usize {
     match &document.source {
         DocumentSource::Text(text) => text.len(),
         DocumentSource::Blocks(blocks) => blocks.iter().map(block_bytes).sum(),
-        DocumentSource::File(Source::Base64 { data, .. }) => (data.len() / 16).max(PICTURE_BYTES),
+        DocumentSource::File(Source::Base64 { data, .. }) => file_bytes(data.len()),
         DocumentSource::File(Source::Url(_) | Source::File(_)) => PICTURE_BYTES,
     }
 }

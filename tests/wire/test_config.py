@@ -138,7 +138,7 @@ def test_all_problems_at_once(args, tmp_path):
         "MOCK_CA_FILE": "/no/such/file",
         "SIDESTREAM_LISTEN": "nowhere",
         "SIDESTREAM_DRIVER": "kqueue",
-        "SIDESTREAM_ROUTES": "a -> nobody; b; c[image] -> mock",
+        "SIDESTREAM_ROUTES": "a -> nobody; b; c[tokens>many] -> mock",
         "SIDESTREAM_BODY_MAX": "much",
         "SIDESTREAM_ALLOW_ORIGINS": "*",
         "SIDESTREAM_LOG": "loud",
@@ -148,7 +148,7 @@ def test_all_problems_at_once(args, tmp_path):
     lines = done.stderr.splitlines()
     assert done.returncode == 2 and all(line.startswith("sidestream: ") for line in lines), done
     wanted = [f"{file}:1: ", f"{file}:2: ", f"{file}:3: SIDESTREAM_WORKRS", 'SIDESTREAM_LISTEN="nowhere"', 'SIDESTREAM_DRIVER="kqueue"']
-    wanted += ['SIDESTREAM_ALLOW_ORIGINS="*"', "SIDESTREAM_ROUTES has the rule `a -> nobody`", "SIDESTREAM_ROUTES has the rule `b`", "SIDESTREAM_ROUTES has the rule `c[image]"]
+    wanted += ['SIDESTREAM_ALLOW_ORIGINS="*"', "SIDESTREAM_ROUTES has the rule `a -> nobody`", "SIDESTREAM_ROUTES has the rule `b`", "SIDESTREAM_ROUTES has the rule `c[tokens>many]"]
     wanted += ['SIDESTREAM_BODY_MAX="much"', 'SIDESTREAM_HOLD="long"', f'SIDESTREAM_DRAIN="never" ({file}:5)', 'SIDESTREAM_LOG="loud"', "MOCK_API_KEY ", 'MOCK_ENDPOINT_URL="ftp://a/v1"']
     wanted += [f'MOCK_TIMEOUT="soon" ({file}:4)', 'MOCK_CA_FILE="/no/such/file"', "NOWHERE_ENDPOINT_URL is not set"]
     assert len(lines) == len(wanted), done.stderr
