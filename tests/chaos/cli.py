@@ -1,0 +1,99 @@
+"""Requests to providers that fail, directly and through sidestream, and a judge who reads only what they and the clients wrote down.
+
+    scripts/chaos                          10,000 requests in each arm to the scripted providers
+    scripts/chaos --cast mock              the same with `sidestream mock` and its fault headers behind a recorder
+    scripts/chaos --cast llmock            the same with llmock (from PyPI, pinned, into .venv) in its chaos mode
+    scripts/chaos --requests 300 --seed 7 --keep /tmp/chaos
+    scripts/chaos --stale                  another run: 100,000 requests in the moments when upstreams close idle connections
+    scripts/chaos --judge FOLDER           no run: judges again what --keep has kept
+
+Every provider fails 30 % of its visits: it refuses, resets, closes, says nothing, speaks no HTTP, answers 408 to 529, begins a 200
+with an error, or breaks off inside an answer; tests/chaos/faults.py has all of them and how often each is drawn. For a tenth of
+the run one is down altogether. What happens to which visit of which request is a function of the seed, so that both arms meet the
+same fate, and the judge knows what a candidate would have done that was not asked. Nobody is retried but by sidestream.
+
+Ends with 1 if a rule was broken, 2 if the run itself failed. `SIDESTREAM_BIN` names another binary than target/release/sidestream.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from support.process import BINARY
+
+from . import oracle, records, table
+from .clients import Run, perform
+from .plan import CASTS, Cast
+from .world import Failed, child, proxy, settings
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    options = arguments(sys.argv[1:])
+    try:
+        with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
+            folder = options.judge or options.keep or Path(scratch)
+            folder.mkdir(parents=True, exist_ok=True)
+            sys.exit(chaos(options, folder))
+    except Failed as error:
+        print(f"chaos: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("scripts/chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--cast", choices=CASTS, default="scripted", help="who the providers are (default %(default)s)")
+    add("--requests", type=int, default=10_000, help="requests in each arm (default %(default)s)")
+    add("--seed", type=int, default=1, help="another seed is another run (default %(default)s)")
+    add("--clients", type=int, default=48, help="how many at a time (default %(default)s)")
+    add("--seconds", type=float, default=900, help="no request is begun after so long; then the run is not whole, and fails (default %(default)s)")
+    add("--driver", choices=["auto", "io_uring", "epoll"], default="auto", help="sidestream's (default %(default)s)")
+    add("--keep", metavar="FOLDER", type=Path, help="keep what upstreams and clients wrote down, the proxy's log and all violations there")
+    add("--judge", metavar="FOLDER", type=Path, help="judge what --keep has kept")
+    options = parser.parse_args(argv)
+    if not 1 <= options.requests <= 1_000_000 or not 1 <= options.clients <= 1000:
+        parser.error("--requests is 1 to 1,000,000, --clients 1 to 1,000")
+    return options
+
+
+def chaos(options: argparse.Namespace, folder: Path) -> int:
+    """The exit code."""
+    if options.judge:
+        head = json.loads((folder / "run.json").read_text())
+    else:
+        head = perform_cast(options, folder)
+    heard, tries = records.read_heard(folder / "clients.jsonl"), records.read_tries(folder)
+    found = oracle.judge(heard, tries, head["requests"])
+    (folder / "violations.jsonl").write_text("".join(json.dumps(asdict(one)) + "\n" for one in found))
+    print("\n\n".join([title(head), table.arms(heard), table.visits(CASTS[head["cast"]], tries), table.faults(tries), table.violations(found)]))
+    return 1 if found else 0
+
+
+def title(head: dict) -> str:
+    return f"chaos: {head['requests']} requests in each arm to the {head['cast']} providers, seed {head['seed']}, in {head['seconds']:.0f} s; {head['program']}, {head['driver']}"
+
+
+def perform_cast(options: argparse.Namespace, folder: Path) -> dict:
+    """A whole run; everything about it is in the folder afterwards."""
+    cast, began = CASTS[options.cast], time.monotonic()
+    with child("upstream", cast.name, str(options.seed), str(options.requests), str(folder)) as upstream:
+        run_through(cast, options, folder, upstream["ports"], driver := {})
+    head = {"cast": cast.name, "seed": options.seed, "requests": options.requests, "seconds": time.monotonic() - began, "program": Path(BINARY).name, **driver}
+    (folder / "run.json").write_text(json.dumps(head))
+    return head
+
+
+def run_through(cast: Cast, options: argparse.Namespace, folder: Path, ports: dict[str, int], told: dict) -> None:
+    with proxy(settings(cast, ports), options.driver, folder / "sidestream.log") as sidestream:
+        told["driver"] = sidestream.start["driver"]
+        alive = {name: ("127.0.0.1", port) for name, port in ports.items()}
+        run = Run(cast, options.seed, options.requests, sidestream.address, alive, time.monotonic() + options.seconds)
+        records.write(folder / "clients.jsonl", perform(run, options.clients))
