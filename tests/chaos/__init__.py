@@ -13,7 +13,8 @@
 | `oracle` | the judge: which request went wrong, by which rule, and the lines that prove it |
 | `table` | what a person reads at the end |
 | `stale` | another run: upstreams that close idle connections at just the wrong moment |
-| `world` | starting and ending all these processes |
+| `casting`, `world` | who plays the providers; starting and ending all these processes |
+| `run` | a whole run, from the first process to the verdict |
 | `cli` | `scripts/chaos` |
 
 No code is shared with the crate, and the judge asks it nothing.

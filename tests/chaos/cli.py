@@ -20,16 +20,13 @@ import json
 import signal
 import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
-from support.process import BINARY
-
-from . import oracle, records, table
-from .clients import Run, perform
-from .plan import CASTS, Cast
-from .world import Failed, child, proxy, settings
+from . import table
+from .plan import CASTS
+from .run import Order, judged, run
+from .world import Failed
 
 
 def main() -> None:
@@ -66,34 +63,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 def chaos(options: argparse.Namespace, folder: Path) -> int:
     """The exit code."""
-    if options.judge:
-        head = json.loads((folder / "run.json").read_text())
-    else:
-        head = perform_cast(options, folder)
-    heard, tries = records.read_heard(folder / "clients.jsonl"), records.read_tries(folder)
-    found = oracle.judge(heard, tries, head["requests"])
-    (folder / "violations.jsonl").write_text("".join(json.dumps(asdict(one)) + "\n" for one in found))
-    print("\n\n".join([title(head), table.arms(heard), table.visits(CASTS[head["cast"]], tries), table.faults(tries), table.violations(found)]))
-    return 1 if found else 0
-
-
-def title(head: dict) -> str:
-    return f"chaos: {head['requests']} requests in each arm to the {head['cast']} providers, seed {head['seed']}, in {head['seconds']:.0f} s; {head['program']}, {head['driver']}"
-
-
-def perform_cast(options: argparse.Namespace, folder: Path) -> dict:
-    """A whole run; everything about it is in the folder afterwards."""
-    cast, began = CASTS[options.cast], time.monotonic()
-    with child("upstream", cast.name, str(options.seed), str(options.requests), str(folder)) as upstream:
-        run_through(cast, options, folder, upstream["ports"], driver := {})
-    head = {"cast": cast.name, "seed": options.seed, "requests": options.requests, "seconds": time.monotonic() - began, "program": Path(BINARY).name, **driver}
-    (folder / "run.json").write_text(json.dumps(head))
-    return head
-
-
-def run_through(cast: Cast, options: argparse.Namespace, folder: Path, ports: dict[str, int], told: dict) -> None:
-    with proxy(settings(cast, ports), options.driver, folder / "sidestream.log") as sidestream:
-        told["driver"] = sidestream.start["driver"]
-        alive = {name: ("127.0.0.1", port) for name, port in ports.items()}
-        run = Run(cast, options.seed, options.requests, sidestream.address, alive, time.monotonic() + options.seconds)
-        records.write(folder / "clients.jsonl", perform(run, options.clients))
+    if not options.judge:
+        run(Order(options.cast, options.requests, options.seed, options.clients, options.seconds, options.driver), folder)
+    found = judged(folder)
+    (folder / "violations.jsonl").write_text("".join(json.dumps(asdict(one)) + "\n" for one in found.violations))
+    print(table.page(found.head, found.heard, found.tries, found.violations))
+    return 1 if found.violations else 0

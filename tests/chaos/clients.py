@@ -88,7 +88,7 @@ class One:
 def usable(client: Client | None, heard: Heard) -> bool:
     """Whether the connection stands where a next request may begin."""
     over = heard.end in ("whole", "error", "error event", "no end") and not heard.note
-    return client is not None and over and not client.buffer and heard.headers.get("connection", "").lower() != "close"
+    return client is not None and over and not client.ended and not client.buffer and heard.headers.get("connection", "").lower() != "close"
 
 
 def first_that_speaks(cast: Cast, asked: Call) -> str:

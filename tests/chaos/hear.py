@@ -58,7 +58,6 @@ def _whole(answer: dict, asked: Call, heard: Heard) -> None:
 def _stream(body, heard: Heard) -> None:
     reader, said, ends = Reader(), [], []
     tell = _messages_event if heard.dialect == "messages" else _chat_event
-    heard.end = "no end"
     try:
         for piece in body:
             for _, data, _ in reader.push(piece):
@@ -66,10 +65,12 @@ def _stream(body, heard: Heard) -> None:
                     heard.note = f"after the end: {data[:200]}"
                 end = tell(data, said, heard)
                 ends += [end] if end else []
+    except (Truncated, ConnectionError):
+        if ends != ["error event"]:  # after which nothing else is to come, not even the framing's end
+            raise
     finally:
         heard.words, heard.text = len(said), "".join(said)
-        if ends:
-            heard.end = ends[0]
+    heard.end = ends[0] if ends else "no end"
 
 
 def _chat_event(data: str, said: list[str], heard: Heard) -> str:

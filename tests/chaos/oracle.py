@@ -86,8 +86,8 @@ def gave_up(case: Case) -> Iterator[str]:
     heard, last = case.heard, case.last
     if heard.kind != "ask" or heard.well or heard.words:
         return
-    # The body of a blocking answer goes out as it comes in: how much of a cut one was held back is the proxy's affair.
-    if last and not heard.stream and when(last.fault) is When.INSIDE:
+    # The body of a blocking answer goes out as it comes in, or is held back to be translated: that is the proxy's affair.
+    if not heard.stream and (heard.first_byte or last and when(last.fault) is When.INSIDE):
         return
     if heard.ended - heard.began >= case.limits.deadline - 0.5:
         return
@@ -173,7 +173,7 @@ def answered_twice(case: Case) -> Iterator[str]:
 def wrong_text(case: Case) -> str:
     heard, marks = case.heard, MARK.findall(case.heard.text)
     if not marks:
-        odd = heard.well and heard.text != case.usual
+        odd = heard.well and generic(heard) != case.usual
         return f"not the text that everybody gets: {heard.text[:200]!r}" if odd else ""
     if len(marks) > 1:
         return f"the text holds the beginning of {len(marks)} answers"
@@ -185,6 +185,11 @@ def wrong_text(case: Case) -> str:
     expected = "".join(words.pieces(id, provider, int(visit)))
     right = heard.text == expected if heard.well else expected.startswith(heard.text)
     return "" if right else f"the text is not what {provider} said: {heard.text[:200]!r}"
+
+
+def generic(heard: Heard) -> str:
+    """The text without what is the request's own in it."""
+    return heard.text.replace(heard.id, "ID")
 
 
 def no_end(case: Case) -> Iterator[str]:
@@ -267,7 +272,7 @@ def judge(heard: Sequence[Heard], tries: Sequence[Try], total: int, limits: Limi
     for one in sorted(through, key=lambda one: one.began):
         visits[one.id].append(one)
     broken, spent = retry_budget(through, limits)
-    texts = Counter(one.text for one in heard if one.arm == "direct" and one.well and one.kind == "ask")
+    texts = Counter(generic(one) for one in heard if one.arm == "direct" and one.well and one.kind == "ask")
     usual = texts.most_common(1)[0][0] if texts else ""
     cases = {one.id: Case(one, visits.get(one.id, []), limits, spent, usual) for one in heard if one.arm == "sidestream"}
     found = [Violation(rule, id, why, case.lines) for id, case in cases.items() for rule, reasons in RULES.items() for why in reasons(case)]

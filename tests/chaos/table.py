@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from .clients import ARMS
 from .oracle import RULES, Violation
-from .plan import Cast
+from .plan import CASTS, Cast
 from .records import Heard, Try
 
 SHOWN_MAX = 3  # violations of each rule that are printed with their lines
@@ -16,6 +16,11 @@ def rows(head: Sequence[str], body: Sequence[Sequence[object]]) -> str:
     cells = [[str(cell) for cell in row] for row in (head, *body)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     return "\n".join("  " + "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells)
+
+
+def page(head: dict, heard: Sequence[Heard], tries: Sequence[Try], found: Sequence[Violation]) -> str:
+    title = f"chaos: {head['requests']} requests in each arm to the {head['cast']} providers, seed {head['seed']}, in {head['took']:.0f} s; {head['program']} on {head['driver']}"
+    return "\n\n".join([title, arms(heard), visits(CASTS[head["cast"]], tries), faults(tries), violations(found)])
 
 
 def kind(heard: Heard) -> str:
