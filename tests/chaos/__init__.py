@@ -12,7 +12,7 @@
 | `records` | what upstreams and clients write down: all that the judge may read |
 | `oracle` | the judge: which request went wrong, by which rule, and the lines that prove it |
 | `table` | what a person reads at the end |
-| `stale` | another run: upstreams that close idle connections at just the wrong moment |
+| `stale`, `stale_run` | another run: upstreams that close idle connections at just the wrong moment |
 | `casting`, `world` | who plays the providers; starting and ending all these processes |
 | `run` | a whole run, from the first process to the verdict |
 | `cli` | `scripts/chaos` |

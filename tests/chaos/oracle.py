@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from . import plan, words
-from .faults import FAULTS, FINE, REFUSALS, When, when
+from .faults import FAULTS, FINE, REFUSALS, REFUSED, When, when
 from .records import Heard, Try, line
 
 MARK = re.compile(r"<([ds]-\d+)/([\w-]+)/(\d+)>")
@@ -99,7 +99,7 @@ def would_answer(case: Case, provider: str) -> str:
     """Why this candidate would have answered, were it asked as often as is allowed; or nothing."""
     visits, limits = case.at(provider), case.limits
     left = min(limits.max_tries - max(len(case.tries), case.told), limits.max_retries + 1 - len(visits))
-    if left <= 0 or any(FAULTS[one.fault].elsewhere for one in visits if one.fault in FAULTS):
+    if left <= 0 or any(map(was_silent, visits)):
         return ""
     if visits and any(case.heard.began <= at <= case.heard.ended for at in case.spent.get(provider, ())):
         return ""
@@ -108,6 +108,11 @@ def would_answer(case: Case, provider: str) -> str:
         return f"{provider} may be asked, and nobody knows that it would fail"
     answering = [visit for visit in range(len(visits), len(visits) + left) if script[visit] == FINE]
     return f"{provider} would have answered its visit {answering[0]}" if answering else ""
+
+
+def was_silent(one: Try) -> bool:
+    """It kept the request waiting, by its script or because this machine was busy: who was left so is not asked again."""
+    return one.outcome in ("gone", "open") or one.fault in FAULTS and FAULTS[one.fault].elsewhere
 
 
 # ── Whether more was done than may be ───────────────────────────────────────────────────────────────────────────────
@@ -214,7 +219,9 @@ def not_the_dialect(case: Case) -> Iterator[str]:
         return
     if not heard.headers.get("content-type", "").startswith("application/json"):
         yield f"content-type {heard.headers.get('content-type')}"
-    classes = {one.status // 100 if one.status >= 400 else 5 for one in case.tries if one.outcome != "answered"} or {5}
+    classes = {one.status // 100 if one.status >= 400 else 5 for one in case.tries if one.outcome != "answered"}
+    if not classes or any(REFUSED.name in script for script in heard.scripts.values()):
+        classes.add(5)  # of a connection that nobody took there is no record
     if heard.status // 100 not in classes:
         yield f"status {heard.status}, where the tries ended with {', '.join(f'{c}xx' for c in sorted(classes))}"
 

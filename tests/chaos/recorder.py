@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .faults import FAULTS, FINE, REFUSALS, When
+from .faults import FAULTS, FINE, When
 from .plan import CASTS, Cast, call, number_of, script
 from .records import Try
 from .upstream import Book, Over, Request, Visit, read_request, reset
@@ -79,7 +79,7 @@ class Passing:
         if self.whole:
             return FINE
         if self.status != 200:
-            return str(self.status) if str(self.status) in {**FAULTS, **REFUSALS} else "closed"
+            return str(self.status) if self.status else "closed"
         if not self.words:
             return "error-first" if self.ended else "cut-first"
         return "ends-early" if self.ended else "cut"

@@ -31,21 +31,28 @@ def kind(heard: Heard) -> str:
 
 
 def arms(heard: Sequence[Heard]) -> str:
-    """Requests that could have succeeded: those which every provider refuses are counted apart."""
-    asked = {arm: [one for one in heard if one.arm == arm and one.kind != "refused"] for arm in ARMS}
+    """Requests that another try could help; those which every provider refuses, or which must not be repeated, are apart."""
+    of = {arm: [one for one in heard if one.arm == arm] for arm in ARMS}
+    asked = {arm: [one for one in of[arm] if one.kind == "ask"] for arm in ARMS}
     failed = {arm: [one for one in asked[arm] if not one.well] for arm in ARMS}
     kinds = {arm: Counter(map(kind, failed[arm])) for arm in ARMS}
+
+    def row(name: str, cell) -> list:
+        return [name, *(cell(arm) for arm in ARMS)]
+
     body = [
-        ["requests", *(len(asked[arm]) for arm in ARMS)],
-        ["answered", *(len(asked[arm]) - len(failed[arm]) for arm in ARMS)],
-        ["failed", *(len(failed[arm]) for arm in ARMS)],
-        ["failed, %", *(f"{100 * len(failed[arm]) / max(1, len(asked[arm])):.2f}" for arm in ARMS)],
+        row("requests", lambda arm: len(asked[arm])),
+        row("answered", lambda arm: len(asked[arm]) - len(failed[arm])),
+        row("failed", lambda arm: len(failed[arm])),
+        row("failed, %", lambda arm: f"{100 * len(failed[arm]) / max(1, len(asked[arm])):.2f}"),
+        *(row(f"  {name}", lambda arm, name=name: kinds[arm][name]) for name in sorted(set().union(*kinds.values()))),
+        row("  of all these: within an answer", lambda arm: sum(one.first_byte > 0 and one.end != "invalid" for one in failed[arm])),
+        row("refused by all, as they should be", lambda arm: sum(one.kind == "refused" and one.end == "error" for one in of[arm])),
+        row("may be sent only once", lambda arm: sum(one.kind == "once" for one in of[arm])),
+        row("  failed", lambda arm: sum(one.kind == "once" and not one.well for one in of[arm])),
     ]
-    body += [[f"  {name}", *(kinds[arm][name] for arm in ARMS)] for name in sorted(set(kinds["direct"]) | set(kinds["sidestream"]))]
-    body.append(["  of them after words had come", *(sum(one.words > 0 for one in failed[arm]) for arm in ARMS)])
-    body.append(["refused by all, as they should be", *(sum(one.arm == arm and one.kind == "refused" and one.end == "error" for one in heard) for arm in ARMS)])
-    few = len(failed["sidestream"])
-    ratio = f"{len(failed['direct']) / few:.1f} times fewer failures than direct" if few else "no failure"
+    direct, through = len(failed["direct"]), len(failed["sidestream"])
+    ratio = f"{direct / through:.1f} times fewer failures than direct" if through else "no failure"
     return f"{rows(['', *ARMS], body)}\n  through sidestream: {ratio}"
 
 
