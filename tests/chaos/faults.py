@@ -59,6 +59,7 @@ FAULTS = {
         _status(503, 8),
         _status(504, 3),
         _status(529, 10),
+        _status(401, 0),  # drawn by nobody: what a revoked key is told
         # A 200 that comes to nothing.
         Fault("error-first", When.HELD, 10, 200, streams_only=True, mock=_mock(error_at=0)),
         Fault("cut-first", When.HELD, 5, 200, streams_only=True, mock=_mock(cut_at=0)),
@@ -72,6 +73,7 @@ FAULTS = {
 }
 # What providers say of requests that are wrong: not theirs to mend by another try, nor anybody else's.
 REFUSALS = {"400": 400, "413": 413, "422": 422}
+REVOKED = FAULTS["401"]
 # The port at which nobody listens.
 REFUSED = Fault("refused", When.BEFORE, 0)
 OUTAGE = ("reset", "500", "503", "529")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from . import plan, words
-from .faults import FAULTS, FINE, REFUSALS, REFUSED, When, when
+from .faults import FAULTS, FINE, REFUSALS, REFUSED, REVOKED, When, when
 from .records import Heard, Try, line
 
 MARK = re.compile(r"<([ds]-\d+)/([\w-]+)/(\d+)>")
@@ -29,6 +29,7 @@ class Limits:
     retry_share: float = 0.5
     retry_floor: int = 20
     retry_slack: int = 5  # visits that overtook each other on their way
+    key_seconds: float = 1.0  # a key that was refused rests for longer than that
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ def judge(heard: Sequence[Heard], tries: Sequence[Try], total: int, limits: Limi
     usual = texts.most_common(1)[0][0] if texts else ""
     cases = {one.id: Case(one, visits.get(one.id, []), limits, spent, usual) for one in heard if one.arm == "sidestream"}
     found = [Violation(rule, id, why, case.lines) for id, case in cases.items() for rule, reasons in RULES.items() for why in reasons(case)]
-    return [*found, *unheard(heard, visits, total), *broken]
+    return [*found, *unheard(heard, visits, total), *broken, *refused_keys(through, limits)]
 
 
 def unheard(heard: Sequence[Heard], visits: dict[str, list[Try]], total: int) -> Iterator[Violation]:
@@ -318,3 +319,14 @@ def retry_budget(tries: Sequence[Try], limits: Limits) -> tuple[list[Violation],
                 over = Violation("over budget", one.id, f"{provider} had {again} retries to {first} first visits, of {allowed:.0f} allowed", (line(one),))
         broken += [over] if over else []
     return broken, spent
+
+
+def refused_keys(tries: Sequence[Try], limits: Limits) -> Iterator[Violation]:
+    """A key that a provider refuses is benched: now and then a request may find out whether it is good again."""
+    for key in sorted({one.key for one in tries if one.fault == REVOKED.name}):
+        refusals = sorted((one for one in tries if one.key == key), key=lambda one: one.began)
+        since = refusals[0].ended + limits.key_seconds  # those under way at the first refusal could not know
+        later = [one for one in refusals if one.began > since]
+        if later and len(later) > 2 + (later[-1].began - since) / limits.key_seconds:
+            lines = tuple(map(line, (refusals[0], *later[:2])))
+            yield Violation("refused key", later[0].id, f"{key} of {later[0].provider} was used {len(later)} times in the {later[-1].began - since:.1f} s after it was refused", lines)

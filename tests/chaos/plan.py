@@ -29,6 +29,8 @@ class Cast:
     providers: dict[str, str]
     routes: dict[str, tuple[str, ...]]
     dead: tuple[str, ...] = ()  # nobody listens there
+    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a provider with several
+    revoked: tuple[str, ...] = ()  # those of them that it no longer takes
     scripted: bool = True  # what they do is in the plan
     echoes: bool = True  # an answer tells whose it is
     once: bool = True  # they know the endpoints whose requests are sent once
@@ -53,6 +55,8 @@ CASTS = {
                 "down-*": ("dead", "alpha", "beta"),  # the first one refuses connections
             },
             dead=("dead",),
+            keys={"beta": ("sk-beta-1", "sk-beta-revoked", "sk-beta-2")},
+            revoked=("sk-beta-revoked",),
         ),
         Cast("mock", {"alpha": BOTH, "gamma": OPENAI, "delta": ANTHROPIC}, {"plain-*": ("alpha", "gamma", "delta"), "crossed-*": ("gamma", "delta")}, echoes=False, once=False),
         Cast("llmock", {"lima": BOTH, "oscar": OPENAI}, {"plain-*": ("lima", "oscar"), "crossed-*": ("oscar", "lima")}, scripted=False, once=False),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import words
-from .faults import FAULTS, FINE, REFUSALS, When
+from .faults import FAULTS, FINE, REFUSALS, REVOKED, When
 from .plan import CASTS, Cast, call, number_of, script
 from .records import Try, line
 
@@ -225,7 +225,7 @@ async def serve_connection(cast: Cast, seed: int, total: int, book: Book, reader
             served += 1
             number = number_of(log.id)
             plan = script(cast, seed, total, call(cast, seed, number), book.provider) if number >= 0 else []
-            log.fault = plan[min(log.visit, len(plan) - 1)] if plan else FINE
+            log.fault = REVOKED.name if log.key in cast.revoked else plan[min(log.visit, len(plan) - 1)] if plan else FINE
             try:
                 await Visit(request, log, reader, writer).run()
             except (OSError, asyncio.CancelledError):

@@ -6,6 +6,7 @@ WORDS = 12
 # status → (OpenAI's type and code, Anthropic's type)
 KINDS = {
     400: ("invalid_request_error", None, "invalid_request_error"),
+    401: ("invalid_request_error", "invalid_api_key", "authentication_error"),
     408: ("server_error", "timeout", "timeout_error"),
     409: ("server_error", "conflict", "api_error"),
     413: ("invalid_request_error", "request_too_large", "request_too_large"),

@@ -52,7 +52,7 @@ def settings(cast: Cast, ports: dict[str, int], anthropic_base: str = "") -> dic
         env |= {
             f"{prefix}_OPENAI_URL": origin + "/v1" if OPENAI in faces else "off",
             f"{prefix}_ANTHROPIC_URL": origin + anthropic_base if ANTHROPIC in faces else "off",
-            f"{prefix}_API_KEY": f"sk-{name}",
+            **({f"{prefix}_API_KEYS": ",".join(cast.keys[name])} if name in cast.keys else {f"{prefix}_API_KEY": f"sk-{name}"}),
             f"{prefix}_MAX_RETRIES": str(MAX_RETRIES),
             f"{prefix}_FIRST_BYTE_TIMEOUT": f"{FIRST_BYTE_SECONDS:.0f}s",
             f"{prefix}_IDLE_TIMEOUT": f"{IDLE_SECONDS:.0f}s",
