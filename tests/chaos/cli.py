@@ -8,9 +8,10 @@
     scripts/chaos --judge FOLDER           no run: judges again what --keep has kept
 
 Every provider fails 30 % of its visits: it refuses, resets, closes, says nothing, speaks no HTTP, answers 408 to 529, begins a 200
-with an error, or breaks off inside an answer; tests/chaos/faults.py has all of them and how often each is drawn. For a tenth of
-the run one is down altogether. What happens to which visit of which request is a function of the seed, so that both arms meet the
-same fate, and the judge knows what a candidate would have done that was not asked. Nobody is retried but by sidestream.
+with an error, or breaks off inside an answer; tests/chaos/faults.py has all of them and how often each is drawn. Of the
+scripted providers one is down altogether for a tenth of the run, one refuses every connection, and one no longer takes one of its
+three keys. What happens to which visit of which request is a function of the seed, so that both arms meet the same fate, and the
+judge knows what a candidate would have done that was not asked. The clients never ask again.
 
 Ends with 1 if a rule was broken, 2 if the run itself failed. `SIDESTREAM_BIN` names another binary than target/release/sidestream.
 """
@@ -22,6 +23,8 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+
+from support.process import NotStarted
 
 from . import table
 from .plan import CASTS
@@ -39,7 +42,7 @@ def main() -> None:
             folder = options.judge or options.keep or Path(scratch)
             folder.mkdir(parents=True, exist_ok=True)
             sys.exit(chaos(options, folder))
-    except Failed as error:
+    except (Failed, NotStarted, AssertionError) as error:  # the last: the proxy did not end as it should
         print(f"chaos: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

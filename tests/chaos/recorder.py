@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,11 +133,11 @@ async def next_bytes(far: asyncio.StreamReader, reader: asyncio.StreamReader) ->
 
 
 async def record_connection(fate: Callable[[Try], str], book: Book, backend: tuple[str, int], reader, writer) -> None:
-    connection, served = book.connections, 0
+    connection, served, ready = book.connections, 0, time.monotonic()
     book.connections += 1
     try:
         while request := await asyncio.wait_for(read_request(reader), IDLE_SECONDS_MAX):
-            log = book.opened(request, connection, served > 0)
+            log = book.opened(request, connection, served > 0, ready)
             served += 1
             log.fault = fate(log)
             fault = FAULTS.get(log.fault)
@@ -145,6 +146,7 @@ async def record_connection(fate: Callable[[Try], str], book: Book, backend: tup
                 await (ours or carry(request, log, backend, reader, writer))
             finally:
                 book.close(log)
+            ready = log.ended
     except (Over, TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
         pass
     finally:

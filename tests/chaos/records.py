@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
+# Who opens a connection for a request sends it sooner.
+SPARE_SECONDS = 0.02
+
+
 @dataclass
 class Try:
     """A request that arrived at an upstream, and how it went. `outcome`: "answered" in full, "failed" as the fault says, "gone"
@@ -22,6 +26,7 @@ class Try:
     key: str = ""
     connection: int = 0
     reused: bool = False  # it was not the first request of its connection
+    rested: float = 0.0  # how long the connection had been idle before it
     fault: str = "fine"
     status: int = 0  # of the head that was sent; 0: none was
     retry_after_ms: int = 0
@@ -30,8 +35,8 @@ class Try:
 
     @property
     def stale(self) -> bool:
-        """It failed as a kept connection does that the other side has closed."""
-        return self.reused and self.outcome == "failed" and self.status == 0 and self.fault in ("closed", "reset")
+        """It failed as a kept connection does, or a spare one, that the other side has closed."""
+        return (self.reused or self.rested > SPARE_SECONDS) and self.outcome == "failed" and self.status == 0 and self.fault in ("closed", "reset")
 
 
 @dataclass

@@ -42,6 +42,8 @@ def run(order: Order, folder: Path) -> None:
     """Everything about it is in the folder afterwards."""
     cast, began = CASTS[order.cast], time.monotonic()
     base = ANTHROPIC_BASE.get(cast.name, "")
+    for old in folder.glob("upstream-*.jsonl"):
+        old.unlink()  # another cast has other providers
     with (
         providers(cast, order.seed, order.requests, folder) as ports,
         proxy(settings(cast, ports, base), order.driver, folder / "sidestream.log") as sidestream,

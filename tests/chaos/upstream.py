@@ -36,13 +36,14 @@ class Book:
     visits: Counter = field(default_factory=Counter)
     connections: int = 0
 
-    def opened(self, request: "Request", connection: int, reused: bool) -> Try:
+    def opened(self, request: "Request", connection: int, reused: bool, ready: float) -> Try:
+        """`ready`: when the connection was, for this request."""
         id = request.headers.get("x-request-id", "")
         visit = self.visits[id]
         self.visits[id] += 1
         key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.headers.get("x-api-key", "")
         began = time.monotonic()
-        return Try(id, self.provider, visit, began, began, request.path, request.model, key, connection, reused)
+        return Try(id, self.provider, visit, began, began, request.path, request.model, key, connection, reused, began - ready)
 
     def close(self, visit: Try) -> None:
         visit.ended = time.monotonic()
@@ -216,12 +217,12 @@ class Visit:
 
 
 async def serve_connection(cast: Cast, seed: int, total: int, book: Book, reader, writer) -> None:
-    connection, served = book.connections, 0
+    connection, served, ready = book.connections, 0, time.monotonic()
     book.connections += 1
     rest = RESTLESS_SECONDS if connection % 100 < RESTLESS_PERCENT else IDLE_SECONDS_MAX
     try:
         while request := await asyncio.wait_for(read_request(reader), rest if served else IDLE_SECONDS_MAX):
-            log = book.opened(request, connection, served > 0)
+            log = book.opened(request, connection, served > 0, ready)
             served += 1
             number = number_of(log.id)
             plan = script(cast, seed, total, call(cast, seed, number), book.provider) if number >= 0 else []
@@ -234,6 +235,7 @@ async def serve_connection(cast: Cast, seed: int, total: int, book: Book, reader
                 raise
             finally:
                 book.close(log)
+            ready = log.ended
     except (Over, TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
         pass
     finally:

@@ -168,8 +168,11 @@ def test_the_budget_of_retries_is_kept_over_the_run():
 
 def test_dead_connections_are_not_on_the_budget():
     clients, tries = many(60, 60)
-    tries = [dataclasses.replace(one, fault="closed", status=0, reused=True) if one.outcome == "failed" else one for one in tries]
-    assert judge(clients, tries, 60, LIMITS) == []
+    for idle in ({"reused": True}, {"rested": 0.5}):
+        dead = [dataclasses.replace(one, fault="closed", status=0, **idle) if one.outcome == "failed" else one for one in tries]
+        assert judge(clients, dead, 60, LIMITS) == []
+    fresh = [dataclasses.replace(one, fault="closed", status=0) if one.outcome == "failed" else one for one in tries]
+    assert {one.rule for one in judge(clients, fresh, 60, LIMITS)} == {"over budget"}
 
 
 def test_a_spent_budget_excuses():
