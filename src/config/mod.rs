@@ -77,7 +77,7 @@ pub struct Config {
     /// Which model name goes where.
     pub routes: Routes,
     /// In which order a rule's targets are tried, where the rule does not say.
-    pub strategy: Strategy,
+    pub strategy: Option<Strategy>,
     /// A conversation stays at its target.
     pub sticky: bool,
     /// The whole of a request, over all tries.
@@ -186,8 +186,6 @@ impl Config {
             wrong.into_iter().for_each(|what| from.problem_as("", "SIDESTREAM_ROUTES", "SIDESTREAM_ROUTES", what));
             Routes::default()
         });
-        // Weights that are written are meant.
-        let implied = if routes.has_weights() { Strategy::Weight } else { Strategy::Order };
         let real_windows = from.optional("SIDESTREAM_CONTEXT", context::real).unwrap_or_default();
         let config = Self {
             listen: from.parse("SIDESTREAM_LISTEN", value::listen),
@@ -197,7 +195,7 @@ impl Config {
             tokens: from.optional("SIDESTREAM_TOKENS", value::tokens).unwrap_or_default(),
             allow_hosts: from.parse("SIDESTREAM_ALLOW_HOSTS", value::hosts),
             allow_origins: from.parse("SIDESTREAM_ALLOW_ORIGINS", value::origins),
-            strategy: from.optional("SIDESTREAM_STRATEGY", value::strategy).unwrap_or(implied),
+            strategy: from.optional("SIDESTREAM_STRATEGY", value::strategy),
             sticky: from.parse("SIDESTREAM_STICKY", value::on_off),
             deadline: from.optional("SIDESTREAM_DEADLINE", value::time_limit),
             max_tries: from.parse("SIDESTREAM_MAX_TRIES", value::at_least_one) as u32,
@@ -222,9 +220,8 @@ impl Config {
             providers,
         };
         exposure::check(&mut from, &config);
-        if config.routes.has_weights() && config.strategy != Strategy::Weight {
-            let strategy = config.strategy.name();
-            from.warn(format!("SIDESTREAM_ROUTES: weights have no effect with SIDESTREAM_STRATEGY={strategy}"));
+        for rule in config.routes.idle_weights(config.strategy) {
+            from.warn(format!("SIDESTREAM_ROUTES: the weights of `{rule}` have no effect with its strategy"));
         }
         from.finish().map(|warnings| Self { warnings, ..config })
     }
@@ -332,16 +329,20 @@ mod tests {
 
     #[test]
     fn weights_without_effect_are_told() {
+        use Strategy::{Cost, Order, Score, Weight};
         for (routes, strategy, want, told) in [
-            ("a -> mock weight=3", "", Strategy::Weight, false),
-            ("a -> mock; b -> mock weight=2", "weight", Strategy::Weight, false),
-            ("a -> mock weight=3", "cost", Strategy::Cost, true),
-            ("a -> mock", "score", Strategy::Score, false),
-            ("a -> mock", "", Strategy::Order, false),
+            ("a -> mock weight=3", "", vec![Weight], 0),
+            ("a -> mock; b -> mock weight=2", "weight", vec![Weight, Weight], 0),
+            ("a -> mock; b -> mock weight=2", "", vec![Order, Weight], 0),
+            ("a -> mock weight=3", "cost", vec![Cost], 1),
+            ("a[strategy=score] -> mock weight=3; b -> mock weight=3", "", vec![Score, Weight], 1),
+            ("a -> mock", "score", vec![Score], 0),
+            ("a -> mock", "", vec![Order], 0),
         ] {
             let config = read(&with(&[("SIDESTREAM_ROUTES", routes), ("SIDESTREAM_STRATEGY", strategy)])).unwrap();
-            assert_eq!((config.strategy, config.warnings.len()), (want, usize::from(told)), "{routes} {strategy}");
-            assert!(config.warnings.iter().all(|warning| warning.contains("weights have no effect")));
+            let found: Vec<_> = config.routes.strategies(config.strategy).collect();
+            assert_eq!((found, config.warnings.len()), (want, told), "{routes} {strategy}");
+            assert!(config.warnings.iter().all(|warning| warning.contains("have no effect")));
         }
     }
 

@@ -20,6 +20,7 @@ use super::site::Site;
 use super::translate::{self, Translation};
 use super::upload::{self, Upload};
 use super::world::{Lease, World};
+use crate::dialect::Dialect;
 use crate::dialect::endpoint::{self, Endpoint};
 use crate::dialect::messages;
 use crate::dialect::translate::{self as dialects, Asking};
@@ -33,9 +34,10 @@ use crate::json::Kind;
 use crate::limits;
 use crate::net::deadlines::Expired;
 use crate::net::inbox::unless_gone;
+use crate::route::session;
 use crate::route::strategy::Strategy;
 use crate::telemetry::request_id::RequestId;
-use crate::tokens::Rules;
+use crate::tokens::{self, Rules};
 
 /// Serves one request; its first byte has come. Whatever happens ends here: in an answer, a log line, a count, and the
 /// fate of the connection.
@@ -109,9 +111,8 @@ async fn answer(
                 unless_gone(client.inbox, Box::pin(look::inside(world, dialect, work)).as_mut()).await??;
             }
             plan::plan(site, dialect, path, chosen, work)?;
-            if work.targets.len() > 1 && site.config().strategy != Strategy::Order {
-                let now = world.millis(work.record.began);
-                plan::arrange(site, None, world.random(), now, &mut work.targets);
+            if work.targets.len() > 1 && work.strategy != Strategy::Order {
+                Box::pin(arrange(world, site, client, request, dialect, work)).await?;
             }
             let stores = work.members.get("store").is_none_or(|member| member.kind != Kind::False);
             let may_replay = endpoint::may_replay(request.method(), &endpoint, stores);
@@ -211,6 +212,25 @@ async fn here_or_there(
     }
 }
 
+/// Puts the targets into the order that the route's strategy wants.
+async fn arrange(
+    world: &World,
+    site: &Site,
+    client: &Client<'_>,
+    request: &RequestHead,
+    dialect: Dialect,
+    work: &mut Work,
+) -> Result<(), Stop> {
+    if site.config().sticky {
+        work.record.session = session::of_head(request);
+        if work.record.session.is_none() {
+            unless_gone(client.inbox, pin!(look::for_session(world, dialect, work))).await??;
+        }
+    }
+    plan::arrange(site, world.random(), world.millis(work.record.began), work);
+    Ok(())
+}
+
 /// Sends the request to an upstream and its answer to the client.
 async fn forward(
     world: &World,
@@ -221,6 +241,7 @@ async fn forward(
 ) -> Result<After, Stop> {
     work.record.routed = Some(Instant::now());
     work.record.until = plan::deadline(errand.site, errand.request, work.record.began)?;
+    work.record.demand.tokens = tokens::estimate::of_bytes(work.body.len());
     let inbox = client.inbox;
     let mut body = std::mem::take(&mut work.body);
     let mut upload = match errand.is_json {

@@ -17,6 +17,7 @@ use crate::net::buffers::Buffers;
 use crate::route::Features;
 use crate::route::course::Course;
 use crate::route::health::Demand;
+use crate::route::strategy::Strategy;
 use crate::telemetry::request_id::RequestId;
 
 /// Members of a request's JSON that we read.
@@ -54,6 +55,8 @@ pub struct Work {
     pub targets: Vec<Target>,
     /// Which of them is tried next.
     pub course: Course,
+    /// In which order they stand.
+    pub strategy: Strategy,
     /// Tries that came to nothing, and why, for the log.
     pub tried: Vec<Tried>,
     /// Reads the tokens that the answer reports.
@@ -120,6 +123,8 @@ pub struct Record {
     pub provider: Option<usize>,
     /// An allowed page's browser asks: the answer carries CORS fields.
     pub page: bool,
+    /// The conversation that it belongs to, where that is of use.
+    pub session: Option<u64>,
     /// When its time is over, in all.
     pub until: Option<Instant>,
     /// When the try that answered began.
@@ -158,6 +163,7 @@ impl Default for Job {
                 provider: None,
                 targets: Vec::new(),
                 course: Course::default(),
+                strategy: Strategy::Order,
                 tried: Vec::new(),
                 usage: UsageReader::default(),
                 translation: None,
@@ -190,6 +196,7 @@ impl Record {
             ended: None,
             provider: None,
             page: false,
+            session: None,
             until: None,
             asked: None,
             key: 0,

@@ -108,11 +108,12 @@ fn wants_stream(members: &Scanner) -> bool {
 /// 404 where no rule and no provider fits the model; 501 where the first place that fits speaks another dialect, into which
 /// such a request cannot be translated.
 pub fn plan(site: &Site, dialect: Dialect, path: &str, chosen: Option<usize>, work: &mut Work) -> Result<(), Fault> {
-    let Work { targets, model, members, features, .. } = work;
+    let Work { strategy, targets, model, members, features, .. } = work;
     targets.clear();
     let asked = Asked { model, dialect, stream: wants_stream(members), provider: chosen, features: *features };
     let config = site.config();
     let plan = config.routes.plan(&asked, &config.providers).map_err(|none| no_route(&none))?;
+    *strategy = plan.strategy(config.strategy);
     for candidate in plan.candidates() {
         if candidate.dialect != dialect && !is_translatable(path, candidate.dialect) {
             // The order is the user's: a later place must not answer because an earlier one cannot yet.
@@ -129,10 +130,11 @@ pub fn plan(site: &Site, dialect: Dialect, path: &str, chosen: Option<usize>, wo
     if targets.is_empty() { Err(Reject::NotFound.into()) } else { Ok(()) }
 }
 
-/// Puts the targets into the order that the strategy wants. `session` is the conversation's hash, if it is known; `random`
-/// any number.
-pub fn arrange(site: &Site, session: Option<u64>, random: u64, now_ms: u64, targets: &mut Vec<Target>) {
-    let Settings { stats, sessions, config, .. } = &*site.settings;
+/// Puts the targets into the order that the strategy wants. `random` is any number.
+pub fn arrange(site: &Site, random: u64, now_ms: u64, work: &mut Work) {
+    let Work { targets, strategy, record, .. } = work;
+    let session = record.session;
+    let Settings { stats, sessions, .. } = &*site.settings;
     let home = session.zip(sessions.as_ref()).and_then(|(session, sessions)| sessions.place_of(session, now_ms));
     let runners: Vec<_> = targets
         .iter()
@@ -145,9 +147,8 @@ pub fn arrange(site: &Site, session: Option<u64>, random: u64, now_ms: u64, targ
         })
         .collect();
     let mut order = Vec::with_capacity(runners.len());
-    strategy::arrange(config.strategy, &runners, session.filter(|_| config.sticky), random, &mut order);
-    let mut sorted: Vec<_> = order.iter().filter_map(|place| targets.get(*place).cloned()).collect();
-    std::mem::swap(targets, &mut sorted);
+    strategy::arrange(*strategy, &runners, session, random, &mut order);
+    *targets = order.iter().filter_map(|place| targets.get(*place).cloned()).collect();
 }
 
 /// The same for a request that names no model. Where its provider is settled, it is spoken to on the face it has: the

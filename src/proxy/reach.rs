@@ -25,6 +25,7 @@ use crate::net::inbox::unless_gone;
 use crate::net::pool::Pool;
 use crate::route::course::{Course, Outlook, Step};
 use crate::route::health::Demand;
+use crate::route::session;
 use crate::route::verdict::{Answer, Outcome, Retry, Verdict};
 
 /// A request that is to be carried to one of `work.targets`.
@@ -476,7 +477,8 @@ async fn try_once(
         Upload::Streamed(_) => errand.framing,
     };
     let may_replay = errand.may_replay && provider.replay;
-    let session = || std::ptr::from_ref(inbox).addr() as u64;
+    // A client that names no session is one by its connection.
+    let session = || session::of_head(errand.request).unwrap_or_else(|| std::ptr::from_ref(inbox).addr() as u64);
     let mut fresh = false;
     loop {
         work.record.attempts += 1;

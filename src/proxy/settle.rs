@@ -102,6 +102,12 @@ fn learn(world: &World, site: &Site, destination: &Destination, usage: &Usage, w
         destination.health.used_more(record.key, more, now);
     }
     let candidate = record.provider.map(|provider| strategy::candidate(provider, &work.model));
+    if let (Some(sessions), Some(session), Some(candidate)) = (&site.settings.sessions, record.session, candidate)
+        && record.status < 400
+        && !broke_off
+    {
+        sessions.put(session, candidate, now);
+    }
     if let (Some(stats), Some(candidate)) = (stats, candidate) {
         let waited = record.first_byte.zip(record.asked).map(|(at, asked)| at.saturating_duration_since(asked));
         match waited.filter(|_| !broke_off && record.status < 400) {

@@ -70,11 +70,12 @@ impl Settings {
             return Err(problems);
         }
         let health = config.providers.iter().map(|provider| health_of(provider, before)).collect();
-        let asks_for = |strategies: &[Strategy]| strategies.contains(&config.strategy);
-        let stats = asks_for(&[Strategy::Latency, Strategy::Score])
-            .then(|| before.and_then(|before| before.stats.clone()).unwrap_or_default());
-        let sessions = (config.sticky && asks_for(&[Strategy::Latency, Strategy::Score]))
-            .then(|| before.and_then(|before| before.sessions.clone()).unwrap_or_default());
+        // Weights and prices give a session the same place each time by themselves.
+        let watches = |strategy| matches!(strategy, Strategy::Latency | Strategy::Score);
+        let is_watched = config.routes.strategies(config.strategy).any(watches);
+        let stats = is_watched.then(|| before.and_then(|before| before.stats.clone()).unwrap_or_default());
+        let sessions = before.and_then(|before| before.sessions.clone());
+        let sessions = (is_watched && config.sticky).then(|| sessions.unwrap_or_default());
         Ok(Self { config, listener_tls, health, stats, sessions, upstream_tls })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::pattern::Pattern;
 use super::rule::{Condition, Faces, Force, Rule, Target};
+use super::strategy::Strategy;
 use crate::config::provider::Provider;
 use crate::config::value;
 use crate::dialect::{Dialect, Face};
@@ -23,11 +24,11 @@ pub(super) fn rule(text: &str, providers: &[Arc<Provider>]) -> Result<Rule, Vec<
     let mut wrong = Vec::new();
     let (pattern, rest) = Pattern::parse(text).map_err(|what| vec![what.to_owned()])?;
     let mut rest = rest.trim_start();
-    let mut listed = Vec::new();
+    let mut listed = Listed::default();
     if let Some(bracket) = rest.strip_prefix('[') {
         let lacks = "lacks the `]` of its conditions; a name that holds `[` stands in quotes";
         let (inside, after) = bracket.split_once(']').ok_or_else(|| vec![lacks.to_owned()])?;
-        listed = conditions(inside, &mut wrong);
+        listed = Listed::read(inside, &mut wrong);
         rest = after.trim_start();
     }
     let Some(aims) = rest.strip_prefix("->") else {
@@ -41,7 +42,7 @@ pub(super) fn rule(text: &str, providers: &[Arc<Provider>]) -> Result<Rule, Vec<
         .filter_map(|text| target(text.trim(), providers).map_err(|what| wrong.extend(what)).ok())
         .collect();
     match wrong.is_empty() {
-        true => Ok(Rule { pattern, conditions: listed, targets }),
+        true => Ok(Rule { pattern, conditions: listed.conditions, strategy: listed.strategy, targets }),
         false => Err(wrong),
     }
 }
@@ -65,18 +66,36 @@ pub(super) fn write_name(f: &mut fmt::Formatter<'_>, name: &str, quoted: bool) -
     write!(f, "{quote}{name}{quote}")
 }
 
-fn conditions(text: &str, wrong: &mut Vec<String>) -> Vec<Condition> {
-    let mut conditions: Vec<Condition> = Vec::new();
-    for word in text.split(',').map(str::trim) {
-        match condition(word) {
-            Ok(Condition::Api(_)) if conditions.iter().any(|known| matches!(known, Condition::Api(_))) => {
-                wrong.push("asks for `api=` twice; write a rule for each".to_owned());
-            }
-            Ok(condition) => conditions.push(condition),
-            Err(what) => wrong.push(what),
+/// What stands in a rule's brackets.
+#[derive(Default)]
+struct Listed {
+    conditions: Vec<Condition>,
+    strategy: Option<Strategy>,
+}
+
+impl Listed {
+    fn read(text: &str, wrong: &mut Vec<String>) -> Self {
+        let mut listed = Self::default();
+        for word in text.split(',').map(str::trim) {
+            listed.take(word).unwrap_or_else(|what| wrong.push(what));
         }
+        listed
     }
-    conditions
+
+    fn take(&mut self, word: &str) -> Result<(), String> {
+        let twice = |what| Err(format!("asks for `{what}=` twice; write a rule for each"));
+        if let Some(name) = word.strip_prefix("strategy=") {
+            let named = value::strategy(name).map_err(|what| format!("has `{word}`, which {what}"))?;
+            return if self.strategy.replace(named).is_some() { twice("strategy") } else { Ok(()) };
+        }
+        let condition = condition(word)?;
+        let is_api = |known: &Condition| matches!(known, Condition::Api(_));
+        if is_api(&condition) && self.conditions.iter().any(is_api) {
+            return twice("api");
+        }
+        self.conditions.push(condition);
+        Ok(())
+    }
 }
 
 fn condition(text: &str) -> Result<Condition, String> {
@@ -98,7 +117,7 @@ fn condition(text: &str) -> Result<Condition, String> {
         "" => Err("has an empty condition; a name that holds `[` stands in quotes".to_owned()),
         _ => Err(format!(
             "has the unknown condition `{text}`; there are image, thinking, tools, stream, tokens>N and api=chat, \
-             api=messages, api=responses (a name that holds `[` stands in quotes)"
+             api=messages, api=responses, and strategy=NAME (a name that holds `[` stands in quotes)"
         )),
     }
 }
@@ -247,7 +266,12 @@ impl fmt::Display for Rule {
                 Condition::TokensOver(bound) => write!(f, "tokens>{bound}")?,
             }
         }
-        f.write_str(if self.conditions.is_empty() { " -> " } else { "] -> " })?;
+        if let Some(strategy) = self.strategy {
+            let before = if self.conditions.is_empty() { "[" } else { ", " };
+            write!(f, "{before}strategy={}", strategy.name())?;
+        }
+        let is_bare = self.conditions.is_empty() && self.strategy.is_none();
+        f.write_str(if is_bare { " -> " } else { "] -> " })?;
         for (index, target) in self.targets.iter().enumerate() {
             write!(f, "{}{target}", if index == 0 { "" } else { ", " })?;
         }

@@ -39,11 +39,13 @@ pub use plan::{Asked, Candidate, NoRoute, Plan};
 use crate::config::provider::Provider;
 use crate::dialect::Face;
 use rule::Rule;
+use strategy::Strategy;
 
 /// The rules, in the order written; the first that matches wins.
 ///
 /// ```text
-/// rule      = pattern [ "[" condition {"," condition} "]" ] "->" target {"," target}
+/// rule      = pattern [ "[" word {"," word} "]" ] "->" target {"," target}
+/// word      = condition | strategy=order|weight|latency|cost|score
 /// pattern   = model name with "*" (in quotes where it holds "[", ",", ";", "->" or spaces)
 /// condition = image | thinking | tools | stream | tokens>N | api=chat|messages|responses      (N: 100000, 100k, 1m)
 /// target    = provider [ "/" model ] { " " option }     (the model in quotes where it holds ",", ";" or spaces)
@@ -84,9 +86,17 @@ impl Routes {
         self.look_inside
     }
 
-    /// A target has a weight other than the usual one.
-    pub fn has_weights(&self) -> bool {
-        self.rules.iter().flat_map(|rule| &rule.targets).any(|target| target.weight != 1)
+    /// The strategy of each rule; `usual` is that of those that name none.
+    pub fn strategies(&self, usual: Option<Strategy>) -> impl Iterator<Item = Strategy> {
+        self.rules.iter().map(move |rule| rule.strategy(usual))
+    }
+
+    /// Rules whose weights have no effect, as written.
+    pub fn idle_weights(&self, usual: Option<Strategy>) -> impl Iterator<Item = String> {
+        let is_idle = move |rule: &&Rule| {
+            rule.targets.iter().any(|target| target.weight != 1) && rule.strategy(usual) != Strategy::Weight
+        };
+        self.rules.iter().filter(is_idle).map(Rule::to_string)
     }
 
     /// The names that a user may ask for because a rule has them as its pattern, each once: those without a `*`.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::rule::{Faces, Rule, Suffix, Target, Wanted};
+use super::strategy::Strategy;
 use super::{Features, Routes, face_variable, family};
 use crate::config::provider::Provider;
 use crate::dialect::Dialect;
@@ -46,13 +47,19 @@ pub struct Plan<'a> {
     client: Dialect,
     /// Found without a rule.
     alone: Option<Candidate<'a>>,
+    rule: Option<&'a Rule>,
 }
 
 impl<'a> Plan<'a> {
     /// The candidates, in the order in which the rule names them.
     pub fn candidates(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
-        let Self { targets, model, suffix, client, alone } = *self;
+        let Self { targets, model, suffix, client, alone, .. } = *self;
         targets.iter().map(move |target| target.candidate(model, suffix, client)).chain(alone)
+    }
+
+    /// In which order they are tried; `usual` is the order where the rule does not say.
+    pub fn strategy(&self, usual: Option<Strategy>) -> Strategy {
+        self.rule.map_or(Strategy::Order, |rule| rule.strategy(usual))
     }
 
     /// The first candidate.
@@ -150,7 +157,7 @@ impl Routes {
     /// Nothing has this model, or the face that is needed.
     pub fn plan<'a>(&'a self, asked: &Asked<'a>, providers: &[Arc<Provider>]) -> Result<Plan<'a>, NoRoute> {
         let Asked { model, dialect: client, .. } = *asked;
-        let empty = Plan { targets: &[], model, suffix: None, client, alone: None };
+        let empty = Plan { targets: &[], model, suffix: None, client, alone: None, rule: None };
         if model.is_empty() {
             let provider = without_model(asked, providers)?;
             let alone = Some(Candidate { provider, model, dialect: client, weight: 1 });
@@ -160,7 +167,8 @@ impl Routes {
         if asked.provider.is_none()
             && let Some(rule) = rule()
         {
-            return Ok(Plan { targets: &rule.targets, suffix: self.suffix(model, model), ..empty });
+            let (targets, suffix) = (rule.targets.as_slice(), self.suffix(model, model));
+            return Ok(Plan { targets, suffix, rule: Some(rule), ..empty });
         }
         let (index, name) = pick(asked, providers)?;
         let faces = Faces::of(providers.get(index).ok_or(NoRoute::NoProvider)?);

@@ -2,6 +2,7 @@
 
 use super::pattern::Pattern;
 use super::plan::{Asked, Candidate};
+use super::strategy::Strategy;
 use crate::config::provider::Provider;
 use crate::dialect::{Dialect, Face};
 
@@ -10,6 +11,8 @@ pub(super) struct Rule {
     pub pattern: Pattern,
     /// All must hold.
     pub conditions: Vec<Condition>,
+    /// In which order the targets are tried, if the rule says so.
+    pub strategy: Option<Strategy>,
     /// At least one.
     pub targets: Vec<Target>,
 }
@@ -28,6 +31,13 @@ impl Rule {
     /// Whether a look into the body is needed to say if it fits.
     pub fn looks_inside(&self) -> bool {
         self.conditions.iter().any(|condition| condition.looks_inside())
+    }
+
+    /// In which order the targets are tried: as the rule says, else as is usual, else by the weights that it gives.
+    pub fn strategy(&self, usual: Option<Strategy>) -> Strategy {
+        let has_weights = self.targets.iter().any(|target| target.weight != 1);
+        let implied = if has_weights { Strategy::Weight } else { Strategy::Order };
+        self.strategy.or(usual).unwrap_or(implied)
     }
 
     /// Whether the rule says that a model has exactly this name.

@@ -22,6 +22,11 @@ struct Ratio {
 /// Bytes per token of a model that nothing is known of.
 const START: f64 = 4.0;
 
+/// The tokens of so many bytes of which nothing is known.
+pub fn of_bytes(bytes: usize) -> u64 {
+    (bytes as f64 / START).ceil() as u64
+}
+
 impl Learned {
     /// The tokens of so many bytes, at least 1 where there are any. What the bytes are, they must also be in
     /// [`Learned::learn`].
