@@ -33,6 +33,13 @@ pub struct Usage {
     pub reasoning: Option<u64>,
 }
 
+impl Usage {
+    /// Whether nothing was said.
+    pub fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Reads the usage of one answer at a time, streamed or whole, in any pieces. Its memory is reused: nothing is allocated
 /// once it has grown to the longest event that arrived in pieces.
 ///
