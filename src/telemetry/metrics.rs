@@ -113,7 +113,8 @@ impl Upstreams {
         self.times(encoder, "upstream_time_to_first_byte", help, |numbers| &numbers.first_byte)?;
         let help = "From turning to the upstream to the end of its answer";
         self.times(encoder, "upstream_duration", help, |numbers| &numbers.duration)?;
-        self.tokens(encoder)
+        self.tokens(encoder)?;
+        self.costs(encoder)
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -160,6 +161,18 @@ impl Upstreams {
             let labels = [("provider", provider.as_str())];
             let mut metric = family.encode_family(&labels)?;
             metric.encode_histogram::<NoLabelSet>(seconds(seen.micros), count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn costs(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "What requests cost by their tokens and the table of prices, in US dollars";
+        let unit = Unit::Other("usd".to_owned());
+        let mut family = encoder.encode_descriptor("upstream_cost", help, Some(&unit), MetricType::Counter)?;
+        for (provider, workers) in &self.0 {
+            let nanos = sum(workers.iter().map(|numbers| numbers.cost.get()));
+            let dollars = ConstCounter::new(nanos as f64 / 1e9);
+            dollars.encode(family.encode_family(&[("provider", provider.as_str())])?)?;
         }
         Ok(())
     }

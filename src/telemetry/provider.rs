@@ -48,6 +48,7 @@ numbers! {
         invalid: Counter, "Answers that are not HTTP/1.1";
         timeouts: Counter, "Tries in which the upstream sent, or took, nothing for too long";
         answers_without_usage: Counter, "Successful answers that did not say how many tokens they used";
+        requests_unpriced: Counter, "Requests whose tokens are known and whose model has no price in the table";
     }
     beside {
         /// Its name, the value of the label `provider`.
@@ -60,6 +61,8 @@ numbers! {
         requests: Requests,
         /// Tokens by kind.
         tokens: Tokens,
+        /// What they cost, in nano-dollars.
+        cost: Cell,
     }
 }
 
