@@ -36,8 +36,7 @@ mod tests {
         assert_eq!(config.prices.of("my-box", "m").map(|price| price.rates.output), Some(2_000_000));
         assert!(config.prices.of("my-other", "m").is_none() && config.warnings.is_empty());
         let problems = read("provider,model,input,output\na,b,1,x\na,b,y,1\n").unwrap_err();
-        let starts =
-            [2, 3].map(|line| format!("SIDESTREAM_PRICES=\"/prices\" names a file whose line {line} has a value"));
+        let starts = [2, 3].map(|line| format!("SIDESTREAM_PRICES=\"/prices\" line {line} has a value"));
         assert!(
             problems.len() == 2 && problems.iter().zip(starts).all(|(is, start)| is.starts_with(&start)),
             "{problems:?}"

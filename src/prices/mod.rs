@@ -33,7 +33,8 @@ impl Prices {
     /// may hold `*`; they, `input` and `output` must be there. Lines that begin with `#` are comments.
     ///
     /// # Errors
-    /// All problems, each as the end of a sentence about the file, with its line and its remedy; never a word of its content.
+    /// All problems, each as the end of a sentence that begins with the variable, with its line and its remedy; never a word of
+    /// the file.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
         own::parse(text).map(|own| Self { own })
     }

@@ -29,12 +29,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Own>, Vec<String>> {
     let Some((first, names)) = lines.next() else {
         return Err(vec![format!("names a file without a line; {FIRST}")]);
     };
-    let columns = columns(names).map_err(|what| vec![format!("names a file whose line {first} {what}")])?;
+    let columns = columns(names).map_err(|what| vec![format!("line {first} {what}")])?;
     let (mut own, mut problems) = (Vec::<Own>::new(), Vec::new());
     for (number, line) in lines {
         let added = Row::read(&columns, line).map_err(told).and_then(|row| add(&mut own, &row));
         if let Err(what) = added {
-            problems.push(format!("names a file whose line {number} {what}"));
+            problems.push(format!("line {number} {what}"));
         }
         if own.len() > OWN_PRICES_MAX {
             problems.push(format!(
