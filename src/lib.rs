@@ -35,8 +35,8 @@
 //! # Rooms
 //!
 //! Pure rooms decide, and know neither sockets nor clocks: [`http`], [`sse`], [`json`], [`dialect`], [`route`],
-//! [`tokens`], [`config`]. The runtime is named under [`net`], [`proxy`], [`mock`] and in [`worker`] only. [`limits`] holds every
-//! bound that cannot be configured.
+//! [`tokens`], [`prices`], [`config`]. The runtime is named under [`net`], [`proxy`], [`mock`] and in [`worker`] only.
+//! [`limits`] holds every bound that cannot be configured.
 
 pub mod check;
 pub mod config;
@@ -48,6 +48,7 @@ pub mod json;
 pub mod limits;
 pub mod mock;
 pub mod net;
+pub mod prices;
 pub mod proxy;
 pub mod route;
 pub mod run;

@@ -114,6 +114,8 @@ pub const FAILURE_ROWS_MAX: usize = 256;
 
 /// The weight of one target: sums of weights stay far from overflow.
 pub const ROUTE_WEIGHT_MAX: u32 = 10_000;
+/// Rows of a user's table of prices, which are gone through one by one where a worker meets a model anew.
+pub const OWN_PRICES_MAX: usize = 10_000;
 
 // ── Buffers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,7 @@ mod headers;
 pub mod known;
 mod names;
 mod outbound;
+mod prices;
 pub mod provider;
 mod reader;
 mod secret;
@@ -29,6 +30,7 @@ pub use provider::{Auth, Base, ClientSideTls, Credential, Pem, Provider, Proxy};
 pub use secret::Secret;
 pub use url::is_off_limits;
 
+use crate::prices::Prices;
 use crate::route::Routes;
 use crate::route::strategy::Strategy;
 use crate::telemetry::log::{Level, LogFormat};
@@ -86,6 +88,8 @@ pub struct Config {
     pub max_tries: u32,
     /// How much fits into models, and what clients believe.
     pub windows: Windows,
+    /// What tokens cost.
+    pub prices: Prices,
     /// Bytes of one buffered request body.
     pub body_max: u64,
     /// Bytes of all buffered bodies.
@@ -204,6 +208,7 @@ impl Config {
                 real_windows,
                 &from.optional("SIDESTREAM_EXPECTED_CONTEXT", context::expected).unwrap_or_default(),
             ),
+            prices: prices::read(&mut from),
             body_max: from.parse("SIDESTREAM_BODY_MAX", value::size),
             buffer_max: from.parse("SIDESTREAM_BUFFER_MAX", value::size),
             hold: from.parse("SIDESTREAM_HOLD", value::duration),

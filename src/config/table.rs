@@ -5,6 +5,7 @@ use super::reader::Reader;
 use super::variables::{PROVIDER_VARIABLES, VARIABLES, Variable, prefix};
 use super::{Source, known, upstream};
 use crate::dialect::Face;
+use crate::prices;
 
 /// One row a variable: those of the proxy, then those of each active provider. Variables of later versions are shown
 /// only where they are set.
@@ -14,7 +15,11 @@ pub fn of(source: &Source<'_>) -> Vec<(String, String)> {
     let providers = upstream::read_all(&mut from, &names);
     let mut table = Vec::new();
     for row in VARIABLES {
-        let implied = if row.name == "SIDESTREAM_PROVIDERS" { Some(names.join(",")) } else { None };
+        let implied = match row.name {
+            "SIDESTREAM_PROVIDERS" => Some(names.join(",")),
+            "SIDESTREAM_PRICES" => Some(format!("built in, of {}", prices::date())),
+            _ => None,
+        };
         add(&mut table, &from, "", row, implied);
     }
     for provider in providers {

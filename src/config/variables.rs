@@ -101,7 +101,7 @@ pub const VARIABLES: &[Variable] = &[
         "",
         "dialect:tokens list: the windows that its clients believe in; off = real numbers",
     ),
-    Variable::new("SIDESTREAM_PRICES", "", "price table file").shows(Shows::Path).later(value::is_anything),
+    Variable::new("SIDESTREAM_PRICES", "", "a table of prices that hold over the built-in ones").shows(Shows::Path),
     Variable::new("SIDESTREAM_MEMORY_MAX", "", "resident ceiling: new work is shed before it is crossed")
         .later(value::is_size),
     Variable::new(

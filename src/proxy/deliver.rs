@@ -27,6 +27,7 @@ use crate::http::head::{RequestHead, Version};
 use crate::http::write;
 use crate::limits;
 use crate::net::inbox::Turn;
+use crate::prices::{Prices, write_dollars};
 
 /// Translates an answer on its way to the client.
 ///
@@ -66,7 +67,8 @@ pub async fn deliver(
         }
         let hold = Rhythm::new(site.config().hold, site.config().ping);
         let form = if stream { Form::Held } else { Form::Whole };
-        let mut delivery = Delivery { client, request, destination, answer, form, keep_client, scale };
+        let prices = &site.config().prices;
+        let mut delivery = Delivery { client, request, destination, prices, answer, form, keep_client, scale };
         let delivered = delivery.run(world, &mut incoming, hold, frames, work).await;
         // Also of an answer that failed: its tokens were used.
         work.usage.report(delivery.answer.usage());
@@ -131,7 +133,7 @@ pub(super) async fn send_failure(
     let mut body = Vec::new();
     failure.write_body(dialect, work.record.id.as_str(), &mut body);
     let mut out = world.buffers.take();
-    let head = Head { status: failure.status(dialect), length: Some(body.len()), keep, real_tokens: None };
+    let head = Head { status: failure.status(dialect), length: Some(body.len()), keep, real_tokens: None, cost: None };
     write_head(&mut out, work, request, destination, head);
     out.extend_from_slice(&body);
     work.record.bytes_out += out.len() as u64;
@@ -144,6 +146,7 @@ struct Delivery<'a, 'c> {
     client: &'a mut Client<'c>,
     request: &'a RequestHead,
     destination: &'a Destination,
+    prices: &'a Prices,
     answer: Box<dyn Answer>,
     form: Form,
     keep_client: bool,
@@ -299,7 +302,10 @@ impl Delivery<'_, '_> {
         let real_tokens = [usage.input, usage.cache_read, usage.cache_write].into_iter().flatten().sum();
         let is_scaled = self.scale.expected != self.scale.real && self.form == Form::Whole;
         let real_tokens = Some(real_tokens).filter(|_| is_scaled);
-        let head = Head { status: 200, length, keep: self.keep_client, real_tokens };
+        let Destination { provider, costs, .. } = self.destination;
+        let price = length.and_then(|_| costs.price(self.prices, &provider.name, &work.model));
+        let cost = price.and_then(|price| price.cost(&usage));
+        let head = Head { status: 200, length, keep: self.keep_client, real_tokens, cost };
         write_head(out, work, self.request, self.destination, head);
         if self.form == Form::Held {
             self.form = Form::Flowing;
@@ -338,11 +344,13 @@ struct Head {
     keep: bool,
     /// Tokens of the input, where the body tells them on another scale.
     real_tokens: Option<u64>,
+    /// Nano-dollars, where they are known so early.
+    cost: Option<u64>,
 }
 
 /// The head of a translated answer.
 fn write_head(out: &mut Vec<u8>, work: &mut Work, request: &RequestHead, destination: &Destination, head: Head) {
-    let Head { status, length, keep, real_tokens } = head;
+    let Head { status, length, keep, real_tokens, cost } = head;
     work.record.status = status;
     write::status_line(out, status);
     match length {
@@ -379,6 +387,11 @@ fn write_head(out: &mut Vec<u8>, work: &mut Work, request: &RequestHead, destina
     }
     if let Some(tokens) = real_tokens {
         write_real_tokens(out, tokens);
+    }
+    if let Some(nanos) = cost {
+        out.extend_from_slice(b"x-sidestream-cost-usd: ");
+        write_dollars(nanos, out);
+        out.extend_from_slice(b"\r\n");
     }
     write_timing(out, &work.record);
     if length.is_none() && request.version() == Version::Http11 {

@@ -1,6 +1,7 @@
 //! Answers of our own: refusals in the client's dialect, and the own endpoints.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use super::connection::{After, Client, Stop};
 use super::cors;
@@ -18,7 +19,7 @@ use crate::http::passage::{Form, Passage};
 use crate::http::reject::Reject;
 use crate::http::write;
 use crate::limits;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Standing};
 
 /// What we answer with.
 struct Answer<'a> {
@@ -212,11 +213,13 @@ pub async fn admin(
         b"/healthz" => text(200, b"ok\n"),
         b"/readyz" if world.shared.leaving.load(Relaxed) => text(503, b"draining\n"),
         b"/readyz" => {
-            made = readiness(site);
+            made = readiness(site, world.millis(Instant::now()));
             text(200, made.as_bytes())
         }
         b"/metrics" => {
-            made = metrics::render(&world.shared.counters, &world.shared.driver);
+            let now = world.millis(Instant::now());
+            let standing = site.destinations.iter().map(|one| Standing::of(&one.provider.name, &one.health, now));
+            made = metrics::render(&world.shared.counters, &world.shared.driver, standing.collect());
             Answer { content_type: metrics::CONTENT_TYPE, ..text(200, made.as_bytes()) }
         }
         _ => return Err(Reject::NotFound.into()),
@@ -225,12 +228,16 @@ pub async fn admin(
 }
 
 /// That we are ready, and how the ways to the providers look from this worker: they change nothing about being ready.
-fn readiness(site: &Site) -> String {
+fn readiness(site: &Site, now: u64) -> String {
     let mut text = "ready\n".to_owned();
     for (destination, pool) in site.pools() {
         let (name, to) = (&destination.provider.name, pool.origin().authority());
         let (open, idle, waiting) = (pool.open_now(), pool.idle_now(), pool.waiting_now());
-        text += &format!("provider={name} origin={to} open={open} idle={idle} waiting={waiting}\n");
+        let Standing { breaker, keys_benched, .. } = Standing::of(name, &destination.health, now);
+        text += &format!(
+            "provider={name} origin={to} open={open} idle={idle} waiting={waiting} breaker={breaker} \
+             keys_benched={keys_benched}\n"
+        );
     }
     text
 }

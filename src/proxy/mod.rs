@@ -22,6 +22,7 @@
 //! | [`fetch`] | a request of our own to a provider |
 //! | [`aside`] | work for helper threads |
 //! | [`count`] | counting tokens for an upstream that does not |
+//! | [`costs`] | what models cost, as remembered |
 //! | [`cors`] | what browsers ask and are told |
 //! | [`job`] | a request's memory, used again by the next |
 //! | [`site`] | what runs by one configuration |
@@ -32,6 +33,7 @@ pub mod aside;
 pub mod ask;
 pub mod connection;
 pub mod cors;
+pub mod costs;
 pub mod count;
 pub mod deliver;
 pub mod exchange;

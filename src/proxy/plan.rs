@@ -16,7 +16,7 @@ use crate::http::reject::Reject;
 use crate::json::{Kind, Scanner, text};
 use crate::limits;
 use crate::route::stats::Seen;
-use crate::route::strategy::{self, Runner};
+use crate::route::strategy::{self, Runner, Strategy};
 use crate::route::{Asked, NoRoute, sticky};
 
 /// One place that may answer a request.
@@ -132,8 +132,13 @@ pub fn plan(site: &Site, dialect: Dialect, path: &str, chosen: Option<usize>, wo
 
 /// Puts the targets into the order that the strategy wants. `random` is any number.
 pub fn arrange(site: &Site, random: u64, now_ms: u64, work: &mut Work) {
-    let Work { targets, strategy, record, .. } = work;
+    let Work { targets, strategy, record, model, .. } = work;
     let session = record.session;
+    let price = |target: &Target| {
+        let destination = site.destinations.get(target.provider)?;
+        let model = target.rename.as_ref().unwrap_or(model);
+        destination.costs.price(&site.config().prices, &destination.provider.name, model)?.blended().into()
+    };
     let Settings { stats, sessions, .. } = &*site.settings;
     let home = session.zip(sessions.as_ref()).and_then(|(session, sessions)| sessions.place_of(session, now_ms));
     let runners: Vec<_> = targets
@@ -141,7 +146,7 @@ pub fn arrange(site: &Site, random: u64, now_ms: u64, work: &mut Work) {
         .map(|target| Runner {
             hash: target.hash,
             weight: target.weight,
-            price: None,
+            price: if *strategy == Strategy::Cost { price(target) } else { None },
             seen: stats.as_ref().map_or_else(Seen::default, |stats| stats.seen(target.hash, now_ms)),
             is_home: home == Some(sticky::mark(target.hash)),
         })

@@ -209,7 +209,13 @@ impl<'a, 't> Journey<'a, 't> {
         let (target, destination) = self.at(errand, place)?;
         let pool = destination.pool(target.dialect.face())?;
         let demand = Demand { model: target.hash, ..work.record.demand };
-        let key = destination.health.enter(demand, destination.next_turn(), again, self.now)?;
+        let numbers = &destination.numbers;
+        let Some(key) = destination.health.enter(demand, destination.next_turn(), again, self.now) else {
+            numbers.retries_refused.add(1);
+            return None;
+        };
+        numbers.retries.add(u64::from(again));
+        numbers.failovers.add(u64::from(!again && work.record.attempts > 0));
         let wanted = destination.provider.wants_credential(errand.dialect);
         let origin = (pool.origin().host.as_str(), pool.origin().port);
         let elsewhere = wanted && *self.lent_to.get_or_insert(origin) != origin;

@@ -309,12 +309,13 @@ pub(super) fn is_event_stream(response: &ResponseHead) -> bool {
 
 /// What a sidestream behind us said of the same answer: ours counts.
 pub(super) fn is_ours(name: &[u8]) -> bool {
-    const OWN: Names<5> = Names::new([
+    const OWN: Names<6> = Names::new([
         "x-sidestream-request-id",
         "x-sidestream-provider",
         "x-sidestream-model",
         "x-sidestream-attempts",
         "x-sidestream-dropped",
+        "x-sidestream-cost-usd",
     ]);
     OWN.contains(name)
 }

@@ -26,10 +26,12 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     let usage = work.usage.usage();
     let total = record.began.elapsed();
     let first_byte = record.first_byte.map(|at| at.duration_since(record.began));
+    let mut cost = None;
     if let Some(destination) = destination {
         destination.numbers.settle(record.dialect, record.status, first_byte, total);
         count_tokens(destination, &usage, work);
         learn(world, site, destination, &usage, work);
+        cost = count_cost(site, destination, &usage, &work.model);
     }
     count_losses(world, work);
     let input = [usage.input, usage.cache_read, usage.cache_write].into_iter().flatten().sum();
@@ -75,11 +77,21 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     }
     line = line.number("total_us", total.as_micros() as u64);
     line = line.number("bytes_in", record.bytes_in).number("bytes_out", record.bytes_out);
-    let kinds = [("tokens_in", usage.input), ("tokens_cached", usage.cache_read), ("tokens_out", usage.output)];
-    drop(kinds.into_iter().fold(line, |line, (name, count)| match count {
+    let kinds = [
+        ("tokens_in", usage.input),
+        ("tokens_cached", usage.cache_read),
+        ("tokens_written", usage.cache_write),
+        ("tokens_out", usage.output),
+        ("tokens_reasoning", usage.reasoning),
+    ];
+    line = kinds.into_iter().fold(line, |line, (name, count)| match count {
         Some(count) => line.number(name, count),
         None => line,
-    }));
+    });
+    if let Some(nanos) = cost {
+        line = line.dollars("cost_usd", nanos);
+    }
+    drop(line);
 }
 
 /// What an answer's end says of its provider, beyond what its beginning said.
@@ -152,6 +164,21 @@ fn count_losses(world: &World, work: &Work) {
     for loss in work.losses.iter() {
         world.counters.losses.add(work.record.dialect, upstream, loss.what);
     }
+}
+
+/// What the answer cost, in nano-dollars, if the model's price is known; that it is not counts too.
+fn count_cost(site: &Site, destination: &Destination, usage: &Usage, model: &str) -> Option<u64> {
+    if usage.is_silent() {
+        return None;
+    }
+    let Destination { provider, numbers, costs, .. } = destination;
+    let price = costs.price(&site.config().prices, &provider.name, model);
+    let cost = price.and_then(|price| price.cost(usage));
+    match cost {
+        Some(nanos) => numbers.cost.add(nanos),
+        None => numbers.requests_unpriced.add(1),
+    }
+    cost
 }
 
 /// What the answer said of its tokens; that it said nothing counts too.

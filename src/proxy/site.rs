@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, ServerConfig};
 
+use super::costs::Costs;
 use super::models::Listed;
 use crate::config::provider::{Base, Pem, Provider};
 use crate::config::{Config, Problem};
@@ -136,6 +137,8 @@ pub struct Destination {
     pub listed: RefCell<Option<Listed>>,
     /// Counts the requests, for providers with several keys.
     turn: Cell<usize>,
+    /// What its models cost.
+    pub costs: Costs,
 }
 
 impl Site {
@@ -162,6 +165,7 @@ impl Site {
                 anthropic: provider.anthropic.as_ref().map(&mut pool),
                 listed: RefCell::default(),
                 turn: Cell::new(0),
+                costs: Costs::default(),
             });
         }
         Self { settings, destinations }

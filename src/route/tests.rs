@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use proptest::prelude::*;
+use proptest::prelude::{Strategy as _, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 use crate::config::provider::{Auth, Base, Credential};
@@ -352,7 +352,7 @@ fn a_body_is_looked_into_only_where_that_matters() {
 }
 
 /// Text that is often nearly a list of rules.
-fn soup() -> impl Strategy<Value = String> {
+fn soup() -> impl proptest::strategy::Strategy<Value = String> {
     let token = prop::sample::select(vec![
         "a",
         "gpt-*",
@@ -391,7 +391,7 @@ fn soup() -> impl Strategy<Value = String> {
 }
 
 /// Lists of rules that are right.
-fn right() -> impl Strategy<Value = String> {
+fn right() -> impl proptest::strategy::Strategy<Value = String> {
     let name = || {
         prop::sample::select(vec!["a", "gpt-x", "\"x, y\"", "\"a->b\"", "\"[1m];\"", "g\u{e9}-", "\"p q\"", "@cf/x"])
     };

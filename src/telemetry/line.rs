@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::log::{Level, Log, LogFormat};
 use crate::http::write;
 use crate::json::text;
+use crate::prices::write_dollars;
 
 /// A line being written. Names are literals of the program, values may come from anywhere: none can forge a line or a
 /// field. A secret has no text to give, so that it cannot get in:
@@ -94,6 +95,15 @@ impl<'a> Line<'a> {
         if self.log.is_some() {
             self.key(name);
             write::number(self.out, value);
+        }
+        self
+    }
+
+    /// Adds nano-dollars, as dollars.
+    pub fn dollars(mut self, name: &'static str, nanos: u64) -> Self {
+        if self.log.is_some() {
+            self.key(name);
+            write_dollars(nanos, self.out);
         }
         self
     }
@@ -262,6 +272,13 @@ mod tests {
             let object: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(object["k"], *String::from_utf8_lossy(&value), "{byte}");
         }
+    }
+
+    #[test]
+    fn dollars_are_numbers() {
+        let shown = |format| line(format, |line| line.dollars("cost_usd", 1_234_000));
+        assert!(shown(LogFormat::Text).ends_with(" cost_usd=0.001234\n"));
+        assert!(shown(LogFormat::Json).ends_with(",\"cost_usd\":0.001234}\n"));
     }
 
     #[test]

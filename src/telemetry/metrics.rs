@@ -15,14 +15,34 @@ use super::cell::{BOUNDS, Histogram, Kind, Observed};
 use super::counters::Counters;
 use super::provider::ProviderNumbers;
 use crate::net::driver::Chosen;
+use crate::route::health::Health;
 
 /// The content type of what [`render`] writes. Prometheus reads it whether it asked for it or not.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// How a provider stands with all workers at this moment.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its name.
+    pub provider: String,
+    /// `closed`, `open` or `half-open`.
+    pub breaker: &'static str,
+    /// Keys that are not used for now.
+    pub keys_benched: u64,
+}
+
+impl Standing {
+    /// As its health says.
+    pub fn of(provider: &str, health: &Health, now_ms: u64) -> Self {
+        let (breaker, keys_benched) = (health.breaker(now_ms), health.keys_benched(now_ms) as u64);
+        Self { provider: provider.to_owned(), breaker, keys_benched }
+    }
+}
+
 /// The text of `/metrics`, in the OpenMetrics format. `workers` holds each worker's counters.
-pub fn render(workers: &[Arc<Counters>], driver: &Chosen) -> String {
+pub fn render(workers: &[Arc<Counters>], driver: &Chosen, standing: Vec<Standing>) -> String {
     let mut registry = Registry::with_prefix("sidestream");
-    registry.register_collector(Box::new(Summed { workers: workers.to_vec(), driver: driver.clone() }));
+    registry.register_collector(Box::new(Summed { workers: workers.to_vec(), driver: driver.clone(), standing }));
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = text::encode(&mut text, &registry);
@@ -33,6 +53,7 @@ pub fn render(workers: &[Arc<Counters>], driver: &Chosen) -> String {
 struct Summed {
     workers: Vec<Arc<Counters>>,
     driver: Chosen,
+    standing: Vec<Standing>,
 }
 
 impl Collector for Summed {
@@ -42,11 +63,32 @@ impl Collector for Summed {
         self.process(encoder)?;
         self.refusals(encoder)?;
         self.losses(encoder)?;
+        self.standing(encoder)?;
         Upstreams::of(&self.workers).encode(encoder)
     }
 }
 
 impl Summed {
+    fn standing(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let is_open = |one: &Standing| u64::from(one.breaker != "closed");
+        let benched = |one: &Standing| one.keys_benched;
+        let rows: [(_, _, &dyn Fn(&Standing) -> u64); 2] = [
+            (
+                "upstream_breaker_open",
+                "1 while the provider is passed over for its failures, or one request probes",
+                &is_open,
+            ),
+            ("upstream_keys_benched", "Keys that are not used for now: refused, spent, or limited", &benched),
+        ];
+        for (name, help, value) in rows {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for one in &self.standing {
+                number(family.encode_family(&[("provider", one.provider.as_str())])?, Kind::Gauge, value(one))?;
+            }
+        }
+        Ok(())
+    }
+
     fn build(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let labels = [
             ("version", env!("CARGO_PKG_VERSION")),
@@ -114,6 +156,7 @@ impl Upstreams {
         let help = "From turning to the upstream to the end of its answer";
         self.times(encoder, "upstream_duration", help, |numbers| &numbers.duration)?;
         self.tokens(encoder)?;
+        self.costs(encoder)?;
         self.failures(encoder)
     }
 
@@ -184,6 +227,18 @@ impl Upstreams {
             let labels = [("provider", provider.as_str())];
             let mut metric = family.encode_family(&labels)?;
             metric.encode_histogram::<NoLabelSet>(seconds(seen.micros), count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn costs(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "What requests cost by their tokens and the table of prices, in US dollars";
+        let unit = Unit::Other("usd".to_owned());
+        let mut family = encoder.encode_descriptor("upstream_cost", help, Some(&unit), MetricType::Counter)?;
+        for (provider, workers) in &self.0 {
+            let nanos = sum(workers.iter().map(|numbers| numbers.cost.get()));
+            let dollars = ConstCounter::new(nanos as f64 / 1e9);
+            dollars.encode(family.encode_family(&[("provider", provider.as_str())])?)?;
         }
         Ok(())
     }

@@ -40,6 +40,9 @@ numbers! {
         stale: Counter, "Kept connections found closed, or talking, before they were reused";
         stale_reuses: Counter, "Requests that failed on a kept connection before any byte of an answer";
         replays: Counter, "Requests sent once more because a kept connection failed before any byte of an answer";
+        retries: Counter, "Tries of requests that had been at this provider before";
+        failovers: Counter, "Requests that came here because another provider could not serve them";
+        retries_refused: Counter, "Tries that the retry budget had nothing left for";
         spares: Counter, "Connections opened before a request needed them";
         waits: Counter, "Requests that waited because every allowed connection was in use";
         wait_timeouts: Counter, "Requests that waited for a connection in vain";
@@ -49,6 +52,7 @@ numbers! {
         invalid: Counter, "Answers that are not HTTP/1.1";
         timeouts: Counter, "Tries in which the upstream sent, or took, nothing for too long";
         answers_without_usage: Counter, "Successful answers that did not say how many tokens they used";
+        requests_unpriced: Counter, "Requests whose tokens are known and whose model has no price in the table";
     }
     beside {
         /// Its name, the value of the label `provider`.
@@ -63,6 +67,8 @@ numbers! {
         tokens: Tokens,
         /// Tries that came to nothing.
         failures: Failures,
+        /// What they cost, in nano-dollars.
+        cost: Cell,
     }
 }
 

@@ -144,6 +144,8 @@ LABELS = {
     "upstream_replays": ("counter", {"provider"}),
     "upstream_timeouts": ("counter", {"provider"}),
     "upstream_answers_without_usage": ("counter", {"provider"}),
+    "upstream_requests_unpriced": ("counter", {"provider"}),
+    "upstream_cost_usd": ("counter", {"provider"}),
     "upstream_time_to_first_byte_seconds": ("histogram", {"provider"}),
     "upstream_duration_seconds": ("histogram", {"provider"}),
     "upstream_tokens": ("counter", {"provider", "kind"}),

@@ -215,11 +215,12 @@ impl<W: Writer> Sequencer<W> {
     /// Usage as the client is told: estimated where the upstream did not count, scaled to the window it believes in.
     fn told(&self, output_estimate: u64) -> Usage {
         let told = |tokens: Option<u64>| tokens.map(|tokens| self.terms.scale.told(tokens));
-        let Usage { input, cache_read, cache_write, output, reasoning } = self.usage;
+        let Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning } = self.usage;
         Usage {
             input: told(input.or(Some(self.terms.input_estimate))),
             cache_read: told(cache_read),
             cache_write: told(cache_write),
+            cache_write_1h: told(cache_write_1h),
             output: told(output.or(Some(output_estimate))),
             reasoning: told(reasoning),
         }
@@ -240,6 +241,7 @@ fn merge(usage: &mut Usage, report: &Usage) {
     usage.input = report.input.or(usage.input);
     usage.cache_read = report.cache_read.or(usage.cache_read);
     usage.cache_write = report.cache_write.or(usage.cache_write);
+    usage.cache_write_1h = report.cache_write_1h.or(usage.cache_write_1h);
     usage.output = report.output.or(usage.output);
     usage.reasoning = report.reasoning.or(usage.reasoning);
 }

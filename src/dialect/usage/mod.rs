@@ -13,7 +13,7 @@ use body::Body;
 use object::Counts;
 use stream::Stream;
 
-/// Tokens as the upstream counted them, in parts that do not overlap but for `reasoning`; `None` where it said nothing.
+/// Tokens as the upstream counted them, in parts that do not overlap but for `cache_write_1h` and `reasoning`; `None` where it said nothing.
 ///
 /// The shapes are those of Chat Completions, Responses and Messages (`prompt_tokens` and Responses' `input_tokens` include
 /// what the cache took part in, Messages' does not), and the variants of vendors' compatible APIs.
@@ -25,10 +25,19 @@ pub struct Usage {
     pub cache_read: Option<u64>,
     /// Input that was written to a cache.
     pub cache_write: Option<u64>,
+    /// The part of what was written to a cache that is kept there for an hour, which costs more.
+    pub cache_write_1h: Option<u64>,
     /// Output, reasoning included.
     pub output: Option<u64>,
     /// The part of the output that was reasoning.
     pub reasoning: Option<u64>,
+}
+
+impl Usage {
+    /// Whether nothing was said.
+    pub fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Reads the usage of one answer at a time, streamed or whole, in any pieces. Its memory is reused: nothing is allocated

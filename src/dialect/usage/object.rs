@@ -12,6 +12,7 @@ pub(super) struct Counts {
     input_is_whole: bool,
     cache_read: Option<u64>,
     cache_write: Option<u64>,
+    cache_write_1h: Option<u64>,
     output: Option<u64>,
     reasoning: Option<u64>,
     total: Option<u64>,
@@ -19,15 +20,16 @@ pub(super) struct Counts {
 
 impl Counts {
     pub fn usage(&self) -> Usage {
-        let Self { input, input_is_whole, cache_read, cache_write, output, reasoning, total } = *self;
+        let Self { input, input_is_whole, cache_read, cache_write, cache_write_1h, output, reasoning, total } = *self;
         if !input_is_whole {
-            return Usage { input, cache_read, cache_write, output, reasoning };
+            return Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning };
         }
         let cached = cache_read.unwrap_or(0).saturating_add(cache_write.unwrap_or(0));
         // Some servers leave reasoning out of their output, but not out of the total.
         let rest = total.zip(input).map(|(total, input)| total.saturating_sub(input));
         let output = output.map(|output| output.max(rest.unwrap_or(0)));
-        Usage { input: input.map(|input| input.saturating_sub(cached)), cache_read, cache_write, output, reasoning }
+        let input = input.map(|input| input.saturating_sub(cached));
+        Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning }
     }
 }
 
@@ -101,6 +103,7 @@ impl Reader {
         last(&mut counts.total, report.total);
         last(&mut counts.cache_read, details.cache_read.or(report.cache_read));
         last(&mut counts.cache_write, details.cache_write.or(report.cache_write));
+        last(&mut counts.cache_write_1h, details.cache_write_1h);
         last(&mut counts.reasoning, details.reasoning.or(report.reasoning));
         members.behind()
     }
@@ -109,6 +112,14 @@ impl Reader {
 /// Reads an object of details.
 fn detail(key: &[u8], members: &mut Members<'_>, report: &mut Counts, details: &mut Counts) {
     let of_input = matches!(key, b"prompt_tokens_details" | b"input_tokens_details");
+    if key == b"cache_creation" {
+        members.enter(|key, value| {
+            if let (b"ephemeral_1h_input_tokens", Value::Plain(text)) = (key, value) {
+                last(&mut details.cache_write_1h, number(text));
+            }
+        });
+        return;
+    }
     if !of_input && !matches!(key, b"completion_tokens_details" | b"output_tokens_details") {
         return;
     }

@@ -1,11 +1,12 @@
 use super::*;
 use crate::limits::{EVENT_BYTES_MAX, USAGE_BYTES_MAX};
 
-/// `input cache_read cache_write output reasoning`, `-` for none.
+/// `input cache_read cache_write output reasoning`, `-` for none; what is kept for an hour behind a `+`, where it is told.
 fn shown(usage: Usage) -> String {
-    let Usage { input, cache_read, cache_write, output, reasoning } = usage;
+    let Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning } = usage;
     let shown = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
-    [input, cache_read, cache_write, output, reasoning].map(shown).join(" ")
+    let parts = [input, cache_read, cache_write, output, reasoning].map(shown).join(" ");
+    cache_write_1h.map_or(parts.clone(), |count| format!("{parts} +{count}"))
 }
 
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, push: fn(&mut UsageReader, &[u8])) -> String {
@@ -53,6 +54,8 @@ fn shapes_of_the_report() {
         (r#"{"input_tokens":12,"input_tokens_details":{"cached_tokens":4,"cache_write_tokens":0},"output_tokens":5,"output_tokens_details":{"reasoning_tokens":2},"total_tokens":17}"#, "8 4 0 5 2"),
         // Messages
         (r#"{"input_tokens":12,"cache_read_input_tokens":100,"cache_creation_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":7},"output_tokens":5,"output_tokens_details":{"thinking_tokens":2}}"#, "12 100 7 5 2"),
+        (r#"{"input_tokens":12,"cache_creation_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":3,"ephemeral_1h_input_tokens":4},"output_tokens":5}"#, "12 - 7 5 - +4"),
+        (r#"{"input_tokens":12,"cache_creation":{"ephemeral_1h_input_tokens":"4","more":{"ephemeral_1h_input_tokens":5}}}"#, "12 - - - -"),
         (r#"{"input_tokens":12,"cache_read_input_tokens":null,"output_tokens":0}"#, "12 - - 0 -"),
         // Numbers
         (r#"{"prompt_tokens":12.0,"completion_tokens":5e0}"#, "12 - - 5 -"),

@@ -19,10 +19,11 @@ fn busy() -> String {
         let numbers = workers[worker].providers.named(name);
         numbers.reuses.add(5);
         numbers.tokens.add(TokenKind::CacheRead, 100);
+        numbers.cost.add(1_234_000);
         numbers.settle(Dialect::Messages, 200, Some(Duration::from_millis(2)), Duration::from_secs(700));
         numbers.settle(Dialect::Messages, 0, None, Duration::from_millis(1));
     }
-    render(&workers, &Chosen { name: "epoll", why: "a \"why\"\nwith \\ in it".into() })
+    render(&workers, &Chosen { name: "epoll", why: "a \"why\"\nwith \\ in it".into() }, Vec::new())
 }
 
 #[test]
@@ -44,6 +45,11 @@ fn workers_are_summed() {
         r#"sidestream_upstream_requests_total{provider="zai",dialect="messages",status="none"} 2"#,
         r#"sidestream_upstream_requests_total{provider="openai",dialect="chat",status="5xx"} 0"#,
         r#"sidestream_upstream_tokens_total{provider="zai",kind="cache_read"} 200"#,
+        "# UNIT sidestream_upstream_cost_usd usd",
+        "# TYPE sidestream_upstream_cost_usd counter",
+        r#"sidestream_upstream_cost_usd_total{provider="zai"} 0.002468"#,
+        r#"sidestream_upstream_cost_usd_total{provider="openai"} 0.001234"#,
+        r#"sidestream_upstream_requests_unpriced_total{provider="zai"} 0"#,
         "# UNIT sidestream_upstream_time_to_first_byte_seconds seconds",
         r#"sidestream_upstream_time_to_first_byte_seconds_count{provider="zai"} 2"#,
         r#"sidestream_upstream_time_to_first_byte_seconds_sum{provider="zai"} 0.004"#,
@@ -58,7 +64,7 @@ fn workers_are_summed() {
 
 #[test]
 fn the_text_keeps_to_the_grammar() {
-    for text in [busy(), render(&[], &Chosen { name: "epoll", why: String::new() })] {
+    for text in [busy(), render(&[], &Chosen { name: "epoll", why: String::new() }, Vec::new())] {
         if let Err(wrong) = grammar(&text) {
             panic!("{wrong} in\n{text}");
         }

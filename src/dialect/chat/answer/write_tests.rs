@@ -5,7 +5,14 @@ use serde_json::{Value, json};
 use super::{BodyWriter, StreamWriter};
 use crate::dialect::turn::{Class, Failure, Open, Stop, Terms, Usage, Writer};
 
-const USAGE: Usage = Usage { input: Some(8), cache_read: Some(4), cache_write: None, output: Some(9), reasoning: None };
+const USAGE: Usage = Usage {
+    input: Some(8),
+    cache_read: Some(4),
+    cache_write: None,
+    cache_write_1h: None,
+    output: Some(9),
+    reasoning: None,
+};
 
 fn terms(usage: bool) -> Terms {
     Terms { model: b"cl\\u00e4ude".to_vec(), seed: [7; 16], created: 1_700_000_000, usage, ..Terms::default() }
@@ -109,7 +116,14 @@ fn usage_comes_last() {
 
 #[test]
 fn usage_in_its_parts() {
-    let all = Usage { input: Some(1), cache_read: Some(2), cache_write: Some(4), output: Some(8), reasoning: Some(3) };
+    let all = Usage {
+        input: Some(1),
+        cache_read: Some(2),
+        cache_write: Some(4),
+        cache_write_1h: Some(4),
+        output: Some(8),
+        reasoning: Some(3),
+    };
     for (usage, want) in [
         (Usage::default(), json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})),
         (

@@ -9,10 +9,12 @@ pub use crate::dialect::loss::path;
 pub fn usage(usage: Value<'_>) -> Usage {
     let count = |key: &str| usage.get(key).and_then(|count| count.as_u64());
     let reasoning = usage.get("output_tokens_details").and_then(|details| details.get("thinking_tokens")?.as_u64());
+    let for_an_hour = usage.get("cache_creation").and_then(|kinds| kinds.get("ephemeral_1h_input_tokens")?.as_u64());
     Usage {
         input: count("input_tokens"),
         cache_read: count("cache_read_input_tokens"),
         cache_write: count("cache_creation_input_tokens"),
+        cache_write_1h: for_an_hour,
         output: count("output_tokens"),
         reasoning,
     }

@@ -20,7 +20,7 @@ fn short(word: Word<'_>) -> String {
         Word::Delta { key, text: piece } => format!("{key}'{}'", text(piece)),
         Word::Signature { key, signature } => format!("signature{key}({})", text(signature)),
         Word::Close { key } => format!("close{key}"),
-        Word::Usage(Usage { input, cache_read, cache_write, output, reasoning }) => {
+        Word::Usage(Usage { input, cache_read, cache_write, output, reasoning, .. }) => {
             let count = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
             let counts = [input, cache_read, cache_write, output, reasoning].map(count);
             format!("usage({})", counts.join("/"))
