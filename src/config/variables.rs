@@ -86,6 +86,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new("SIDESTREAM_MAX_TRIES", "4", "tries of one request, over all targets").later(value::is_count),
     Variable::new("SIDESTREAM_DRAIN", "30s", "grace for live requests after SIGTERM"),
     Variable::new("SIDESTREAM_DRAIN_DELAY", "0s", "time to go on accepting after SIGTERM"),
+    Variable::new("SIDESTREAM_CHORES", "none", "chores of Claude Code answered here: all, or names in a comma list"),
     Variable::new("SIDESTREAM_STRICT", "0", "1: refuse a translation that would lose something"),
     Variable::new("SIDESTREAM_USAGE", "0", "1: ask the upstream for usage also on same-dialect streams")
         .later(value::is_switch),

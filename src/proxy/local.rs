@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::connection::{After, Client, Stop};
+use super::connection::{After, Client, Door, Stop};
 use super::cors;
 use super::count::{Counted, write_real_tokens};
 use super::job::Work;
 use super::relay::{write_connection, write_tries};
 use super::site::Site;
+use super::stop;
 use super::world::World;
 use crate::dialect::models::Models;
 use crate::dialect::{endpoint, error};
@@ -18,7 +19,11 @@ use crate::http::passage::{Form, Passage};
 use crate::http::reject::Reject;
 use crate::http::write;
 use crate::limits;
+use crate::net::deadlines::Stage;
 use crate::telemetry::metrics;
+
+/// Ends all requests in flight.
+const STOP: &[u8] = b"/stop";
 
 /// What we answer with.
 struct Answer<'a> {
@@ -157,11 +162,11 @@ pub async fn count(
     finish(world, client, request, asked, work, answer).await
 }
 
-/// Answers a request for no tokens with `body`.
+/// Answers with a message that was made here.
 ///
 /// # Errors
 /// The client takes no answer.
-pub async fn nothing(
+pub async fn message(
     world: &World,
     client: &mut Client<'_>,
     request: &RequestHead,
@@ -175,7 +180,8 @@ pub async fn nothing(
     finish(world, client, request, asked, work, answer).await
 }
 
-/// Answers on the admin address: `/healthz` (the process answers), `/readyz` (it takes new work), `/metrics`.
+/// Answers on the admin address: `/healthz` (the process answers), `/readyz` (it takes new work), `/metrics`, and a POST to
+/// `/stop` (ends all requests in flight).
 ///
 /// # Errors
 /// The client takes no answer.
@@ -187,11 +193,17 @@ pub async fn admin(
     asked: Asked,
     work: &mut Work,
 ) -> Result<After, Stop> {
-    if !matches!(request.method(), Method::Get | Method::Head) {
+    let stops = request.path() == STOP;
+    // What a browser follows, or an image of a page asks for, must not stop anything.
+    if !matches!((request.method(), stops), (Method::Post, true) | (Method::Get | Method::Head, false)) {
         return Err(Reject::MethodNotAllowed.into());
     }
     let made;
     let answer = match request.path() {
+        STOP => {
+            made = format!("{{\"stopped\": {}}}\n", Box::pin(stop::everywhere(world)).await);
+            Answer { content_type: "application/json", ..text(200, made.as_bytes()) }
+        }
         b"/healthz" => text(200, b"ok\n"),
         b"/readyz" if world.shared.leaving.load(Relaxed) => text(503, b"draining\n"),
         b"/readyz" => {
@@ -255,9 +267,12 @@ async fn send(
         write::content_length(&mut out, answer.body.len() as u64);
     }
     if answer.status == 405 {
-        write::field(&mut out, b"allow", b"GET, HEAD, POST, OPTIONS");
+        let is_stop = client.door == Door::Admin && request.path() == STOP;
+        write::field(&mut out, b"allow", if is_stop { b"POST".as_slice() } else { b"GET, HEAD, POST, OPTIONS" });
     }
-    if answer.status == 503 {
+    // Who stopped it does not want it sent again.
+    let was_stopped = answer.error == Some(Fault::STOPPED);
+    if answer.status == 503 && !was_stopped {
         write::field(&mut out, b"retry-after", b"1");
     }
     if answer.status == 401 {
@@ -274,9 +289,14 @@ async fn send(
         write::field(&mut out, b"x-sidestream-error", reason.as_bytes());
         if let Some(provider) = &work.provider {
             write_tries(&mut out, provider, work);
-            // Who is told of an upstream's failure here was served by every try there was.
+        }
+        // Who is told of an upstream's failure here was served by every try there was.
+        if work.provider.is_some() || was_stopped {
             write::field(&mut out, b"x-should-retry", b"false");
         }
+    }
+    if let Some(chore) = work.record.chore {
+        write::field(&mut out, b"x-sidestream-chore", chore.name().as_bytes());
     }
     if let Some(tokens) = answer.real_tokens {
         write_real_tokens(&mut out, tokens);
@@ -286,6 +306,8 @@ async fn send(
     if asked.method != Method::Head {
         out.extend_from_slice(answer.body);
     }
+    // Nothing of it is left to be stopped.
+    client.deadline.enter(Stage::Idle);
     work.record.status = answer.status;
     work.record.bytes_out += out.len() as u64;
     world.buffers.give(client.send_all(out).await?);

@@ -13,6 +13,7 @@ use std::task::{Poll, Waker};
 use super::connection::contained;
 use super::job::Job;
 use super::site::{Settings, Site};
+use super::stop::Stops;
 use crate::limits;
 use crate::net::buffers::Buffers;
 use crate::net::deadlines::Deadlines;
@@ -50,6 +51,8 @@ pub struct Shared {
     pub leaving: AtomicBool,
     /// A worker ended that should not have.
     pub failed: AtomicBool,
+    /// How all requests are ended.
+    pub stops: Stops,
 }
 
 impl Shared {
@@ -68,6 +71,7 @@ impl Shared {
             log,
             leaving: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            stops: Stops::new(workers),
         }
     }
 
@@ -87,6 +91,8 @@ impl Shared {
 pub struct World {
     /// What the workers share.
     pub shared: Arc<Shared>,
+    /// This worker's number.
+    pub index: usize,
     /// This worker's counters.
     pub counters: Arc<Counters>,
     /// Read buffers.
@@ -152,6 +158,7 @@ impl World {
         let means = Means { resolver: shared.resolver.clone(), deadlines: Rc::default(), buffers: Rc::default() };
         let site = Site::new(shared.settings(), &counters, &means, None);
         Self {
+            index,
             counters,
             buffers: means.buffers.clone(),
             deadlines: means.deadlines.clone(),
