@@ -66,7 +66,7 @@ impl Shows {
 /// Variables of the proxy, in the order of the documentation.
 pub const VARIABLES: &[Variable] = &[
     Variable::new("SIDESTREAM_LISTEN", "127.0.0.1:7730", "client addresses, comma list; unix:/path allowed"),
-    Variable::new("SIDESTREAM_ADMIN", "127.0.0.1:7731", "own endpoints: /healthz, /readyz, /metrics; or off"),
+    Variable::new("SIDESTREAM_ADMIN", "127.0.0.1:7731", "own endpoints: /healthz, /readyz, /metrics, /stop; or off"),
     Variable::new("SIDESTREAM_WORKERS", "1", "event loops; auto = one per available core"),
     Variable::new("SIDESTREAM_DRIVER", "auto", "io_uring, epoll, or auto"),
     Variable::new("SIDESTREAM_TOKENS", "", "tokens clients must present, comma list; or none").shows(Shows::Nothing),

@@ -223,6 +223,46 @@ def test_half_closed_clients(setup):
     assert held.held[0].gone.wait(PATIENCE)
 
 
+def test_encrypted(driver, owned, authority):
+    """Through TLS on both sides: the refusal, the error event and the cut arrive as they do in the clear."""
+    root = authority("root")
+    held = Held()
+    upstream = owned(Upstream(held, root.server()))
+    identity = root.issue()
+    env = {**upstream.env, "MOCK_CA_FILE": root.file, "MOCK_WARM_CONNECTIONS": "0"}
+    proxy = owned(Sidestream(driver, {**env, "SIDESTREAM_TLS_CERT": identity, "SIDESTREAM_TLS_KEY": identity}))
+    for begin in (b"", SSE_HEAD + chunk(CHAT_DELTA)):
+        held.begin = begin
+        with Client(proxy.address, tls=root.client()) as client:
+            client.request("POST", CHAT, body_of(CHAT, stream=True))
+            if not begin:
+                held.wait()
+                assert stop(proxy) == 1
+                refused(client.response(), "chat")
+                continue
+            _, body = client.response_head()
+            first = body.piece()
+            held.wait()
+            assert stop(proxy) == 1
+            with pytest.raises(Truncated) as cut:
+                body.all()
+            assert b"/stop" in first + cut.value.partial
+    assert held.all_gone()
+
+
+def test_on_a_unix_socket(driver, owned, tmp_path):
+    held = Held()
+    upstream = owned(Upstream(held))
+    path = str(tmp_path / "s.sock")
+    proxy = owned(Sidestream(driver, {**upstream.env, "MOCK_WARM_CONNECTIONS": "0", "SIDESTREAM_LISTEN": f"unix:{path}"}))
+    with Client(path) as client:
+        client.request("POST", MESSAGES, body_of(MESSAGES))
+        held.wait()
+        assert stop(proxy) == 1
+        refused(client.response(), "messages")
+    assert held.all_gone()
+
+
 def test_all_workers(driver, owned):
     """Whichever worker a connection belongs to; those without any are not waited for in vain."""
     held = Held()
