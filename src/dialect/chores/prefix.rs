@@ -297,6 +297,20 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever stands in a command: a prefix begins it, ends with a word, and means what it says.
+        #[test]
+        fn a_prefix_is_plain(command in "(git|ls|npm|FOO=1 cat|echo) [a-z $`'\"\\\\(){}<>;|&#\n./*-]{0,24}") {
+            let prefix = prefix_of(&command);
+            if let Some(prefix) = prefix.filter(|prefix| !matches!(prefix.as_str(), NONE | INJECTION)) {
+                let rest = command.strip_prefix(&prefix).unwrap();
+                proptest::prop_assert!(rest.trim_end().is_empty() || rest.starts_with([' ', '\t']), "{prefix:?}");
+                proptest::prop_assert!(!prefix.contains(['$', '`', '\'', '"', '\\', '(', ';', '|', '&', '<', '>', '\n']));
+                proptest::prop_assert!(!command.contains('`') || command.contains(['\'', '\\']), "{command:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_left_to_the_model() {
         for command in [
