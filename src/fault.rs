@@ -46,6 +46,16 @@ impl Fault {
         Self { who: Who::Us, status: 503, reason: "draining", message, close: true, retry_after: None }
     }
 
+    /// Why a request ended that [`Fault::stopped`] tells of.
+    pub const STOPPED: &'static str = "stopped";
+
+    /// It was ended together with all that was in flight.
+    pub fn stopped() -> Self {
+        let message =
+            "The request was cancelled, like all that were in flight: sidestream was told so by POST /stop.".into();
+        Self { who: Who::Us, status: 503, reason: Self::STOPPED, message, close: true, retry_after: None }
+    }
+
     /// The client's request cannot be served as it is; its connection is sound.
     pub fn client(status: u16, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self { who: Who::Client, status, reason, message: message.into(), close: false, retry_after: None }

@@ -52,6 +52,10 @@ pub const JSON_KEY_BYTES_MAX: usize = 256;
 pub const TRANSLATED_AT_ONCE_BYTES_MAX: usize = 128 * 1024;
 /// Values of one body whose index keeps its memory for the next: 256 KiB hold those of an agent's long session.
 pub const INDEX_NODES_KEPT: usize = 16 * 1024;
+/// A request that may be one of Claude Code's small chores: its longest has a policy of 4 KiB, and a command's output.
+pub const SMALL_CHORE_BYTES_MAX: usize = 128 * 1024;
+/// The same for the one that carries a whole conversation; those have up to about 1 MiB of text.
+pub const CHORE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A whole answer that is translated. Answers are text; the longest a model gives has about 1 MiB.
 pub const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// An error's body that is translated.
@@ -243,6 +247,9 @@ pub const TURN_PAUSE: Duration = Duration::from_millis(1);
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a new connection has, once the worker drains, to send its first request.
 pub const DRAIN_FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How often `POST /stop` looks whether all workers have stopped their requests, with [`TURN_PAUSE`] in between; one that does
+/// not answer in half a second is not waited for.
+pub const STOP_LOOKS_MAX: u32 = 500;
 /// How long the kernel's queue of connections is emptied at the start of a drain, at most.
 pub const DRAIN_QUEUE_MAX: Duration = Duration::from_millis(200);
 

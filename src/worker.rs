@@ -29,7 +29,7 @@ use crate::telemetry::log::Level;
 /// A running worker, as the main thread sees it.
 pub struct Worker {
     thread: JoinHandle<()>,
-    orders: UnixStream,
+    orders: Arc<UnixStream>,
 }
 
 /// What the main thread can tell a worker.
@@ -41,6 +41,8 @@ pub enum Order {
     Stop = 2,
     /// Other settings are in force.
     Reload = 3,
+    /// End the requests in flight, and go on.
+    EndRequests = 4,
 }
 
 impl Worker {
@@ -49,7 +51,8 @@ impl Worker {
     /// # Errors
     /// No thread or no socket pair is to be had, or the worker's driver or listeners are refused.
     pub fn start(shared: Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>) -> io::Result<Self> {
-        let (mut orders, inbox) = UnixStream::pair()?;
+        let (orders, inbox) = UnixStream::pair()?;
+        let ways = shared.clone();
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let lived = catch_unwind(AssertUnwindSafe(|| run(&shared, index, listeners, inbox)));
             let error = match lived {
@@ -64,19 +67,28 @@ impl Worker {
         })?;
         // It says one byte when it listens; its end of the pair closes if it fails before.
         orders.set_read_timeout(Some(START_PATIENCE))?;
-        orders.read_exact(&mut [0]).map_err(|_| io::Error::other("the worker did not come up; see the log"))?;
+        (&orders).read_exact(&mut [0]).map_err(|_| io::Error::other("the worker did not come up; see the log"))?;
+        let orders = Arc::new(orders);
+        // The worker sees the main thread's end by the pair's: it must not hold that end itself.
+        let way = Arc::downgrade(&orders);
+        ways.stops.add_way(move || way.upgrade().is_some_and(|way| send(&way, Order::EndRequests)));
         Ok(Self { thread, orders })
     }
 
     /// Passes an order on. A worker that has ended needs none.
     pub fn order(&mut self, order: Order) {
-        let _ = self.orders.write_all(&[order as u8]);
+        send(&self.orders, order);
     }
 
     /// True once the worker has ended: after [`Order::Drain`], when it had no connection left.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
+}
+
+/// Sends an order; false if there is nobody to obey.
+fn send(mut orders: &UnixStream, order: Order) -> bool {
+    orders.write_all(&[order as u8]).is_ok()
 }
 
 const START_PATIENCE: Duration = Duration::from_secs(5);
@@ -129,6 +141,7 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
         match (read, buffer.first()) {
             (Ok(1), Some(&byte)) if byte == Order::Drain as u8 => break,
             (Ok(1), Some(&byte)) if byte == Order::Reload as u8 => world.reload(),
+            (Ok(1), Some(&byte)) if byte == Order::EndRequests as u8 => world.stop_requests(),
             // The main thread is gone: there is nobody left to serve for.
             (Ok(0) | Err(_), _) => return Ok(()),
             _ => {}
@@ -139,7 +152,7 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
     for accepted in accepting {
         accepted.await;
     }
-    let mut stop = std::pin::pin!(orders.read(vec![0_u8; 1]));
+    let mut stop = std::pin::pin!(until_stopped(&world, &mut orders));
     let mut told = false;
     poll_fn(|cx| {
         if !told && stop.as_mut().poll(cx).is_ready() {
@@ -150,6 +163,17 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
     })
     .await;
     Ok(())
+}
+
+/// While the worker drains, its requests may be ended, and it still waits for its last order.
+async fn until_stopped(world: &World, orders: &mut monoio::net::UnixStream) {
+    loop {
+        let (read, buffer) = orders.read(vec![0_u8; 1]).await;
+        match (read, buffer.first()) {
+            (Ok(1), Some(&byte)) if byte == Order::EndRequests as u8 => world.stop_requests(),
+            _ => return,
+        }
+    }
 }
 
 /// Serves a new connection, or closes it at once when there are too many.

@@ -30,6 +30,7 @@ pub use provider::{Auth, Base, ClientSideTls, Credential, Pem, Provider, Proxy};
 pub use secret::Secret;
 pub use url::is_off_limits;
 
+use crate::dialect::chores::Chores;
 use crate::prices::Prices;
 use crate::route::Routes;
 use crate::route::strategy::Strategy;
@@ -98,6 +99,8 @@ pub struct Config {
     pub hold: Duration,
     /// Silence of a translated stream after which a ping is sent; zero for never.
     pub ping: Duration,
+    /// Claude Code's chores that are answered here.
+    pub chores: Chores,
     /// A translation that would lose something is refused.
     pub strict: bool,
     /// Grace for live requests after SIGTERM.
@@ -213,6 +216,7 @@ impl Config {
             buffer_max: from.parse("SIDESTREAM_BUFFER_MAX", value::size),
             hold: from.parse("SIDESTREAM_HOLD", value::duration),
             ping: from.parse("SIDESTREAM_PING", value::duration),
+            chores: from.parse("SIDESTREAM_CHORES", Chores::parse),
             strict: from.parse("SIDESTREAM_STRICT", value::switch),
             drain: from.parse("SIDESTREAM_DRAIN", value::duration),
             drain_delay: from.parse("SIDESTREAM_DRAIN_DELAY", value::duration),

@@ -66,7 +66,7 @@ impl Shows {
 /// Variables of the proxy, in the order of the documentation.
 pub const VARIABLES: &[Variable] = &[
     Variable::new("SIDESTREAM_LISTEN", "127.0.0.1:7730", "client addresses, comma list; unix:/path allowed"),
-    Variable::new("SIDESTREAM_ADMIN", "127.0.0.1:7731", "own endpoints: /healthz, /readyz, /metrics; or off"),
+    Variable::new("SIDESTREAM_ADMIN", "127.0.0.1:7731", "own endpoints: /healthz, /readyz, /metrics, /stop; or off"),
     Variable::new("SIDESTREAM_WORKERS", "1", "event loops; auto = one per available core"),
     Variable::new("SIDESTREAM_DRIVER", "auto", "io_uring, epoll, or auto"),
     Variable::new("SIDESTREAM_TOKENS", "", "tokens clients must present, comma list; or none").shows(Shows::Nothing),
@@ -88,6 +88,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new("SIDESTREAM_MAX_TRIES", "4", "tries of one request, over all targets"),
     Variable::new("SIDESTREAM_DRAIN", "30s", "grace for live requests after SIGTERM"),
     Variable::new("SIDESTREAM_DRAIN_DELAY", "0s", "time to go on accepting after SIGTERM"),
+    Variable::new("SIDESTREAM_CHORES", "none", "chores of Claude Code answered here: all, or names in a comma list"),
     Variable::new("SIDESTREAM_STRICT", "0", "1: refuse a translation that would lose something"),
     Variable::new("SIDESTREAM_USAGE", "0", "1: ask the upstream for usage also on same-dialect streams")
         .later(value::is_switch),

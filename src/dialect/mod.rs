@@ -9,6 +9,7 @@
 
 pub mod arguments;
 pub mod chat;
+pub mod chores;
 pub mod completions;
 pub mod endpoint;
 pub mod error;

@@ -7,8 +7,8 @@ use super::loss::Losses;
 use super::profile::{Profile, Target};
 use super::sequencer::Sequencer;
 use super::turn::{Class, Content, Failure, Reader, Refused, Request, Terms, Usage, Word, Writer};
-use super::{chat, completions, messages};
-use crate::json::{Index, Value};
+use super::{chat, chores, completions, messages};
+use crate::json::{self, Index, Value};
 use crate::limits;
 use crate::sse::Splitter;
 use crate::tokens::estimate::text_bytes;
@@ -163,6 +163,21 @@ pub fn nothing(asking: Asking, stream: bool, terms: Terms, profile: &Profile) ->
     const EMPTY: &[u8] = br#"{"choices":[{"message":{"role":"assistant","content":""},"finish_reason":"stop"}]}"#;
     let (mut answer, mut out) = (answer(Dialect::Chat, asking, stream, terms, profile), Vec::new());
     answer.body(EMPTY, &mut out);
+    answer.finish(&mut out);
+    out
+}
+
+/// The answer to a request that needs no model; `upstream` is who would have been asked.
+pub fn said(asking: Asking, stream: bool, terms: Terms, upstream: &Profile, said: &chores::Answer) -> Vec<u8> {
+    let (input, mut text, mut out) = (terms.input_estimate, Vec::new(), Vec::new());
+    json::text::encode(said.text.as_bytes(), &mut text);
+    let (text, stop) = (String::from_utf8_lossy(&text), if said.is_cut { "max_tokens" } else { "end_turn" });
+    let body = format!(
+        r#"{{"content":[{{"type":"text","text":{text}}}],"stop_reason":"{stop}","usage":{{"input_tokens":{input},"output_tokens":{}}}}}"#,
+        said.tokens
+    );
+    let mut answer = answer(Dialect::Messages, asking, stream, terms, upstream);
+    answer.body(body.as_bytes(), &mut out);
     answer.finish(&mut out);
     out
 }

@@ -46,9 +46,23 @@ pub enum Idle {
     Between,
 }
 
+/// What a connection does for a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing: there is none.
+    #[default]
+    Idle,
+    /// Its answer has not begun. Of an upstream's connection this is not noted: it is closed together with its request.
+    Asked,
+    /// Its answer passes.
+    Answering,
+}
+
 /// What a connection waited for when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
+    /// Nothing: somebody ended its request.
+    Stopped,
     /// Bytes from the peer.
     Receiving,
     /// The peer to take what we send.
@@ -61,6 +75,7 @@ struct Watch {
     socket: Socket,
     /// A client without a request: the first to go when the worker drains.
     idle: Cell<Option<Idle>>,
+    stage: Cell<Stage>,
     place: Cell<usize>,
     receive_due: Cell<u32>,
     /// What ends when the receiving deadline passes.
@@ -86,6 +101,7 @@ impl Deadlines {
             side,
             socket,
             idle: Cell::new(None),
+            stage: Cell::default(),
             place: Cell::new(watches.len()),
             receive_due: Cell::new(NEVER),
             receive_how: Cell::new(Shutdown::Both),
@@ -164,6 +180,27 @@ impl Deadlines {
         }
     }
 
+    /// Ends all requests, and gives their number. Where an answer passes, the upstream's connection ends, and the answer is
+    /// cut like one that breaks off. Where none has begun, the client's sending side ends, as if it were gone, but it can
+    /// still be told why.
+    pub fn stop_requests(&self) -> u64 {
+        let mut stopped = 0;
+        for watch in self.watches.borrow().iter() {
+            let how = match (watch.side, watch.stage.get()) {
+                (_, Stage::Idle) => continue,
+                (Side::Client, Stage::Answering) => None,
+                (Side::Client, Stage::Asked) => Some(Shutdown::Read),
+                (Side::Upstream, _) => Some(Shutdown::Both),
+            };
+            stopped += u64::from(watch.side == Side::Client);
+            if let Some(how) = how {
+                watch.expired.set(Some(Expired::Stopped));
+                watch.socket.shutdown(how);
+            }
+        }
+        stopped
+    }
+
     fn remove(&self, watch: &Watch) {
         let mut watches = self.watches.borrow_mut();
         let place = watch.place.get();
@@ -236,6 +273,11 @@ impl Deadline {
     /// Everything was taken.
     pub(super) fn disarm_sending(&self) {
         self.watch.send_due.set(NEVER);
+    }
+
+    /// What the connection does for a request from now on.
+    pub fn enter(&self, stage: Stage) {
+        self.watch.stage.set(stage);
     }
 
     /// Once a deadline has passed, which: the reason behind the end or error that the socket then reports.

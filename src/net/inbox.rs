@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::buffers::Buffers;
+use super::deadlines::Expired;
 use super::stream::Inlet;
 use crate::limits;
 
@@ -162,6 +163,8 @@ impl Inbox {
             }
             let (result, buffer) = inlet.receive(self.lend()).await;
             let end = match result {
+                // We ended it ourselves, and nobody waits for more.
+                Ok(0) if inlet.deadline().expired() == Some(Expired::Stopped) => End::Broken,
                 Ok(0) => End::Closed,
                 Ok(_) => {
                     self.deliver(buffer);

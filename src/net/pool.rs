@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::buffers::Buffers;
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Stage};
 use super::dns::Resolver;
 use super::idle_limit::IdleLimit;
 use super::origin::{OpenError, Opened, Origin, Timings};
@@ -202,6 +202,7 @@ impl Pool {
     pub fn keep(&self, mut upstream: Upstream) {
         let now = self.now();
         upstream.outlet.deadline().disarm();
+        upstream.outlet.deadline().enter(Stage::Idle);
         if upstream.reused {
             self.update(&self.idle_limit, |limit| limit.alive_after(upstream.idle_ticks, now));
         }

@@ -26,6 +26,7 @@ use crate::http::fields;
 use crate::http::head::{RequestHead, Version};
 use crate::http::write;
 use crate::limits;
+use crate::net::deadlines::Stage;
 use crate::net::inbox::Turn;
 use crate::prices::{Prices, write_dollars};
 
@@ -44,6 +45,7 @@ pub async fn deliver(
 ) -> Result<Relayed, Stop> {
     let Answering { upstream, head_bytes, sent_whole, read_whole, until } = answering;
     upstream.inlet.deadline().disarm();
+    upstream.inlet.deadline().enter(Stage::Answering);
     work.record.first_byte = Some(Instant::now());
     let Some(translation) = work.translation.take() else { return Err(Stop::Gone) };
     let Translation { asking, upstream: from, stream, terms, provider } = *translation;
@@ -135,6 +137,7 @@ pub(super) async fn send_failure(
     let mut out = world.buffers.take();
     let head = Head { status: failure.status(dialect), length: Some(body.len()), keep, real_tokens: None, cost: None };
     write_head(&mut out, work, request, destination, head);
+    client.deadline.enter(Stage::Answering);
     out.extend_from_slice(&body);
     work.record.bytes_out += out.len() as u64;
     world.buffers.give(client.send_all(out).await?);
@@ -307,6 +310,7 @@ impl Delivery<'_, '_> {
         let cost = price.and_then(|price| price.cost(&usage));
         let head = Head { status: 200, length, keep: self.keep_client, real_tokens, cost };
         write_head(out, work, self.request, self.destination, head);
+        self.client.deadline.enter(Stage::Answering);
         if self.form == Form::Held {
             self.form = Form::Flowing;
         }

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Instant;
 
 use super::admit::{self, Admitted, Guest};
+use super::chores;
 use super::connection::{After, Client, Door, Stop};
 use super::count::count_tokens;
 use super::deliver;
@@ -32,7 +33,7 @@ use crate::http::passage::{Form, Passage};
 use crate::http::reject::Reject;
 use crate::json::Kind;
 use crate::limits;
-use crate::net::deadlines::Expired;
+use crate::net::deadlines::{Expired, Stage};
 use crate::net::inbox::unless_gone;
 use crate::route::session;
 use crate::route::strategy::Strategy;
@@ -51,6 +52,7 @@ pub async fn exchange(world: &World, client: &mut Client<'_>, job: &mut Job) -> 
         Ok(after) => after,
         Err(stop) => end_early(world, client, request, work, asked, stop).await,
     };
+    client.deadline.enter(Stage::Idle);
     settle(world, &site, client, request, work);
     after
 }
@@ -68,6 +70,9 @@ async fn answer(
     *asked = Asked::of(request);
     work.record.id = request.get("x-request-id").and_then(RequestId::from_client).unwrap_or(work.record.id);
     world.counters.requests.add(u64::from(client.door == Door::Clients));
+    if client.door == Door::Clients {
+        client.deadline.enter(Stage::Asked);
+    }
     let _open = world.counters.requests_open.hold();
     work.record.page = admit::is_page(request, site.config());
     let admitted = admit::admit(request, site.config(), &world.shared.name, client.transport, client.door)?;
@@ -204,6 +209,13 @@ async fn here_or_there(
     work: &mut Work,
     lease: Lease<'_>,
 ) -> Result<After, Stop> {
+    if chores::may_be(&errand, work) {
+        // Boxed: a plain request shall not carry its size.
+        let answered = Box::pin(chores::answered(world, client, &errand, work)).await?;
+        if let Some(after) = answered {
+            return Ok(after);
+        }
+    }
     let speaks = work.targets.first().is_none_or(|target| target.dialect == errand.dialect);
     match errand.path {
         endpoint::COUNT_TOKENS if !speaks => count_here(world, client, &errand, work).await,
@@ -301,7 +313,7 @@ async fn nothing(world: &World, client: &mut Client<'_>, errand: &Errand<'_>, wo
     let answer = dialects::nothing(asking, stream, terms, &provider.profile);
     let mut asked = Asked::of(errand.request);
     asked.unread = false;
-    local::nothing(world, client, errand.request, &answer, stream, asked, work).await
+    local::message(world, client, errand.request, &answer, stream, asked, work).await
 }
 
 /// Counts the tokens of a Messages request for an upstream that cannot.
@@ -349,6 +361,8 @@ async fn end_early(
     stop: Stop,
 ) -> After {
     let fault = match stop {
+        // Whatever came of it: its connection was ended because of it.
+        _ if client.deadline.expired() == Some(Expired::Stopped) && work.record.status == 0 => Fault::stopped(),
         Stop::Fault(fault) => fault,
         // What looks like the client's end may be our own time limit on its sending side.
         Stop::Gone if client.deadline.expired() == Some(Expired::Receiving) && work.record.status == 0 => {

@@ -6,6 +6,7 @@ use super::site::Destination;
 use super::world::World;
 use crate::config::provider::Provider;
 use crate::fault::Fault;
+use crate::net::deadlines::Expired;
 use crate::net::pool::Upstream;
 
 /// An answer's body on its way in.
@@ -59,9 +60,13 @@ impl Intake<'_> {
     pub fn cut_short(&self, world: &World) -> Fault {
         let Destination { provider, numbers, .. } = self.destination;
         let name = &provider.name;
-        let expired = self.upstream.inlet.deadline().expired().is_some();
+        let expired = self.upstream.inlet.deadline().expired();
+        let stopped = expired == Some(Expired::Stopped);
+        let expired = expired.is_some();
         if world.stopping.get() {
             Fault::draining()
+        } else if stopped {
+            Fault::stopped()
         } else if expired && self.until.is_some_and(|until| until <= Instant::now()) {
             numbers.timeouts.add(1);
             let message = format!("{name} took longer than the {} s it has for an answer.", whole_secs(provider));

@@ -8,6 +8,7 @@ use super::translate::Translation;
 use super::upload::Body;
 use crate::config::provider::Provider;
 use crate::dialect::Dialect;
+use crate::dialect::chores::Chore;
 use crate::dialect::loss::Losses;
 use crate::dialect::usage::UsageReader;
 use crate::fault::Who;
@@ -121,6 +122,8 @@ pub struct Record {
     pub ended: Option<(Who, &'static str)>,
     /// Place of the provider that was tried last.
     pub provider: Option<usize>,
+    /// Which chore it was, if it was answered as one.
+    pub chore: Option<Chore>,
     /// An allowed page's browser asks: the answer carries CORS fields.
     pub page: bool,
     /// The conversation that it belongs to, where that is of use.
@@ -195,6 +198,7 @@ impl Record {
             status: 0,
             ended: None,
             provider: None,
+            chore: None,
             page: false,
             session: None,
             until: None,

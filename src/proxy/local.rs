@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::connection::{After, Client, Stop};
+use super::connection::{After, Client, Door, Stop};
 use super::cors;
 use super::count::{Counted, write_real_tokens};
 use super::job::Work;
 use super::relay::{write_connection, write_tries};
 use super::site::Site;
+use super::stop;
 use super::world::World;
 use crate::dialect::models::Models;
 use crate::dialect::{endpoint, error};
@@ -19,7 +20,11 @@ use crate::http::passage::{Form, Passage};
 use crate::http::reject::Reject;
 use crate::http::write;
 use crate::limits;
+use crate::net::deadlines::Stage;
 use crate::telemetry::metrics::{self, Standing};
+
+/// Ends all requests in flight.
+const STOP: &[u8] = b"/stop";
 
 /// What we answer with.
 struct Answer<'a> {
@@ -175,11 +180,11 @@ pub async fn count(
     finish(world, client, request, asked, work, answer).await
 }
 
-/// Answers a request for no tokens with `body`.
+/// Answers with a message that was made here.
 ///
 /// # Errors
 /// The client takes no answer.
-pub async fn nothing(
+pub async fn message(
     world: &World,
     client: &mut Client<'_>,
     request: &RequestHead,
@@ -193,7 +198,8 @@ pub async fn nothing(
     finish(world, client, request, asked, work, answer).await
 }
 
-/// Answers on the admin address: `/healthz` (the process answers), `/readyz` (it takes new work), `/metrics`.
+/// Answers on the admin address: `/healthz` (the process answers), `/readyz` (it takes new work), `/metrics`, and a POST to
+/// `/stop` (ends all requests in flight).
 ///
 /// # Errors
 /// The client takes no answer.
@@ -205,11 +211,17 @@ pub async fn admin(
     asked: Asked,
     work: &mut Work,
 ) -> Result<After, Stop> {
-    if !matches!(request.method(), Method::Get | Method::Head) {
+    let stops = request.path() == STOP;
+    // What a browser follows, or an image of a page asks for, must not stop anything.
+    if !matches!((request.method(), stops), (Method::Post, true) | (Method::Get | Method::Head, false)) {
         return Err(Reject::MethodNotAllowed.into());
     }
     let made;
     let answer = match request.path() {
+        STOP => {
+            made = format!("{{\"stopped\": {}}}\n", Box::pin(stop::everywhere(world)).await);
+            Answer { content_type: "application/json", ..text(200, made.as_bytes()) }
+        }
         b"/healthz" => text(200, b"ok\n"),
         b"/readyz" if world.shared.leaving.load(Relaxed) => text(503, b"draining\n"),
         b"/readyz" => {
@@ -286,9 +298,12 @@ async fn send(
         write::content_length(&mut out, answer.body.len() as u64);
     }
     if answer.status == 405 {
-        write::field(&mut out, b"allow", b"GET, HEAD, POST, OPTIONS");
+        let is_stop = client.door == Door::Admin && request.path() == STOP;
+        write::field(&mut out, b"allow", if is_stop { b"POST".as_slice() } else { b"GET, HEAD, POST, OPTIONS" });
     }
-    if let Some(seconds) = answer.retry_after.or((answer.status == 503).then_some(1)) {
+    // Who stopped it does not want it sent again.
+    let was_stopped = answer.error == Some(Fault::STOPPED);
+    if let Some(seconds) = answer.retry_after.or((answer.status == 503 && !was_stopped).then_some(1)) {
         out.extend_from_slice(b"retry-after: ");
         write::number(&mut out, seconds);
         out.extend_from_slice(b"\r\n");
@@ -307,9 +322,14 @@ async fn send(
         write::field(&mut out, b"x-sidestream-error", reason.as_bytes());
         if let Some(provider) = &work.provider {
             write_tries(&mut out, provider, work);
-            // Who is told of an upstream's failure here was served by every try there was.
+        }
+        // Who is told of an upstream's failure here was served by every try there was.
+        if work.provider.is_some() || was_stopped {
             write::field(&mut out, b"x-should-retry", b"false");
         }
+    }
+    if let Some(chore) = work.record.chore {
+        write::field(&mut out, b"x-sidestream-chore", chore.name().as_bytes());
     }
     if let Some(tokens) = answer.real_tokens {
         write_real_tokens(&mut out, tokens);
@@ -319,6 +339,8 @@ async fn send(
     if asked.method != Method::Head {
         out.extend_from_slice(answer.body);
     }
+    // Nothing of it is left to be stopped.
+    client.deadline.enter(Stage::Idle);
     work.record.status = answer.status;
     work.record.bytes_out += out.len() as u64;
     world.buffers.give(client.send_all(out).await?);

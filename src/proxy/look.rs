@@ -32,7 +32,7 @@ pub async fn for_session(world: &World, dialect: Dialect, work: &mut Work) -> Re
 
 async fn look_at(world: &World, dialect: Dialect, wanted: Wanted, work: &mut Work) -> Result<Seen, Fault> {
     Ok(if work.body.len() <= limits::TRANSLATED_AT_ONCE_BYTES_MAX {
-        let mut index = world.index.borrow_mut();
+        let mut index = world.bodies.borrow_mut();
         let seen = look(&work.body, dialect, wanted, &mut index);
         index.shrink(limits::INDEX_NODES_KEPT);
         seen

@@ -23,6 +23,8 @@
 //! | [`aside`] | work for helper threads |
 //! | [`count`] | counting tokens for an upstream that does not |
 //! | [`costs`] | what models cost, as remembered |
+//! | [`chores`] | small requests that need no model, answered here |
+//! | [`stop`] | ending all requests in flight |
 //! | [`cors`] | what browsers ask and are told |
 //! | [`job`] | a request's memory, used again by the next |
 //! | [`site`] | what runs by one configuration |
@@ -31,6 +33,7 @@
 pub mod admit;
 pub mod aside;
 pub mod ask;
+pub mod chores;
 pub mod connection;
 pub mod cors;
 pub mod costs;
@@ -52,6 +55,7 @@ pub mod relay;
 pub mod rhythm;
 pub mod settle;
 pub mod site;
+pub mod stop;
 pub mod translate;
 pub mod upload;
 pub mod world;

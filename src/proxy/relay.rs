@@ -19,6 +19,7 @@ use crate::http::framing::{self, Framing};
 use crate::http::head::{Names, RequestHead, ResponseHead, Version};
 use crate::http::passage::{Form, Passage, Passed};
 use crate::http::write;
+use crate::net::deadlines::Stage;
 use crate::net::inbox::Turn;
 use crate::net::pool::Upstream;
 use crate::sse::tail::Tail;
@@ -69,6 +70,9 @@ pub async fn relay(
     if framing_out == Framing::UntilClose && client.transport == Transport::Unix {
         // Such an answer ends with the connection, and a UNIX socket cannot be reset: a cut answer would look whole.
         return Err(http10_on_unix().into());
+    }
+    for deadline in [&client.deadline, upstream.inlet.deadline()] {
+        deadline.enter(Stage::Answering);
     }
     let mut out = std::mem::take(&mut work.out);
     out.clear();

@@ -57,6 +57,9 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
     if !work.model.is_empty() {
         line = line.text("model", &work.model);
     }
+    if let Some(chore) = record.chore {
+        line = line.word("chore", chore.name());
+    }
     if let Some(destination) = destination {
         line = line.text("provider", &destination.provider.name).number("attempts", u64::from(record.attempts));
         line = line_of_tries(line, site, destination, record.key, &work.tried);

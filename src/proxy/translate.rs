@@ -93,7 +93,7 @@ pub async fn request(
 }
 
 /// What does not come from the body.
-fn terms(world: &World, site: &Site, work: &Work, model: &str) -> Terms {
+pub(super) fn terms(world: &World, site: &Site, work: &Work, model: &str) -> Terms {
     let mut name = Vec::new();
     text::escape(work.model.as_bytes(), &mut name);
     Terms {

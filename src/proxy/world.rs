@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::connection::contained;
 use super::job::Job;
 use super::site::{Settings, Site};
+use super::stop::Stops;
 use crate::json::Index;
 use crate::limits;
 use crate::net::buffers::Buffers;
@@ -55,6 +56,8 @@ pub struct Shared {
     pub leaving: AtomicBool,
     /// A worker ended that should not have.
     pub failed: AtomicBool,
+    /// How all requests are ended.
+    pub stops: Stops,
 }
 
 impl Shared {
@@ -74,6 +77,7 @@ impl Shared {
             log,
             leaving: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            stops: Stops::new(workers),
         }
     }
 
@@ -93,6 +97,8 @@ impl Shared {
 pub struct World {
     /// What the workers share.
     pub shared: Arc<Shared>,
+    /// This worker's number.
+    pub index: usize,
     /// This worker's counters.
     pub counters: Arc<Counters>,
     /// Read buffers.
@@ -108,7 +114,7 @@ pub struct World {
     /// The same of the bytes of whole bodies, by the client's name of the model.
     pub body_tokens: RefCell<Learned>,
     /// Of the body that is looked into.
-    pub index: RefCell<Index>,
+    pub bodies: RefCell<Index>,
     site: RefCell<Rc<Site>>,
     /// What opening a connection needs.
     means: Means,
@@ -166,6 +172,7 @@ impl World {
         let means = Means { resolver: shared.resolver.clone(), deadlines: Rc::default(), buffers: Rc::default() };
         let site = Site::new(shared.settings(), &counters, &means, None);
         Self {
+            index,
             counters,
             buffers: means.buffers.clone(),
             deadlines: means.deadlines.clone(),
@@ -174,7 +181,7 @@ impl World {
             seeds: Seeds::default(),
             tokens: RefCell::default(),
             body_tokens: RefCell::default(),
-            index: RefCell::default(),
+            bodies: RefCell::default(),
             site: RefCell::new(Rc::new(site)),
             draining: Cell::new(false),
             stopping: Cell::new(false),

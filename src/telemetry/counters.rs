@@ -1,6 +1,7 @@
 //! What one worker counts. What belongs to one provider is in [`super::provider`].
 
 use super::cell::numbers;
+use super::chores::Chores;
 use super::losses::Losses;
 use super::provider::Providers;
 use super::reasons::Reasons;
@@ -21,6 +22,7 @@ numbers! {
         responses_3xx: Counter, "Answers with a status of 300 to 399";
         responses_4xx: Counter, "Answers with a status of 400 to 499, refusals included";
         responses_5xx: Counter, "Answers with a status of 500 to 599";
+        requests_stopped: Counter, "Requests that POST /stop ended";
         streams: Counter, "Answers relayed as event streams";
         streams_open: Gauge, "Event streams open now";
         panics: Counter, "Panics caught; each ended one connection. Must stay 0";
@@ -29,6 +31,8 @@ numbers! {
     beside {
         /// Answers of our own to requests that could not be served as they were, by reason.
         refusals: Reasons,
+        /// Chores that were answered here.
+        chores: Chores,
         /// What was lost between two dialects.
         losses: Losses,
         /// The numbers of each provider.

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::cell::{BOUNDS, Histogram, Kind, Observed};
 use super::counters::Counters;
 use super::provider::ProviderNumbers;
+use crate::dialect::chores::Chore;
 use crate::net::driver::Chosen;
 use crate::route::health::Health;
 
@@ -64,6 +65,7 @@ impl Collector for Summed {
         self.refusals(encoder)?;
         self.losses(encoder)?;
         self.standing(encoder)?;
+        self.chores(encoder)?;
         Upstreams::of(&self.workers).encode(encoder)
     }
 }
@@ -118,6 +120,17 @@ impl Summed {
             let sum = sum(workers.iter().filter_map(|rows| rows.get(place)).map(|row| row.3));
             let labels = [("from", from.name()), ("to", to.name()), ("kind", kind.name())];
             number(family.encode_family(&labels)?, Kind::Counter, sum)?;
+        }
+        Ok(())
+    }
+
+    fn chores(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Chores of Claude Code answered here, without a model";
+        let mut family = encoder.encode_descriptor("chores", help, None, MetricType::Counter)?;
+        for chore in Chore::ALL {
+            let rows = self.workers.iter().flat_map(|worker| worker.chores.rows());
+            let sum = sum(rows.filter(|row| row.0 == chore).map(|row| row.1));
+            number(family.encode_family(&[("chore", chore.name())])?, Kind::Counter, sum)?;
         }
         Ok(())
     }

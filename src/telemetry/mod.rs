@@ -2,6 +2,7 @@
 //! scraped, and the [`log`], in which a [`request_id`] finds a request.
 
 pub mod cell;
+pub mod chores;
 pub mod counters;
 pub mod failures;
 mod line;
