@@ -110,6 +110,7 @@ pub(super) async fn send_whole(
     work.record.status = work.response.status();
     out.extend_from_slice(body);
     work.record.bytes_out += out.len() as u64;
+    client.deadline.enter(Stage::Answering);
     world.buffers.give(client.send_all(out).await?);
     Ok(())
 }
