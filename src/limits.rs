@@ -61,6 +61,9 @@ pub const ANSWER_END_MAX: Duration = Duration::from_millis(250);
 pub const SCHEMA_MERGE_MAX: usize = 4096;
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
+/// Of a stream that has not begun, what is held back. Responses repeats instructions and tools in its first two events: an
+/// agent's have 60 KB.
+pub const HELD_OPENING_BYTES_MAX: usize = 256 * 1024;
 /// What is kept of an upstream's error message. Clients show it; pages of HTML and traces have more.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// Objects in objects in which an upstream's error is looked for; gateways wrap another's once or twice.

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod loss;
 pub mod messages;
 pub mod models;
+pub mod opening;
 pub mod pairing;
 pub mod profile;
 pub mod raw;
