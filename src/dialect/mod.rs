@@ -57,6 +57,15 @@ impl Dialect {
         }
     }
 
+    /// What shows a client between two events that its stream goes on. OpenAI's clients take anything but a comment for a
+    /// part of the answer.
+    pub fn ping(self) -> &'static [u8] {
+        match self {
+            Self::Chat | Self::Responses => b": ping\n\n",
+            Self::Messages => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
+        }
+    }
+
     /// Log name.
     pub fn name(self) -> &'static str {
         match self {

@@ -36,6 +36,8 @@ pub struct Answering {
     pub until: Option<Instant>,
     /// The body, where it had to be read to know what to do.
     pub whole: Option<Whole>,
+    /// The tick until which its head may still be held ([`super::hold`]).
+    pub held_until: u32,
 }
 
 /// A body that was read.
@@ -149,7 +151,8 @@ pub async fn ask(
     match (heard, sent) {
         (Some(Ok(head_bytes)), sent) => {
             let sent_whole = matches!(sent, Some(Ok(_)));
-            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole, until, whole: None })
+            let read_whole = buffered || sent_whole;
+            Ok(Answering { upstream, head_bytes, sent_whole, read_whole, until, whole: None, held_until: 0 })
         }
         (_, Some(Err(Failed::Client(fault)))) => Err(fault.into()),
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),

@@ -10,6 +10,7 @@
 //! | [`outbound`] | the head of the upstream request: what is replaced, and whose credential goes along |
 //! | [`reach`] | from targets to an answer: what each gets, and what is sent once more |
 //! | [`ask`] | one try at an upstream: take or dial, send, hear the head of the answer |
+//! | [`hold`] | the wait for a stream's first event |
 //! | [`relay`] | the answer's body on its way to the client, untouched |
 //! | [`translate`], [`deliver`] | the request into another dialect, and the answer back |
 //! | [`rhythm`] | when a silent stream needs a word of ours |
@@ -34,6 +35,7 @@ pub mod count;
 pub mod deliver;
 pub mod exchange;
 pub mod fetch;
+pub mod hold;
 pub mod incoming;
 pub mod intake;
 pub mod job;

@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use super::ask::{self, Answering, AskError, ConnectError};
 use super::connection::{Client, Stop};
+use super::hold::{self, Held};
 use super::job::Work;
 use super::outbound::{Cargo, Outbound};
 use super::plan::{self, Target};
@@ -50,9 +51,31 @@ pub struct Reached<'a> {
     pub rename: Option<String>,
 }
 
-/// Finds an upstream that answers. One that refuses a translated request for a parameter that it names gets it once more
-/// without: no table knows what every server takes.
+/// Finds an upstream whose answer begins.
 pub async fn answered<'a>(
+    world: &World,
+    client: &mut Client<'_>,
+    errand: &Errand<'a>,
+    work: &mut Work,
+    upload: &mut Upload<'_>,
+) -> Result<Reached<'a>, Stop> {
+    let reached = heard(world, client, errand, work, upload).await?;
+    if !errand.is_json {
+        return Ok(reached);
+    }
+    let Reached { answering, destination, .. } = reached;
+    let spoken = work.record.upstream_dialect.unwrap_or(errand.dialect);
+    let held = hold::hold(world, destination, answering, spoken, errand.site.config().hold, work);
+    let held = unless_gone(client.inbox, pin!(held)).await;
+    match held.inspect_err(|_| destination.numbers.aborts.add(1))? {
+        Held::Begun(answering) | Held::Failed(_, answering) => Ok(Reached { answering, ..reached }),
+        Held::Broken(fault) => Err(fault.into()),
+    }
+}
+
+/// The same, before anything is known of a stream but its head. An upstream that refuses a translated request for a
+/// parameter that it names gets it once more without: no table knows what every server takes.
+async fn heard<'a>(
     world: &World,
     client: &mut Client<'_>,
     errand: &Errand<'a>,

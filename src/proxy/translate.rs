@@ -188,7 +188,7 @@ pub async fn read_refusal(
     work: &mut Work,
 ) -> Result<Answering, Stop> {
     let head_bytes = answering.head_bytes;
-    let intake = Intake { destination, upstream: answering.upstream, until: answering.until };
+    let intake = Intake::new(destination, answering.upstream, answering.until);
     let mut incoming = Incoming::new(intake, head_bytes, work)?;
     let body = incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default();
     let sound = incoming.is_sound();

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
 use super::connection::contained;
+use super::hold::Watchers;
 use super::job::Job;
 use super::site::{Settings, Site};
 use crate::limits;
@@ -97,6 +98,8 @@ pub struct World {
     pub request_ids: RequestIds,
     /// Makes what no other answer has.
     seeds: Seeds,
+    /// Look into streams that are held.
+    pub watchers: Watchers,
     /// How many bytes a token has, by model.
     pub tokens: RefCell<Learned>,
     site: RefCell<Rc<Site>>,
@@ -158,6 +161,7 @@ impl World {
             means,
             request_ids: RequestIds::new(index),
             seeds: Seeds::default(),
+            watchers: Watchers::default(),
             tokens: RefCell::default(),
             site: RefCell::new(Rc::new(site)),
             draining: Cell::new(false),
