@@ -194,7 +194,7 @@ pub const TRIM_TICKS: u32 = 50;
 pub const QUIET: Duration = Duration::from_secs(1);
 /// From the first byte of a request's head to its blank line, in all (slow-loris).
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// A TLS handshake, in all; 100 ms is usual, three round trips around the world with a slow server are 2 s.
+/// A client's TLS handshake, in all; 100 ms is usual, three round trips around the world with a slow server are 2 s.
 pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The answer to a request of our own: a person waits for it, and one provider that does not answer must not be what
 /// all the others' lists wait for.

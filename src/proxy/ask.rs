@@ -18,7 +18,7 @@ use crate::http::head::{HeadKind, HeadScanner, ResponseHead, Version};
 use crate::http::write;
 use crate::limits;
 use crate::net::deadlines::{Deadline, Expired};
-use crate::net::origin::OpenError;
+use crate::net::origin::{OpenError, Phase};
 use crate::net::pool::{Pool, PoolError, Taken, Upstream};
 use crate::net::stream::{Inlet, Outlet};
 
@@ -89,15 +89,14 @@ pub async fn connect(
     }
     let acquired = world.unless_stopped(pin!(pool.acquire(fresh))).await;
     destination.collect(pool);
-    let name = &destination.provider.name;
     let taken = acquired.ok_or_else(Fault::draining).map_err(ConnectError::Fault)?;
-    let Taken { upstream, timings, .. } = taken.map_err(|error| connect_error(name, &error))?;
+    let Taken { upstream, timings, .. } = taken.map_err(|error| connect_error(&destination.provider, &error))?;
     work.record.connect_micros += timings.total_micros();
     Ok(upstream)
 }
 
 /// What a failure to connect is to the client.
-pub fn connect_error(name: &str, error: &PoolError) -> ConnectError {
+pub fn connect_error(provider: &Provider, error: &PoolError) -> ConnectError {
     let (status, reason) = match error {
         PoolError::Open(OpenError::NoDescriptors) => {
             let message = format!("{error}.").into();
@@ -105,13 +104,21 @@ pub fn connect_error(name: &str, error: &PoolError) -> ConnectError {
             return ConnectError::Fault(fault);
         }
         PoolError::Full { .. } => (503, "upstream-full"),
+        PoolError::Open(OpenError::TimedOut { phase: Phase::Tls, .. }) => (504, "upstream-tls-timeout"),
         PoolError::Open(OpenError::TimedOut { .. }) => (504, "upstream-connect-timeout"),
         PoolError::Open(OpenError::Resolve { .. } | OpenError::OffLimits { .. }) => (502, "upstream-name"),
         PoolError::Open(OpenError::Tls { .. }) => (502, "upstream-tls"),
         PoolError::Open(OpenError::Proxy { .. }) => (502, "upstream-proxy"),
         PoolError::Open(OpenError::Connect { .. }) => (502, "upstream-connect"),
     };
-    ConnectError::NotReached(Fault::upstream(status, reason, format!("{name} cannot be reached: {error}.")))
+    let limit = match error {
+        PoolError::Open(OpenError::TimedOut { phase: Phase::Tls, after, .. }) => Some(("_TLS_TIMEOUT", *after)),
+        PoolError::Open(OpenError::TimedOut { after, .. }) => Some(("_CONNECT_TIMEOUT", *after)),
+        _ => None,
+    };
+    let limit = limit.map(|(variable, time)| format!(" ({})", provider.setting(variable, time))).unwrap_or_default();
+    let message = format!("{} cannot be reached: {error}{limit}.", provider.name);
+    ConnectError::NotReached(Fault::upstream(status, reason, message))
 }
 
 /// Sends the request and hears the head of the final answer, which may come before the request is out (then the rest
@@ -159,15 +166,14 @@ pub async fn ask(
         (Some(Err(_)), _) if world.stopping.get() => Err(Fault::draining().into()),
         (Some(Err(_)), _) if deadline.expired() == Some(Expired::Sending) => {
             numbers.timeouts.add(1);
-            let waited = provider.idle_timeout.as_secs();
-            let message = format!("{} took no more of the request for {waited} s.", provider.name);
-            Err(Fault::upstream(504, "upstream-timeout", message).into())
+            let limit = provider.setting("_IDLE_TIMEOUT", provider.idle_timeout);
+            let message = format!("{} took no more of the request for too long ({limit}).", provider.name);
+            Err(Fault::upstream(504, "upstream-send-timeout", message).into())
         }
         // Time for its last words is not the time it has for an answer.
         (Some(Err(_)), Some(Ok(_)) | None) if deadline.expired().is_some() => {
             numbers.timeouts.add(1);
-            let message = format!("{} sent no answer within {} s.", provider.name, patience(provider).as_secs_f64());
-            Err(Fault::upstream(504, "upstream-timeout", message).into())
+            Err(late(provider).into())
         }
         (Some(Err(HeadError::Closed)), _) => Err(AskError::Closed),
         (Some(Err(HeadError::Invalid(what))), _) => {
@@ -233,6 +239,17 @@ async fn say(
 /// How long an answer may take to begin.
 fn patience(provider: &Provider) -> Duration {
     provider.timeout.map_or(provider.first_byte_timeout, |whole| whole.min(provider.first_byte_timeout))
+}
+
+/// An answer did not begin in that time.
+fn late(provider: &Provider) -> Fault {
+    let (reason, limit) = match provider.timeout {
+        Some(whole) if whole <= provider.first_byte_timeout => {
+            ("upstream-timeout", provider.setting("_TIMEOUT", whole))
+        }
+        _ => ("upstream-first-byte-timeout", provider.setting("_FIRST_BYTE_TIMEOUT", provider.first_byte_timeout)),
+    };
+    Fault::upstream(504, reason, format!("{} did not begin to answer in time ({limit}).", provider.name))
 }
 
 const LAST_WORDS: Duration = Duration::from_secs(1);

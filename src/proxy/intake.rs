@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::site::Destination;
 use super::world::World;
-use crate::config::provider::Provider;
 use crate::fault::Fault;
 use crate::http::chunked::ChunkError;
 use crate::net::pool::Upstream;
@@ -92,12 +91,13 @@ impl<'a> Intake<'a> {
             Fault::draining()
         } else if expired && self.until.is_some_and(|until| until <= Instant::now()) {
             numbers.timeouts.add(1);
-            let message = format!("{name} took longer than the {} s it has for an answer.", whole_secs(provider));
+            let limit = provider.setting("_TIMEOUT", provider.timeout.unwrap_or_default());
+            let message = format!("{name} took longer than it has for an answer ({limit}).");
             Fault::upstream(504, "upstream-timeout", message)
         } else if expired {
             numbers.timeouts.add(1);
-            let silence = provider.idle_timeout.as_secs();
-            let message = format!("{name} went silent for {silence} s in the middle of its answer.");
+            let limit = provider.setting("_IDLE_TIMEOUT", provider.idle_timeout);
+            let message = format!("{name} went silent in the middle of its answer ({limit}).");
             Fault::upstream(504, "upstream-silent", message)
         } else {
             numbers.truncated.add(1);
@@ -112,10 +112,6 @@ impl<'a> Intake<'a> {
         let message = format!("{} broke its own framing.", self.destination.provider.name);
         Fault::upstream(502, "upstream-invalid", message)
     }
-}
-
-fn whole_secs(provider: &Provider) -> u64 {
-    provider.timeout.unwrap_or_default().as_secs()
 }
 
 /// Counts and tells that a body of which nothing was sent yet broke its framing.

@@ -78,7 +78,8 @@ pub async fn relay(
     let passage = Passage::new(framing, form);
     let follow = Follow { kind: Follow::kind(&work.response, stream), tail: Tail::default() };
     let intake = Intake::new(destination, upstream, until);
-    let ping = if stream { site.config().ping } else { Duration::ZERO };
+    // The body of an error is read as a whole, whatever it is called.
+    let ping = if stream && work.response.status() == 200 { site.config().ping } else { Duration::ZERO };
     let rhythm = Rhythm::new(world.deadlines.now(), 0, ping);
     let mut body = Body { intake, passage, framing_out, follow, rhythm, out };
     let ended = body.pass_on(world, client, work, head_bytes).await?;
