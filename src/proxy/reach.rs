@@ -59,30 +59,6 @@ pub async fn answered<'a>(
     work: &mut Work,
     upload: &mut Upload<'_>,
 ) -> Result<Reached<'a>, Stop> {
-    let reached = heard(world, client, errand, work, upload).await?;
-    if !errand.is_json {
-        return Ok(reached);
-    }
-    let Reached { answering, destination, .. } = reached;
-    let spoken = work.record.upstream_dialect.unwrap_or(errand.dialect);
-    let held = hold::hold(world, destination, answering, spoken, errand.site.config().hold, work);
-    let held = unless_gone(client.inbox, pin!(held)).await;
-    match held.inspect_err(|_| destination.numbers.aborts.add(1))? {
-        Held::Begun(answering) | Held::Failed(_, answering) => Ok(Reached { answering, ..reached }),
-        Held::Broken(fault) => Err(fault.into()),
-    }
-}
-
-/// The same, before anything is known of a stream but its head. An upstream that refuses a translated request for a
-/// parameter that it names gets it once more without: no table knows what every server takes.
-async fn heard<'a>(
-    world: &World,
-    client: &mut Client<'_>,
-    errand: &Errand<'a>,
-    work: &mut Work,
-    upload: &mut Upload<'_>,
-) -> Result<Reached<'a>, Stop> {
-    let inbox = client.inbox;
     let mut reached = reach(world, client, errand, work, upload).await?;
     if errand.path == endpoint::COMPLETIONS
         && work.translation.is_none()
@@ -93,12 +69,34 @@ async fn heard<'a>(
         // Boxed, as below: it is rare, and no plain request shall carry its size.
         reached = Box::pin(reach(world, client, errand, work, upload)).await?;
     }
-    if !translate::may_go_again(work) {
+    if translate::may_go_again(work) {
+        reached = Box::pin(without_what_is_refused(world, client, errand, work, upload, reached)).await?;
+    }
+    if !errand.is_json {
         return Ok(reached);
     }
     let Reached { answering, destination, pool, rename } = reached;
-    let read = Box::pin(translate::read_refusal(world, destination, answering, work));
-    let read = unless_gone(inbox, pin!(read)).await;
+    let spoken = work.record.upstream_dialect.unwrap_or(errand.dialect);
+    let held = hold::hold(world, destination, answering, spoken, errand.site.config().hold, work);
+    let held = unless_gone(client.inbox, pin!(held)).await;
+    match held.inspect_err(|_| destination.numbers.aborts.add(1))? {
+        Held::Begun(answering) | Held::Failed(_, answering) => Ok(Reached { answering, destination, pool, rename }),
+        Held::Broken(fault) => Err(fault.into()),
+    }
+}
+
+/// An upstream that refused a translated request for a parameter that it names gets it once more without: no table knows
+/// what every server takes.
+async fn without_what_is_refused<'a>(
+    world: &World,
+    client: &mut Client<'_>,
+    errand: &Errand<'a>,
+    work: &mut Work,
+    upload: &mut Upload<'_>,
+    reached: Reached<'a>,
+) -> Result<Reached<'a>, Stop> {
+    let Reached { answering, destination, pool, rename } = reached;
+    let read = unless_gone(client.inbox, pin!(translate::read_refusal(world, destination, answering, work))).await;
     let answering = read.inspect_err(|_| destination.numbers.aborts.add(1))??;
     if work.omitted.is_empty() {
         return Ok(Reached { answering, destination, pool, rename });
@@ -106,7 +104,7 @@ async fn heard<'a>(
     if answering.whole.is_some_and(|whole| whole.sound) && work.response.keep_alive() && answering.sent_whole {
         pool.keep(answering.upstream);
     }
-    Box::pin(reach(world, client, errand, work, upload)).await
+    reach(world, client, errand, work, upload).await
 }
 
 /// Finds an upstream that answers. A target to which no connection can be had, or into whose dialect the request cannot be

@@ -63,7 +63,7 @@ class Script:
         for part in self.parts:
             assert self.turn.acquire(timeout=20)
             if part == b"RST":
-                peer.rst()
+                return peer.rst()
             elif part == b"FIN":
                 if peer.upstream.tls:
                     peer.bye()
