@@ -69,6 +69,9 @@ pub const ANSWER_END_MAX: Duration = Duration::from_millis(250);
 pub const SCHEMA_MERGE_MAX: usize = 4096;
 /// Losses of one translation that are kept to be told, each once; a request of an agent has about ten.
 pub const LOSSES_MAX: usize = 32;
+/// Of a stream that has not begun, what is held back. Responses repeats instructions and tools in its first two events: an
+/// agent's have 60 KB.
+pub const HELD_OPENING_BYTES_MAX: usize = 256 * 1024;
 /// What is kept of an upstream's error message. Clients show it; pages of HTML and traces have more.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// Objects in objects in which an upstream's error is looked for; gateways wrap another's once or twice.
@@ -204,7 +207,7 @@ pub const TRIM_TICKS: u32 = 50;
 pub const QUIET: Duration = Duration::from_secs(1);
 /// From the first byte of a request's head to its blank line, in all (slow-loris).
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// A TLS handshake, in all; 100 ms is usual, three round trips around the world with a slow server are 2 s.
+/// A client's TLS handshake, in all; 100 ms is usual, three round trips around the world with a slow server are 2 s.
 pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The answer to a request of our own: a person waits for it, and one provider that does not answer must not be what
 /// all the others' lists wait for.

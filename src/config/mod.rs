@@ -95,9 +95,9 @@ pub struct Config {
     pub body_max: u64,
     /// Bytes of all buffered bodies.
     pub buffer_max: u64,
-    /// Longest time that a translated stream's head waits for its first event; zero for never.
+    /// Longest time that a stream's head waits for its first event; zero for never.
     pub hold: Duration,
-    /// Silence of a translated stream after which a ping is sent; zero for never.
+    /// Silence of a stream after which a ping is sent; zero for never.
     pub ping: Duration,
     /// Claude Code's chores that are answered here.
     pub chores: Chores,

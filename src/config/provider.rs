@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Secret;
+use super::value::written;
+use super::variables::prefix;
 use crate::dialect::profile::Profile;
 use crate::dialect::{Dialect, Face};
 use crate::route::health::Limits;
@@ -29,8 +31,10 @@ pub struct Provider {
     pub roots: Option<Pem>,
     /// The whole answer, from the request sent to its last byte.
     pub timeout: Option<Duration>,
-    /// Establishing a connection: name, TCP, proxy and TLS together.
+    /// Establishing a connection: name, TCP and proxy together.
     pub connect_timeout: Duration,
+    /// The TLS handshake on it.
+    pub tls_timeout: Duration,
     /// From the request sent to the first byte of the answer.
     pub first_byte_timeout: Duration,
     /// Between two pieces of an answer.
@@ -58,6 +62,11 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// One of its time limits as its variable is written: `ZAI_IDLE_TIMEOUT=300s`.
+    pub fn setting(&self, variable: &str, time: Duration) -> String {
+        format!("{}{variable}={}", prefix(&self.name), written(time))
+    }
+
     /// The base of a face.
     pub fn face(&self, face: Face) -> Option<&Base> {
         match face {

@@ -66,6 +66,7 @@ fn read(from: &mut Reader<'_>, name: &str, outbound: &mut Outbound) -> Provider 
         anthropic_auth: known.map_or(Auth::XApiKey, |known| known.anthropic_auth),
         timeout: from.optional_of(p, "_TIMEOUT", value::time_limit),
         connect_timeout: from.parse_of(p, "_CONNECT_TIMEOUT", value::time_limit),
+        tls_timeout: from.parse_of(p, "_TLS_TIMEOUT", value::time_limit),
         first_byte_timeout: from.parse_of(p, "_FIRST_BYTE_TIMEOUT", value::time_limit),
         idle_timeout: from.parse_of(p, "_IDLE_TIMEOUT", value::time_limit),
         max_retries: from.parse_of(p, "_MAX_RETRIES", value::count) as u32,
@@ -424,7 +425,7 @@ mod tests {
     fn times_and_bounds() {
         let provider = read(&[("ZAI_API_KEY", "k")]).unwrap().providers[0].clone();
         assert_eq!(provider.timeout, None);
-        assert_eq!(provider.connect_timeout.as_secs(), 10);
+        assert_eq!((provider.connect_timeout.as_secs(), provider.tls_timeout.as_secs()), (10, 10));
         assert_eq!((provider.first_byte_timeout.as_secs(), provider.idle_timeout.as_secs()), (600, 300));
         assert_eq!((provider.max_connections, provider.keepalive_connections, provider.warm_connections), (100, 20, 1));
         assert!(provider.replay && provider.headers.is_empty());

@@ -34,6 +34,14 @@ pub fn time_limit(text: &str) -> Result<Duration, Wrong> {
     if limit.is_zero() { Err("must be longer than 0; write 30s, 2m or plain seconds".into()) } else { Ok(limit) }
 }
 
+/// A duration as it would be written.
+pub fn written(duration: Duration) -> String {
+    match (duration.as_secs(), duration.subsec_millis()) {
+        (secs, 0) => format!("{secs}s"),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
 /// `64MiB`, `512KiB`, `1GiB`, or plain bytes. The SI spellings (`MB`) mean powers of 1000.
 pub fn size(text: &str) -> Result<u64, Wrong> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -304,6 +312,9 @@ mod tests {
             ("1000000h", None),
         ] {
             assert_eq!(duration(text).ok().map(|d| d.as_millis() as u64), want, "{text}");
+            if let Ok(read) = duration(text) {
+                assert_eq!(duration(&written(read)), Ok(read), "{text}");
+            }
         }
     }
 

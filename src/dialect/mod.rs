@@ -18,6 +18,7 @@ pub mod ids;
 pub mod loss;
 pub mod messages;
 pub mod models;
+pub mod opening;
 pub mod pairing;
 pub mod profile;
 pub mod raw;
@@ -54,6 +55,15 @@ impl Dialect {
         match self {
             Self::Chat | Self::Responses => Face::OpenAi,
             Self::Messages => Face::Anthropic,
+        }
+    }
+
+    /// What shows a client between two events that its stream goes on. OpenAI's clients take anything but a comment for a
+    /// part of the answer.
+    pub fn ping(self) -> &'static [u8] {
+        match self {
+            Self::Chat | Self::Responses => b": ping\n\n",
+            Self::Messages => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
         }
     }
 

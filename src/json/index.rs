@@ -132,6 +132,17 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// It is neither `null` nor `false`, and not empty.
+    pub fn is_something(&self) -> bool {
+        match self.kind() {
+            Kind::Null | Kind::False => false,
+            Kind::String => self.escaped() != Some(b""),
+            Kind::Array => self.items().next().is_some(),
+            Kind::Object => self.members().next().is_some(),
+            Kind::True | Kind::Number => true,
+        }
+    }
+
     /// It is `null`.
     pub fn is_null(&self) -> bool {
         self.kind() == Kind::Null

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use monoio::io::{CancelHandle, Canceller};
@@ -85,6 +85,12 @@ struct Watch {
     /// Since when a read has been posted; `NEVER` when none is.
     posted: Cell<u32>,
     canceller: RefCell<Canceller>,
+    /// When whoever receives has something else to do.
+    rouse_due: Cell<u32>,
+    /// It was due, and the receiver was not told yet.
+    roused: Cell<bool>,
+    /// Who waits by readiness, and is to be roused.
+    sleeper: Cell<Option<Waker>>,
 }
 
 /// A connection's entry; leaving the scope removes it.
@@ -109,6 +115,9 @@ impl Deadlines {
             expired: Cell::new(None),
             posted: Cell::new(NEVER),
             canceller: RefCell::new(Canceller::new()),
+            rouse_due: Cell::new(NEVER),
+            roused: Cell::new(false),
+            sleeper: Cell::default(),
         });
         watches.push(watch.clone());
         if let Some(sleeper) = self.sleeper.take() {
@@ -148,12 +157,17 @@ impl Deadlines {
             })
             .await;
             monoio::time::sleep(limits::TICK).await;
-            // u32 ticks of 100 ms last 13 years.
-            self.now.set(self.now.get() + 1);
-            for watch in self.watches.borrow().iter() {
-                watch.look(self.now.get());
-            }
+            self.tick();
             more = each(self.now.get());
+        }
+    }
+
+    /// One tick has passed.
+    pub(super) fn tick(&self) {
+        // u32 ticks of 100 ms last 13 years.
+        self.now.set(self.now.get() + 1);
+        for watch in self.watches.borrow().iter() {
+            watch.look(self.now.get());
         }
     }
 
@@ -229,7 +243,15 @@ impl Watch {
             self.socket.shutdown(Shutdown::Both);
         }
         let posted = self.posted.get();
-        if posted != NEVER && now.saturating_sub(posted) > limits::ticks(limits::QUIET) {
+        if self.rouse_due.get() <= now {
+            self.rouse_due.set(NEVER);
+            self.roused.set(true);
+            if let Some(sleeper) = self.sleeper.take() {
+                sleeper.wake();
+            }
+        }
+        let is_quiet = now.saturating_sub(posted) > limits::ticks(limits::QUIET);
+        if posted != NEVER && (is_quiet || self.roused.get()) {
             self.posted.set(NEVER);
             self.canceller.replace_with(|canceller| std::mem::take(canceller).cancel());
         }
@@ -259,10 +281,41 @@ impl Deadline {
         self.watch.receive_due.set(self.table.due(after));
     }
 
-    /// No deadline for receiving.
+    /// No deadline for receiving, and nothing else to do.
     pub fn disarm(&self) {
         self.watch.idle.set(None);
         self.watch.receive_due.set(NEVER);
+        self.rouse_at(NEVER);
+    }
+
+    /// Whoever receives has something else to do at this tick: if nothing came by then, the wait ends without a byte lost,
+    /// and can be taken up again. Replaces what was set before.
+    pub fn rouse_at(&self, tick: u32) {
+        self.watch.rouse_due.set(tick);
+        self.watch.roused.set(false);
+    }
+
+    /// The tick at which `ticks` whole ones will surely have passed.
+    pub fn tick_after(&self, ticks: u32) -> u32 {
+        self.table.now().saturating_add(ticks).saturating_add(1)
+    }
+
+    /// The worker's tick.
+    pub fn now(&self) -> u32 {
+        self.table.now()
+    }
+
+    /// Whether the receiver is to be roused; tells it once. Who is not will be woken when it is time.
+    pub(super) fn is_roused(&self, cx: &Context<'_>) -> bool {
+        if self.watch.rouse_due.get() != NEVER {
+            self.watch.sleeper.set(Some(cx.waker().clone()));
+        }
+        self.take_roused()
+    }
+
+    /// The same of a receiver whose read was cancelled.
+    pub(super) fn take_roused(&self) -> bool {
+        self.watch.roused.take()
     }
 
     /// The peer must take what we send within `after`, or the whole connection ends.

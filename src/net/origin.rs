@@ -1,4 +1,4 @@
-//! From an origin's name to a connection that is ready for a request: name, TCP, proxy, TLS, in one deadline.
+//! From an origin's name to a connection that is ready for a request: name, TCP and proxy in one deadline, TLS in another.
 
 use std::cell::Cell;
 use std::fmt;
@@ -33,8 +33,10 @@ pub struct Origin {
     pub tls: Option<Arc<ClientConfig>>,
     /// Through this proxy.
     pub proxy: Option<Proxy>,
-    /// For all phases together.
+    /// For all phases before TLS together.
     pub connect_timeout: Duration,
+    /// For the TLS handshake.
+    pub tls_timeout: Duration,
     /// The address that answered last: tried first, so that a dead one costs its delay only once.
     last_good: Cell<Option<SocketAddr>>,
 }
@@ -101,7 +103,7 @@ pub enum OpenError {
         /// Its words.
         why: String,
     },
-    /// The time for connecting was over.
+    /// The time for connecting, or for the handshake, was over.
     TimedOut {
         /// In this phase.
         phase: Phase,
@@ -138,8 +140,9 @@ impl Origin {
         tls: Option<Arc<ClientConfig>>,
         proxy: Option<Proxy>,
         connect_timeout: Duration,
+        tls_timeout: Duration,
     ) -> Self {
-        Self { host: host.to_owned(), port, tls, proxy, connect_timeout, last_good: Cell::new(None) }
+        Self { host: host.to_owned(), port, tls, proxy, connect_timeout, tls_timeout, last_good: Cell::new(None) }
     }
 
     /// `host:port`, for texts.
@@ -161,9 +164,15 @@ impl Origin {
         let outcome = {
             let mut opening = pin!(self.phases(resolver, deadlines, buffers, &phase));
             let mut patience = pin!(monoio::time::sleep(self.connect_timeout));
+            let mut is_shaking = false;
             poll_fn(|cx| match opening.as_mut().poll(cx) {
                 Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                Poll::Pending => patience.as_mut().poll(cx).map(|()| None),
+                Poll::Pending => {
+                    if phase.get() == Phase::Tls && !std::mem::replace(&mut is_shaking, true) {
+                        patience.as_mut().reset((Instant::now() + self.tls_timeout).into());
+                    }
+                    patience.as_mut().poll(cx).map(|()| None)
+                }
             })
             .await
         };
@@ -178,7 +187,8 @@ impl Origin {
             self.unreachable(resolver);
         }
         let to = tunnel::authority(host, port);
-        Err(OpenError::TimedOut { phase: phase.get(), to, after: self.connect_timeout })
+        let after = if phase.get() == Phase::Tls { self.tls_timeout } else { self.connect_timeout };
+        Err(OpenError::TimedOut { phase: phase.get(), to, after })
     }
 
     async fn phases(
@@ -220,7 +230,7 @@ impl Origin {
         }
         if let Some(config) = &self.tls {
             phase.set(Phase::Tls);
-            let session = Box::pin(tls::connect(inlet, outlet, config, &self.host)).await;
+            let session = Box::pin(tls::connect(inlet, outlet, config, &self.host, self.tls_timeout)).await;
             (inlet, outlet) = session.map_err(|error| {
                 let certificate = matches!(error, TlsError::Certificate(_));
                 OpenError::Tls { to: self.authority(), certificate, why: error.to_string() }

@@ -3,11 +3,14 @@
 //! The rule that everything here serves: a posted read is never dropped before its connection. Under io_uring the
 //! kernel may already have written into its buffer, and those bytes would be lost; epoll hides the mistake.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use monoio::buf::{IoBuf, IoBufMut};
@@ -46,6 +49,8 @@ pub struct Inlet {
     half: ReadHalf,
     buffers: Rc<Buffers>,
     tls: Option<Rc<Tls>>,
+    /// The last wait was roused from one by readiness: the next goes on without a posted read.
+    is_resting: bool,
 }
 
 /// The sending side.
@@ -87,7 +92,8 @@ pub fn split(stream: Stream, side: Side, deadlines: &Rc<Deadlines>, buffers: &Rc
             (ReadHalf::Unix(read), WriteHalf::Unix(write))
         }
     };
-    let inlet = Inlet { deadline: deadline.clone(), half: read, buffers: buffers.clone(), tls: None };
+    let inlet =
+        Inlet { deadline: deadline.clone(), half: read, buffers: buffers.clone(), tls: None, is_resting: false };
     (inlet, Outlet { tls: None, deadline, half: write })
 }
 
@@ -149,16 +155,22 @@ impl Inlet {
     /// read yields its bytes or nothing, never half), an empty buffer goes back to the free list, and the wait goes on by
     /// readiness, which holds no memory.
     ///
+    /// A wait that [`Deadline::rouse_at`] ends is `WouldBlock`, with the buffer as it was; the next call takes it up where it
+    /// was, also without a read where that had been silent.
+    ///
     /// One place posts, and holds nothing else meanwhile: this future is a part of every idle connection, twice.
     pub async fn receive(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
         if let Some(tls) = &self.tls {
             buffer = tls.lend(buffer);
         }
         loop {
-            let mut result = self.post(buffer).await;
+            let mut result = match self.is_resting {
+                true => (Err(io::Error::from_raw_os_error(libc::ECANCELED)), buffer),
+                false => self.post(buffer).await,
+            };
             if matches!(&result.0, Err(error) if error.raw_os_error() == Some(libc::ECANCELED)) {
                 let kept = self.rest(result.1);
-                match self.readable().await {
+                match self.silence().await {
                     Ok(()) => {
                         buffer = kept.unwrap_or_else(|| self.buffers.take());
                         continue;
@@ -207,6 +219,24 @@ impl Inlet {
             return None;
         }
         Some(buffer)
+    }
+
+    /// Waits by readiness, unless the receiver is to be roused.
+    async fn silence(&mut self) -> io::Result<()> {
+        if self.deadline.take_roused() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.is_resting = true;
+        {
+            let mut readable = pin!(self.readable());
+            let unless_roused = poll_fn(|cx| match readable.as_mut().poll(cx) {
+                Poll::Pending if self.deadline.is_roused(cx) => Poll::Ready(Err(io::ErrorKind::WouldBlock.into())),
+                other => other,
+            });
+            unless_roused.await?;
+        }
+        self.is_resting = false;
+        Ok(())
     }
 
     async fn readable(&self) -> io::Result<()> {
@@ -307,3 +337,6 @@ impl Outlet {
         self.send(buffer, 0, end, patience).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use crate::http::head::{HeadKind, HeadScanner, ResponseHead, Version};
 use crate::http::write;
 use crate::limits;
 use crate::net::deadlines::{Deadline, Expired};
-use crate::net::origin::OpenError;
+use crate::net::origin::{OpenError, Phase};
 use crate::net::pool::{Asker, Pool, PoolError, Taken, Upstream};
 use crate::net::stream::{Inlet, Outlet};
 use crate::route::verdict::Outcome;
@@ -36,6 +36,8 @@ pub struct Answering {
     pub read_whole: bool,
     /// When the provider's whole time is over.
     pub until: Option<Instant>,
+    /// The tick until which its head may still be held ([`super::hold`]).
+    pub held_until: u32,
 }
 
 /// Why there is no answer.
@@ -95,16 +97,17 @@ pub async fn connect(
     };
     let acquired = world.unless_stopped(pin!(acquiring)).await;
     destination.collect(pool);
-    let name = &destination.provider.name;
+    let provider = &destination.provider;
     let acquired = acquired.ok_or_else(Fault::draining).map_err(ConnectError::Fault)?;
-    let taken = acquired.ok_or_else(|| ConnectError::Fault(out_of_time(name)))?;
-    let Taken { upstream, timings, .. } = taken.map_err(|error| connect_error(name, &error, work.record.dialect))?;
+    let taken = acquired.ok_or_else(|| ConnectError::Fault(out_of_time(&provider.name)))?;
+    let Taken { upstream, timings, .. } =
+        taken.map_err(|error| connect_error(provider, &error, work.record.dialect))?;
     work.record.connect_micros += timings.total_micros();
     Ok(upstream)
 }
 
 /// What a failure to connect is to the client.
-pub fn connect_error(name: &str, error: &PoolError, dialect: Dialect) -> ConnectError {
+pub fn connect_error(provider: &Provider, error: &PoolError, dialect: Dialect) -> ConnectError {
     let (status, reason) = match error {
         PoolError::Open(OpenError::NoDescriptors) => {
             let message = format!("{error}.").into();
@@ -121,13 +124,21 @@ pub fn connect_error(name: &str, error: &PoolError, dialect: Dialect) -> Connect
         // What each dialect's clients know as "not so many at once".
         PoolError::Full { .. } if dialect == Dialect::Messages => (529, "upstream-full"),
         PoolError::Full { .. } => (429, "upstream-full"),
+        PoolError::Open(OpenError::TimedOut { phase: Phase::Tls, .. }) => (504, "upstream-tls-timeout"),
         PoolError::Open(OpenError::TimedOut { .. }) => (504, "upstream-connect-timeout"),
         PoolError::Open(OpenError::Resolve { .. } | OpenError::OffLimits { .. }) => (502, "upstream-name"),
         PoolError::Open(OpenError::Tls { .. }) => (502, "upstream-tls"),
         PoolError::Open(OpenError::Proxy { .. }) => (502, "upstream-proxy"),
         PoolError::Open(OpenError::Connect { .. }) => (502, "upstream-connect"),
     };
-    let fault = Fault::upstream(status, reason, format!("{name} cannot be reached: {error}."));
+    let limit = match error {
+        PoolError::Open(OpenError::TimedOut { phase: Phase::Tls, after, .. }) => Some(("_TLS_TIMEOUT", *after)),
+        PoolError::Open(OpenError::TimedOut { after, .. }) => Some(("_CONNECT_TIMEOUT", *after)),
+        PoolError::Full { waited: Some(waited), .. } => Some(("_QUEUE_TIMEOUT", *waited)),
+        _ => None,
+    };
+    let limit = limit.map(|(variable, time)| format!(" ({})", provider.setting(variable, time))).unwrap_or_default();
+    let fault = Fault::upstream(status, reason, format!("{} cannot be reached: {error}{limit}.", provider.name));
     let PoolError::Full { wait, .. } = error else { return ConnectError::NotReached(Outcome::Unreachable, fault) };
     let retry_after = wait.map_or(1, |wait| wait.as_secs().max(1));
     ConnectError::NotReached(Outcome::Full, Fault { who: Who::Us, retry_after: Some(retry_after), ..fault })
@@ -171,16 +182,17 @@ pub async fn ask(
     match (heard, sent) {
         (Some(Ok(head_bytes)), sent) => {
             let sent_whole = matches!(sent, Some(Ok(_)));
-            Ok(Answering { upstream, head_bytes, sent_whole, read_whole: buffered || sent_whole, until })
+            let read_whole = buffered || sent_whole;
+            Ok(Answering { upstream, head_bytes, sent_whole, read_whole, until, held_until: 0 })
         }
         (_, Some(Err(Failed::Client(fault)))) => Err(fault.into()),
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),
         (Some(Err(_)), _) if world.stopping.get() => Err(Fault::draining().into()),
         (Some(Err(_)), _) if deadline.expired() == Some(Expired::Sending) => {
             numbers.timeouts.add(1);
-            let waited = provider.idle_timeout.as_secs();
-            let message = format!("{} took no more of the request for {waited} s.", provider.name);
-            Err(AskError::Failed(Outcome::Silent, Fault::upstream(504, "upstream-timeout", message)))
+            let limit = provider.setting("_IDLE_TIMEOUT", provider.idle_timeout);
+            let message = format!("{} took no more of the request for too long ({limit}).", provider.name);
+            Err(AskError::Failed(Outcome::Silent, Fault::upstream(504, "upstream-send-timeout", message)))
         }
         (Some(Err(_)), _) if deadline.expired().is_some() && has_passed(work.record.until) => {
             numbers.timeouts.add(1);
@@ -189,8 +201,7 @@ pub async fn ask(
         // Time for its last words is not the time it has for an answer.
         (Some(Err(_)), Some(Ok(_)) | None) if deadline.expired().is_some() => {
             numbers.timeouts.add(1);
-            let message = format!("{} sent no answer within {} s.", provider.name, patience(provider).as_secs_f64());
-            Err(AskError::Failed(Outcome::Silent, Fault::upstream(504, "upstream-timeout", message)))
+            Err(AskError::Failed(Outcome::Silent, late(provider)))
         }
         (Some(Err(HeadError::Closed)), _) => Err(AskError::Closed),
         (Some(Err(HeadError::Invalid(what))), _) => {
@@ -285,9 +296,15 @@ async fn say(
     sent
 }
 
-/// How long an answer may take to begin.
-fn patience(provider: &Provider) -> Duration {
-    provider.timeout.map_or(provider.first_byte_timeout, |whole| whole.min(provider.first_byte_timeout))
+/// An answer did not begin in that time.
+fn late(provider: &Provider) -> Fault {
+    let (reason, limit) = match provider.timeout {
+        Some(whole) if whole <= provider.first_byte_timeout => {
+            ("upstream-timeout", provider.setting("_TIMEOUT", whole))
+        }
+        _ => ("upstream-first-byte-timeout", provider.setting("_FIRST_BYTE_TIMEOUT", provider.first_byte_timeout)),
+    };
+    Fault::upstream(504, reason, format!("{} did not begin to answer in time ({limit}).", provider.name))
 }
 
 const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -1,6 +1,5 @@
 //! An answer on its way back into the client's dialect: as it comes, or when it is whole.
 
-use std::pin::pin;
 use std::time::Instant;
 
 use super::aside::aside;
@@ -43,13 +42,13 @@ pub async fn deliver(
     request: &RequestHead,
     work: &mut Work,
 ) -> Result<Relayed, Stop> {
-    let Answering { upstream, head_bytes, sent_whole, read_whole, until } = answering;
+    let Answering { upstream, head_bytes, sent_whole, read_whole, until, held_until } = answering;
     upstream.inlet.deadline().disarm();
     upstream.inlet.deadline().enter(Stage::Answering);
     work.record.first_byte = Some(Instant::now());
     let Some(translation) = work.translation.take() else { return Err(Stop::Gone) };
     let Translation { asking, upstream: from, stream, terms, provider } = *translation;
-    let intake = Intake { destination, upstream, until };
+    let intake = Intake::new(destination, upstream, until);
     let mut incoming = Incoming::new(intake, head_bytes, work)?;
     let mut keep_client = request.keep_alive() && read_whole && !world.draining.get();
     let status = work.response.status();
@@ -67,11 +66,11 @@ pub async fn deliver(
             let body = incoming.whole(world, limits::ANSWER_BYTES_MAX, work).await?;
             (answer, frames) = take_whole(answer, body, frames).await?;
         }
-        let hold = Rhythm::new(site.config().hold, site.config().ping);
+        let rhythm = Rhythm::new(world.deadlines.now(), held_until, site.config().ping);
         let form = if stream { Form::Held } else { Form::Whole };
         let prices = &site.config().prices;
         let mut delivery = Delivery { client, request, destination, prices, answer, form, keep_client, scale };
-        let delivered = delivery.run(world, &mut incoming, hold, frames, work).await;
+        let delivered = delivery.run(world, &mut incoming, rhythm, frames, work).await;
         // Also of an answer that failed: its tokens were used.
         work.usage.report(delivery.answer.usage());
         delivered?;
@@ -192,7 +191,7 @@ impl Delivery<'_, '_> {
             }
             self.send(world, &mut frames, rhythm.may_hold(), work).await?;
             if self.form == Form::Flowing {
-                rhythm.release();
+                rhythm.release(world.deadlines.now());
             }
             if self.answer.is_over() {
                 break;
@@ -215,28 +214,26 @@ impl Delivery<'_, '_> {
         frames: &mut Vec<u8>,
         work: &mut Work,
     ) -> Result<Result<(), Fault>, Stop> {
-        let mut inbound = std::mem::take(&mut work.inbound);
-        let received = {
-            let mut receiving = pin!(incoming.receive(world, inbound));
-            loop {
-                // A whole answer has no place for a ping.
-                match rhythm.unless_due(self.form != Form::Whole, receiving.as_mut()).await {
-                    Some((received, buffer)) => {
-                        inbound = buffer;
-                        break received;
+        loop {
+            // A whole answer has no place for a ping.
+            incoming.intake.due = rhythm.due().filter(|_| self.form != Form::Whole);
+            let (received, inbound) = incoming.receive(world, std::mem::take(&mut work.inbound)).await;
+            work.inbound = inbound;
+            match received {
+                Ok(false) => {
+                    if self.form == Form::Flowing {
+                        self.answer.ping(frames);
                     }
-                    None => {
-                        if self.form == Form::Flowing {
-                            self.answer.ping(frames);
-                        }
-                        self.send(world, frames, false, work).await?;
-                    }
+                    self.send(world, frames, false, work).await?;
+                    rhythm.release(world.deadlines.now());
+                    rhythm.told(world.deadlines.now());
+                }
+                received => {
+                    rhythm.told(world.deadlines.now());
+                    return Ok(received.map(drop));
                 }
             }
-        };
-        rhythm.heard();
-        work.inbound = inbound;
-        Ok(received)
+        }
     }
 
     /// Sends what there is to send: of a stream all frames, once its head may go; of a whole answer nothing before its end.

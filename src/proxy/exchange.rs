@@ -281,7 +281,7 @@ async fn forward(
 
     let relayed = match work.translation {
         None => {
-            let relayed = pin!(relay::relay(world, destination, client, answering, errand.request, work));
+            let relayed = pin!(relay::relay(world, errand.site, destination, client, answering, errand.request, work));
             unless_gone(inbox, relayed).await
         }
         // Boxed: a plain request shall not carry its size.

@@ -77,19 +77,20 @@ impl<'a> Incoming<'a> {
         Ok(())
     }
 
-    /// One read into `inbound`, which comes back.
+    /// One read into `inbound`, which comes back. False if something else is due before bytes came.
     ///
     /// # Errors
     /// The connection ended before the body did.
-    pub async fn receive(&mut self, world: &World, inbound: Vec<u8>) -> (Result<(), Fault>, Vec<u8>) {
+    pub async fn receive(&mut self, world: &World, inbound: Vec<u8>) -> (Result<bool, Fault>, Vec<u8>) {
         let (received, inbound) = self.intake.receive(inbound).await;
         self.seen = 0;
         let outcome = match received {
-            Received::Bytes => Ok(()),
+            Received::Bytes => Ok(true),
+            Received::Due => Ok(false),
             ended => {
                 self.state = State::Ended;
                 let whole = self.intake.ended_itself(world, ended) && self.reader.is_complete_at_eof();
-                if whole { Ok(()) } else { Err(self.intake.cut_short(world)) }
+                if whole { Ok(true) } else { Err(self.intake.cut_short(world)) }
             }
         };
         (outcome, inbound)
@@ -132,6 +133,7 @@ impl<'a> Incoming<'a> {
     pub async fn drain(&mut self, work: &mut Work) {
         let mut waste = 0;
         self.intake.until = Some(Instant::now() + limits::ANSWER_END_MAX);
+        self.intake.due = None;
         while !self.is_over() && waste <= limits::LINGER_BYTES_MAX {
             if self.take(&work.inbound, |payload| waste += payload.len()).is_err() || self.is_over() {
                 return;

@@ -1,11 +1,12 @@
 //! The upstream's side of an answer under way: reads in the upstream's time, and whose doing it is when it ends early.
 
+use std::io;
 use std::time::Instant;
 
 use super::site::Destination;
 use super::world::World;
-use crate::config::provider::Provider;
 use crate::fault::Fault;
+use crate::http::chunked::ChunkError;
 use crate::net::deadlines::Expired;
 use crate::net::pool::Upstream;
 
@@ -17,6 +18,10 @@ pub struct Intake<'a> {
     pub upstream: Upstream,
     /// When the provider's whole time is over.
     pub until: Option<Instant>,
+    /// The tick at which a silence is to be broken off, once something else is due then.
+    pub due: Option<u32>,
+    /// A silence was broken off, and is not over: its time goes on.
+    is_silent: bool,
 }
 
 /// What one read brought.
@@ -24,21 +29,43 @@ pub struct Intake<'a> {
 pub enum Received {
     /// Bytes.
     Bytes,
+    /// Nothing, and what is due is due. The wait can be taken up again.
+    Due,
     /// The connection's orderly end.
     End,
     /// Its other end, or that of our patience.
     Error,
 }
 
-impl Intake<'_> {
+impl<'a> Intake<'a> {
+    /// The rest of an answer whose head came.
+    pub fn new(destination: &'a Destination, upstream: Upstream, until: Option<Instant>) -> Self {
+        upstream.inlet.deadline().disarm();
+        Self { destination, upstream, until, due: None, is_silent: false }
+    }
+
     /// One read into `buffer`, which comes back; the time until it comes is the upstream's.
-    pub async fn receive(&mut self, mut buffer: Vec<u8>) -> (Received, Vec<u8>) {
+    pub fn receive(&mut self, mut buffer: Vec<u8>) -> impl Future<Output = (Received, Vec<u8>)> {
         buffer.clear();
-        let idle = self.destination.provider.idle_timeout;
-        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        self.receive_more(buffer)
+    }
+
+    /// The same, behind what `buffer` holds.
+    pub async fn receive_more(&mut self, buffer: Vec<u8>) -> (Received, Vec<u8>) {
         let inlet = &mut self.upstream.inlet;
-        inlet.deadline().arm(left.map_or(idle, |left| left.min(idle)));
+        if !self.is_silent {
+            let idle = self.destination.provider.idle_timeout;
+            let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+            inlet.deadline().arm(left.map_or(idle, |left| left.min(idle)));
+        }
+        if let Some(due) = self.due {
+            inlet.deadline().rouse_at(due);
+        }
         let (received, buffer) = inlet.receive(buffer).await;
+        self.is_silent = matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if self.is_silent {
+            return (Received::Due, buffer);
+        }
         // The time that the client takes is not the upstream's.
         inlet.deadline().disarm();
         let received = match received {
@@ -69,12 +96,13 @@ impl Intake<'_> {
             Fault::stopped()
         } else if expired && self.until.is_some_and(|until| until <= Instant::now()) {
             numbers.timeouts.add(1);
-            let message = format!("{name} took longer than the {} s it has for an answer.", whole_secs(provider));
+            let limit = provider.setting("_TIMEOUT", provider.timeout.unwrap_or_default());
+            let message = format!("{name} took longer than it has for an answer ({limit}).");
             Fault::upstream(504, "upstream-timeout", message)
         } else if expired {
             numbers.timeouts.add(1);
-            let silence = provider.idle_timeout.as_secs();
-            let message = format!("{name} went silent for {silence} s in the middle of its answer.");
+            let limit = provider.setting("_IDLE_TIMEOUT", provider.idle_timeout);
+            let message = format!("{name} went silent in the middle of its answer ({limit}).");
             Fault::upstream(504, "upstream-silent", message)
         } else {
             numbers.truncated.add(1);
@@ -91,6 +119,10 @@ impl Intake<'_> {
     }
 }
 
-fn whole_secs(provider: &Provider) -> u64 {
-    provider.timeout.unwrap_or_default().as_secs()
+/// Counts and tells that a body of which nothing was sent yet broke its framing.
+pub fn broken_coding(destination: &Destination, error: ChunkError) -> Fault {
+    let Destination { provider, numbers, .. } = destination;
+    numbers.invalid.add(1);
+    let message = format!("{} answered with a broken chunked coding: {}.", provider.name, error.name());
+    Fault::upstream(502, "upstream-invalid", message)
 }

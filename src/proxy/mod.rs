@@ -12,6 +12,7 @@
 //! | [`reach`] | from targets to an answer: what each gets, and what is sent once more |
 //! | [`refusal`] | an answer that is no success, read whole |
 //! | [`ask`] | one try at an upstream: take or dial, send, hear the head of the answer |
+//! | [`hold`] | the wait for a stream's first event |
 //! | [`relay`] | the answer's body on its way to the client, untouched |
 //! | [`translate`], [`deliver`] | the request into another dialect, and the answer back |
 //! | [`rhythm`] | when a silent stream needs a word of ours |
@@ -41,6 +42,7 @@ pub mod count;
 pub mod deliver;
 pub mod exchange;
 pub mod fetch;
+pub mod hold;
 pub mod incoming;
 pub mod intake;
 pub mod job;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::ask::{self, Answering, AskError, ConnectError};
 use super::connection::{Client, Stop};
+use super::hold::{self, Held};
 use super::job::{Tried, Work};
 use super::outbound::{Cargo, Outbound};
 use super::plan::{self, Target};
@@ -14,7 +15,7 @@ use super::site::{Destination, Site};
 use super::translate::{self, now_unix};
 use super::upload::{Body, Upload};
 use super::world::World;
-use crate::dialect::failure::{self, Class};
+use crate::dialect::failure::{self, Class, Failure};
 use crate::dialect::translate::{self as dialects, Asking};
 use crate::dialect::{Dialect, endpoint};
 use crate::fault::{Fault, Who};
@@ -123,6 +124,8 @@ struct Try<'a, 't> {
 /// What one try came to.
 enum Tryout {
     Answering(Answering),
+    /// A stream begins with what its upstream could not do.
+    Failing(Box<Failure>, Answering),
     /// The answer had to be read to know what is to be done.
     Refusal(Box<Refusal>),
 }
@@ -167,10 +170,17 @@ impl<'a, 't> Journey<'a, 't> {
             };
             self.course.began(place);
             let refusal = match try_target(world, client, errand, to, work, upload).await {
-                Ok(Tryout::Answering(answering)) => match self.judged(errand, to, answering, work) {
+                Ok(Tryout::Answering(answering)) => match self.judged(errand, to, None, answering, work) {
                     Ok(reached) => return Ok(reached),
                     Err(answering) => Box::pin(read_refusal(world, client, to, answering, work)).await?,
                 },
+                // The rest of such a stream is not worth reading: its connection ends.
+                Ok(Tryout::Failing(failure, answering)) => {
+                    match self.judged(errand, to, Some(&failure), answering, work) {
+                        Ok(reached) => return Ok(reached),
+                        Err(_) => refusal::of_stream(*failure, to.target, work),
+                    }
+                }
                 Ok(Tryout::Refusal(refusal)) => refusal,
                 Err(TryError::Failed(outcome, fault)) => {
                     self.failed(world, errand, to, (outcome, fault), work);
@@ -226,16 +236,18 @@ impl<'a, 't> Journey<'a, 't> {
         Some(Try { place, target, destination, pool, key, demand, elsewhere })
     }
 
-    /// An answer began: whether it is the client's. If not, it comes back, to be read.
+    /// An answer began, or a stream that tells of a failure: whether it is the client's. If not, it comes back.
     fn judged(
         &mut self,
         errand: &Errand<'a>,
         to: Try<'a, 't>,
+        failure: Option<&Failure>,
         answering: Answering,
         work: &mut Work,
     ) -> Result<Reached<'a>, Answering> {
-        let status = work.response.status();
-        let answer = answer(errand, to, status, None, |name| work.response.get(name));
+        let status = failure.map_or(work.response.status(), |failure| failure.status(to.target.dialect));
+        let class = failure.map(|failure| failure.class);
+        let answer = answer(errand, to, status, class, |name| work.response.get(name));
         let verdict = Outcome::Answered(answer).verdict();
         if verdict.retry != Retry::Never && errand.is_json && self.course.may_go_on() {
             return Err(answering);
@@ -380,14 +392,41 @@ async fn try_target(
         answering = Box::pin(prepare_and_try(world, client, errand, to, work, upload)).await?;
     }
     if !translate::may_go_again(work) {
-        return Ok(Tryout::Answering(answering));
+        return held(world, client, errand, to, answering, work).await;
     }
     let refusal = Box::pin(read_refusal(world, client, to, answering, work)).await?;
     translate::omit_refused(refusal.status(), refusal.body(), work);
     if work.omitted.is_empty() {
         return Ok(Tryout::Refusal(refusal));
     }
-    Ok(Tryout::Answering(Box::pin(prepare_and_try(world, client, errand, to, work, upload)).await?))
+    let answering = Box::pin(prepare_and_try(world, client, errand, to, work, upload)).await?;
+    Box::pin(held(world, client, errand, to, answering, work)).await
+}
+
+/// Holds a stream's head until it has begun.
+async fn held(
+    world: &World,
+    client: &Client<'_>,
+    errand: &Errand<'_>,
+    to: Try<'_, '_>,
+    answering: Answering,
+    work: &mut Work,
+) -> Result<Tryout, TryError> {
+    if !errand.is_json {
+        return Ok(Tryout::Answering(answering));
+    }
+    let Try { target, destination, .. } = to;
+    let held = hold::hold(world, destination, answering, target.dialect, errand.site.config().hold, work);
+    let held = unless_gone(client.inbox, pin!(held)).await;
+    match held.inspect_err(|_| destination.numbers.aborts.add(1))? {
+        Held::Begun(answering) => Ok(Tryout::Answering(answering)),
+        Held::Failed(failure, answering) => Ok(Tryout::Failing(Box::new(failure), answering)),
+        Held::Broken(fault) if fault.who == Who::Upstream && errand.may_replay => {
+            let outcome = if fault.status == 504 { Outcome::Silent } else { Outcome::Closed };
+            Err(TryError::Failed(outcome, fault))
+        }
+        Held::Broken(fault) => Err(fault.into()),
+    }
 }
 
 async fn read_refusal(

@@ -13,6 +13,7 @@ use super::relay;
 use super::site::{Destination, Site};
 use super::translate::Translation;
 use super::world::World;
+use crate::dialect::Dialect;
 use crate::dialect::failure::{self, Failure};
 use crate::http::head::{RequestHead, ResponseHead};
 use crate::limits;
@@ -21,7 +22,8 @@ use crate::net::pool::Pool;
 /// See the module.
 pub struct Refusal {
     response: ResponseHead,
-    body: Vec<u8>,
+    /// As it came; nothing of a stream.
+    body: Option<Vec<u8>>,
     /// What it says, by its class.
     pub failure: Failure,
     /// Who said it.
@@ -29,6 +31,8 @@ pub struct Refusal {
     /// The upstream's name of the model, where the client's is another.
     rename: Option<String>,
     translation: Option<Box<Translation>>,
+    /// The upstream's dialect.
+    spoken: Dialect,
 }
 
 /// Reads the answer that has begun. The connection goes back to its pool, if it can be used again. The answer's head and
@@ -47,7 +51,7 @@ pub async fn read(
     let status = work.response.status();
     let soon = Instant::now() + limits::ERROR_TIME_MAX;
     let until = Some(until.map_or(soon, |until| until.min(soon)));
-    let mut incoming = Incoming::new(Intake { destination, upstream, until }, head_bytes, work)?;
+    let mut incoming = Incoming::new(Intake::new(destination, upstream, until), head_bytes, work)?;
     // Half of an error says more than none.
     let body = incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default();
     if incoming.is_sound() && sent_whole && work.response.keep_alive() {
@@ -56,22 +60,36 @@ pub async fn read(
     Ok(Box::new(Refusal {
         failure: failure::read(target.dialect, status, &body),
         response: std::mem::take(&mut work.response),
-        body,
+        body: Some(body),
         provider: target.provider,
         rename: target.rename.clone(),
         translation: work.translation.take(),
+        spoken: target.dialect,
     }))
 }
 
+/// A stream of `target`'s began with a failure. Its head and the request's translation leave `work`.
+pub fn of_stream(failure: Failure, target: &Target, work: &mut Work) -> Box<Refusal> {
+    Box::new(Refusal {
+        failure,
+        response: std::mem::take(&mut work.response),
+        body: None,
+        provider: target.provider,
+        rename: target.rename.clone(),
+        translation: work.translation.take(),
+        spoken: target.dialect,
+    })
+}
+
 impl Refusal {
-    /// The status that the upstream answered with.
+    /// The status that the upstream answered with, or that belongs to what its stream said.
     pub fn status(&self) -> u16 {
-        self.response.status()
+        if self.body.is_some() { self.response.status() } else { self.failure.status(self.spoken) }
     }
 
-    /// The body as it came.
+    /// The body as it came; nothing of a stream.
     pub fn body(&self) -> &[u8] {
-        &self.body
+        self.body.as_deref().unwrap_or_default()
     }
 
     /// A field of its head.
@@ -92,7 +110,7 @@ pub async fn tell(
     refusal: Box<Refusal>,
     work: &mut Work,
 ) -> Result<After, Stop> {
-    let Refusal { response, body, mut failure, provider, rename, translation } = *refusal;
+    let Refusal { response, body, mut failure, provider, rename, translation, .. } = *refusal;
     let Some(destination) = site.destinations.get(provider) else { return Err(Stop::Gone) };
     work.response = response;
     work.record.provider = Some(provider);
@@ -103,12 +121,12 @@ pub async fn tell(
         work.model = name;
     }
     let keep = request.keep_alive() && !world.draining.get();
-    match translation {
-        Some(translation) => {
-            failure.estimate(translation.terms.input_estimate);
+    match (translation, body) {
+        (None, Some(body)) => relay::send_whole(world, destination, client, request, &body, keep, work).await?,
+        (translation, _) => {
+            failure.estimate(translation.map_or(0, |translation| translation.terms.input_estimate));
             deliver::send_failure(world, client, request, destination, &failure, keep, work).await?;
         }
-        None => relay::send_whole(world, destination, client, request, &body, keep, work).await?,
     }
     Ok(if keep { After::Next } else { After::Linger })
 }

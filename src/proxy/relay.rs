@@ -1,13 +1,14 @@
 //! The answer's body on its way to the client: one upstream read, at most one write.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ask::Answering;
 use super::connection::{Client, Stop, Transport};
 use super::cors;
-use super::intake::{Intake, Received};
+use super::intake::{Intake, Received, broken_coding};
 use super::job::{Record, Work};
-use super::site::Destination;
+use super::rhythm::Rhythm;
+use super::site::{Destination, Site};
 use super::world::World;
 use crate::config::provider::Provider;
 use crate::dialect::error;
@@ -41,6 +42,7 @@ pub struct Relayed {
 /// framing said so, [`Stop::Gone`] if the client takes no more.
 pub async fn relay(
     world: &World,
+    site: &Site,
     destination: &Destination,
     client: &mut Client<'_>,
     answering: Answering,
@@ -49,7 +51,6 @@ pub async fn relay(
 ) -> Result<Relayed, Stop> {
     let Answering { upstream, head_bytes, sent_whole, read_whole, until, .. } = answering;
     let Destination { provider, numbers, .. } = destination;
-    upstream.inlet.deadline().disarm();
     work.record.first_byte = Some(Instant::now());
     let framing = framing::of_response(&work.response, request.method()).map_err(|bad| {
         numbers.invalid.add(1);
@@ -80,8 +81,11 @@ pub async fn relay(
     work.record.status = work.response.status();
     let passage = Passage::new(framing, form);
     let follow = Follow { kind: Follow::kind(&work.response, stream), tail: Tail::default() };
-    let intake = Intake { destination, upstream, until };
-    let mut body = Body { intake, passage, framing_out, follow, out };
+    let intake = Intake::new(destination, upstream, until);
+    // The body of an error is read as a whole, whatever it is called.
+    let ping = if stream && work.response.status() == 200 { site.config().ping } else { Duration::ZERO };
+    let rhythm = Rhythm::new(world.deadlines.now(), 0, ping);
+    let mut body = Body { intake, passage, framing_out, follow, rhythm, out };
     let ended = body.pass_on(world, client, work, head_bytes).await?;
     let Body { intake: Intake { upstream, .. }, out, .. } = body;
     work.out = out;
@@ -138,6 +142,7 @@ struct Body<'a> {
     /// The framing that the client sees.
     framing_out: Framing,
     follow: Follow,
+    rhythm: Rhythm,
     /// What goes to the client and does not lie in the read buffer as it must go: the head, chunks of ours.
     out: Vec<u8>,
 }
@@ -154,13 +159,7 @@ impl Body<'_> {
         let behind = work.inbound.get(head_bytes..).unwrap_or_default();
         let usage = &mut work.usage;
         let passed = self.passage.pass(behind, &mut self.out, |payload| self.follow.push(payload, usage));
-        let passed = passed.map_err(|error| {
-            let Destination { provider, numbers, .. } = self.intake.destination;
-            numbers.invalid.add(1);
-            let provider = &provider.name;
-            let message = format!("{provider} answered with a broken chunked coding: {}.", error.name());
-            Stop::Fault(Fault::upstream(502, "upstream-invalid", message))
-        })?;
+        let passed = passed.map_err(|error| Stop::Fault(broken_coding(self.intake.destination, error)))?;
         let mut consumed = head_bytes + passed.consumed();
         let mut apart = None;
         if let Passed::AsIs(end) = passed {
@@ -183,8 +182,14 @@ impl Body<'_> {
         let mut turn = Turn::default();
         while !self.passage.is_done() {
             turn.taken(client.inbox).await;
+            self.rhythm.told(world.deadlines.now());
+            self.intake.due = self.rhythm.due();
             match self.receive(work).await {
                 Received::Bytes => {}
+                Received::Due => {
+                    self.ping(world, client, work).await?;
+                    continue;
+                }
                 ended => return self.end(world, client, work, ended).await,
             }
             let inbound = std::mem::take(&mut work.inbound);
@@ -224,6 +229,30 @@ impl Body<'_> {
         Ok(())
     }
 
+    /// Shows the client of a silent stream that it goes on, where that harms nothing: between two events, and two chunks.
+    async fn ping(&mut self, world: &World, client: &mut Client<'_>, work: &mut Work) -> Result<(), Stop> {
+        if self.may_insert() {
+            self.out = world.buffers.take();
+            self.insert(work.record.dialect.ping());
+            self.send_out(client, work).await?;
+            world.buffers.give(std::mem::take(&mut self.out));
+        }
+        Ok(())
+    }
+
+    /// An event of our own can stand here.
+    fn may_insert(&self) -> bool {
+        self.follow.kind == BodyKind::Events && self.follow.tail.is_between_events() && self.passage.is_between_chunks()
+    }
+
+    /// Appends an event of our own to what goes out.
+    fn insert(&mut self, event: &[u8]) {
+        match self.framing_out {
+            Framing::Chunked => write_chunk(&mut self.out, event),
+            _ => self.out.extend_from_slice(event),
+        }
+    }
+
     /// The upstream's connection ended, which may be the body's end.
     async fn end(
         &mut self,
@@ -244,16 +273,10 @@ impl Body<'_> {
     /// one can stand (between two events and two chunks), and no body gets the end that its framing promised.
     async fn cut(&mut self, client: &mut Client<'_>, work: &mut Work, fault: &Fault) -> Stop {
         self.out.clear();
-        if self.follow.tail.is_between_events()
-            && self.follow.kind == BodyKind::Events
-            && self.passage.is_between_chunks()
-        {
+        if self.may_insert() {
             let mut event = Vec::new();
             error::write_event(work.record.dialect, fault, work.record.id.as_str(), &mut event);
-            match self.framing_out {
-                Framing::Chunked => write_chunk(&mut self.out, &event),
-                _ => self.out = event,
-            }
+            self.insert(&event);
             if self.send_out(client, work).await.is_err() {
                 return Stop::Gone;
             }

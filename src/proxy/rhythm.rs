@@ -1,26 +1,29 @@
 //! When a silent stream needs a word of ours: its head after a while, then a ping from time to time.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+#![forbid(unsafe_code)]
 
-use monoio::time::{Sleep, sleep_until};
+use std::time::Duration;
 
-/// The next time at which something is due. One timer serves a whole stream: it is not set anew with every event, but
-/// looks, when it wakes, how long the silence has really lasted.
+use crate::limits;
+
+/// The next tick at which something is due. Whoever reads the stream is roused then ([`crate::net::deadlines`]): no timer
+/// is set, and a stream that idles holds nothing for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rhythm {
-    due: Option<Instant>,
-    ping: Duration,
+    due: Option<u32>,
+    /// Ticks of silence; 0 for never.
+    ping: u32,
     holding: bool,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Rhythm {
-    /// A stream whose head may be held for `hold`, and that shall not be silent for longer than `ping`; zero for never.
-    pub fn new(hold: Duration, ping: Duration) -> Self {
-        let mut rhythm = Self { due: None, ping, holding: !hold.is_zero(), timer: None };
-        rhythm.due = if rhythm.holding { Instant::now().checked_add(hold) } else { rhythm.next() };
+    /// A stream whose head may be held until the tick `hold_until`, and that shall not be silent for longer than `ping`;
+    /// zero for never.
+    pub fn new(now: u32, hold_until: u32, ping: Duration) -> Self {
+        let mut rhythm = Self { due: Some(hold_until), ping: limits::ticks(ping), holding: now < hold_until };
+        if !rhythm.holding {
+            rhythm.due = rhythm.next(now);
+        }
         rhythm
     }
 
@@ -29,45 +32,65 @@ impl Rhythm {
         self.holding
     }
 
+    /// When something is due.
+    pub fn due(&self) -> Option<u32> {
+        self.due
+    }
+
     /// The head is out.
-    pub fn release(&mut self) {
+    pub fn release(&mut self, now: u32) {
         if std::mem::take(&mut self.holding) {
-            self.due = self.next();
+            self.due = self.next(now);
         }
     }
 
-    /// The upstream said something.
-    pub fn heard(&mut self) {
+    /// The client was told something.
+    pub fn told(&mut self, now: u32) {
         if !self.holding {
-            self.due = self.next();
+            self.due = self.next(now);
         }
     }
 
-    /// The work's outcome, or `None` when something is due first; then the work can be waited for again. With `wanted` off
-    /// nothing is ever due.
-    pub async fn unless_due<T>(&mut self, wanted: bool, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        poll_fn(|cx| {
-            if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
-                return Poll::Ready(Some(outcome));
-            }
-            let Some(due) = self.due.filter(|_| wanted) else { return Poll::Pending };
-            loop {
-                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due.into())));
-                if timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                self.timer = None;
-                if due <= Instant::now() {
-                    self.holding = false;
-                    self.due = self.next();
-                    return Poll::Ready(None);
-                }
-            }
-        })
-        .await
+    fn next(&self, now: u32) -> Option<u32> {
+        // The current tick has partly gone.
+        (self.ping > 0).then(|| now.saturating_add(self.ping).saturating_add(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_due_first_and_then_pings() {
+        let second = Duration::from_secs(1);
+        let mut rhythm = Rhythm::new(100, 130, second);
+        assert_eq!((rhythm.may_hold(), rhythm.due()), (true, Some(130)));
+        rhythm.told(110);
+        assert_eq!((rhythm.may_hold(), rhythm.due()), (true, Some(130)), "events that mean nothing prolong nothing");
+        rhythm.release(120);
+        assert_eq!((rhythm.may_hold(), rhythm.due()), (false, Some(131)));
+        rhythm.release(125);
+        assert_eq!(rhythm.due(), Some(131));
+        rhythm.told(125);
+        assert_eq!(rhythm.due(), Some(136));
     }
 
-    fn next(&self) -> Option<Instant> {
-        if self.ping.is_zero() { None } else { Instant::now().checked_add(self.ping) }
+    #[test]
+    fn zero_is_never() {
+        let second = Duration::from_secs(1);
+        for (hold_until, ping, holds, due) in [
+            (100, second, false, Some(111)),
+            (0, second, false, Some(111)),
+            (0, Duration::ZERO, false, None),
+            (101, Duration::ZERO, true, Some(101)),
+            // A part of a tick is one.
+            (0, Duration::from_millis(1), false, Some(102)),
+        ] {
+            let mut rhythm = Rhythm::new(100, hold_until, ping);
+            assert_eq!((rhythm.may_hold(), rhythm.due()), (holds, due), "{hold_until} {ping:?}");
+            rhythm.release(100);
+            assert_eq!(rhythm.due(), if ping.is_zero() { None } else { due.max(Some(102)) });
+        }
     }
 }

@@ -229,7 +229,7 @@ impl Destination {
 
 fn origin(settings: &Settings, provider: &Provider, base: &Base) -> Origin {
     let tls = settings.upstream_tls(provider).filter(|_| base.tls);
-    Origin::new(&base.host, base.port, tls, base.proxy.clone(), provider.connect_timeout)
+    Origin::new(&base.host, base.port, tls, base.proxy.clone(), provider.connect_timeout, provider.tls_timeout)
 }
 
 fn bounds(provider: &Provider) -> Bounds {
@@ -247,6 +247,7 @@ fn is_same(one: &Origin, other: &Origin) -> bool {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),
         (one, other) => one.is_none() && other.is_none(),
     };
-    let place = |origin: &Origin| (origin.host.clone(), origin.port, origin.proxy.clone(), origin.connect_timeout);
-    same_tls && place(one) == place(other)
+    let place = |origin: &Origin| (origin.host.clone(), origin.port, origin.proxy.clone());
+    let times = |origin: &Origin| (origin.connect_timeout, origin.tls_timeout);
+    same_tls && place(one) == place(other) && times(one) == times(other)
 }

@@ -12,6 +12,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::connection::contained;
+use super::hold::Watchers;
 use super::job::Job;
 use super::site::{Settings, Site};
 use super::stop::Stops;
@@ -109,6 +110,8 @@ pub struct World {
     pub request_ids: RequestIds,
     /// Makes what no other answer has.
     seeds: Seeds,
+    /// Look into streams that are held.
+    pub watchers: Watchers,
     /// How many bytes a token has, by model.
     pub tokens: RefCell<Learned>,
     /// The same of the bytes of whole bodies, by the client's name of the model.
@@ -179,6 +182,7 @@ impl World {
             means,
             request_ids: RequestIds::new(index),
             seeds: Seeds::default(),
+            watchers: Watchers::default(),
             tokens: RefCell::default(),
             body_tokens: RefCell::default(),
             bodies: RefCell::default(),

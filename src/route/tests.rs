@@ -23,6 +23,7 @@ fn provider(name: &str, faces: &[Face]) -> Arc<Provider> {
         roots: None,
         timeout: None,
         connect_timeout: Duration::ZERO,
+        tls_timeout: Duration::ZERO,
         first_byte_timeout: Duration::ZERO,
         idle_timeout: Duration::ZERO,
         max_connections: 1,

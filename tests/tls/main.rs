@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream as StdStream};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use authority::{Authority, Identity, PATIENCE, Served, bye, expired, foreign_client, peer, self_signed, tls_peer};
 use monoio::net::{TcpListener, TcpStream};
@@ -39,7 +39,7 @@ impl Net {
 
     async fn connect(&self, address: SocketAddr, config: &Arc<ClientConfig>, host: &str) -> Result<Ends, TlsError> {
         let (inlet, outlet) = self.dial(address).await;
-        connect(inlet, outlet, config, host).await
+        connect(inlet, outlet, config, host, Duration::from_secs(10)).await
     }
 
     /// One client of our own listener.

@@ -210,7 +210,8 @@ def test_proxy_that_says_nothing(driver, owned):
     sidestream = owned(Sidestream(driver, {**env, "MOCK_CONNECT_TIMEOUT": "300ms", "SIDESTREAM_LOG": "debug"}))
     late = ask(sidestream.address, "POST", CHAT, JSON)
     assert (late.status, late.get("x-sidestream-error")) == (504, "upstream-connect-timeout"), late
-    assert "the proxy opened no tunnel" in json.loads(late.body)["error"]["message"]
+    assert "the proxy opened no tunnel" in (said := json.loads(late.body)["error"]["message"])
+    assert "MOCK_CONNECT_TIMEOUT=300ms" in said
     silent(sidestream, late)
 
 

@@ -546,6 +546,47 @@ def test_whole_time_of_a_provider(setup):
     assert 0.9 < time.monotonic() - began < 5
 
 
+# variable and value: (the reason, whether the answer had begun)
+LIMITS = {
+    "MOCK_FIRST_BYTE_TIMEOUT=300ms": ("upstream-first-byte-timeout", False),
+    "MOCK_TIMEOUT=400ms": ("upstream-timeout", False),
+    "MOCK_IDLE_TIMEOUT=500ms": ("upstream-silent", True),
+    "MOCK_TIMEOUT=700ms": ("upstream-timeout", True),
+}
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_each_time_limit_has_its_own_error(setup, limit, path):
+    """It names its variable and value, in the client's dialect: as the answer, or as the last event of a stream."""
+    reason, begun = LIMITS[limit]
+
+    def handler(peer):
+        peer.request()
+        if begun:
+            peer.send(SSE_HEAD + EVENT)
+        peer.wait_closed()
+
+    proxy, _ = setup(handler, **dict([limit.split("=")]))
+    with Client(proxy.address) as client:
+        client.request("POST", path, JSON)
+        head, body = client.response_head()
+        if begun:
+            with pytest.raises(Truncated) as cut:
+                body.all()
+            said = cut.value.partial.removeprefix(b'data: {"n":1}\n\n')
+            error = json.loads(said[said.index(b"data: ") + 6 :])
+        else:
+            assert (head.status, head.get("x-sidestream-error")) == (504, reason)
+            error = json.loads(body.all())
+    inner = error if path == "/v1/responses" and begun else error["error"]
+    assert f"({limit})" in inner["message"]
+    if path == "/v1/messages":
+        assert (error["type"], inner["type"]) == ("error", "timeout_error")
+    else:
+        assert inner["code"] == reason
+
+
 def test_connections_that_dial_leave_nothing_behind(setup, note, driver):
     """A client connection and an upstream connection for each request: memory stays where it was."""
     def handler(peer):

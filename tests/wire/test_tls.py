@@ -255,18 +255,18 @@ def test_no_tls_there(driver, owned, rule):
 
 
 def test_handshake_that_does_not_end(driver, owned, authority):
-    """The limit for connecting covers it; meanwhile others are served."""
+    """It has a limit of its own; meanwhile others are served."""
     silent = owned(Upstream(lambda peer: peer.wait_closed()))
     spoken = owned(Upstream(tls=authority("root").server()))
     env = {"SIDESTREAM_PROVIDERS": "silent,mock", "SIDESTREAM_ROUTES": "silent -> silent; * -> mock"}
-    env |= {"SILENT_ENDPOINT_URL": f"https://127.0.0.1:{silent.port}/v1", "SILENT_CONNECT_TIMEOUT": "500ms"}
+    env |= {"SILENT_ENDPOINT_URL": f"https://127.0.0.1:{silent.port}/v1", "SILENT_TLS_TIMEOUT": "500ms"}
     proxy = owned(Sidestream(driver, {**env, **spoken.env, "MOCK_CA_FILE": authority("root").file}))
     with Client(proxy.address) as waiting:
         waiting.request("POST", CHAT, b'{"model":"silent"}')
         assert ask(proxy.address, "POST", CHAT, JSON).status == 200
         late = waiting.response()
-    assert (late.status, late.get("x-sidestream-error")) == (504, "upstream-connect-timeout")
-    assert "TLS handshake" in json.loads(late.body)["error"]["message"]
+    assert (late.status, late.get("x-sidestream-error")) == (504, "upstream-tls-timeout")
+    assert "TLS handshake" in (said := json.loads(late.body)["error"]["message"]) and "SILENT_TLS_TIMEOUT=500ms" in said
 
 
 # ── Where an answer ends ────────────────────────────────────────────────────────────────────────────────────────────

@@ -571,8 +571,9 @@ def test_upstream_that_takes_no_more_of_the_request(setup, path):
         refused = client.response()
         sender.join()
     over.set()
-    assert (refused.status, refused.get("x-sidestream-error")) == (504, "upstream-timeout")
-    assert "took no more of the request" in json.loads(refused.body)["error"]["message"]
+    assert (refused.status, refused.get("x-sidestream-error")) == (504, "upstream-send-timeout")
+    assert "took no more of the request" in (said := json.loads(refused.body)["error"]["message"])
+    assert "MOCK_IDLE_TIMEOUT=1s" in said
 
 
 def test_streaming_answer_holds_no_request_memory(setup):

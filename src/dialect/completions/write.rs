@@ -1,7 +1,7 @@
 //! Writes answers to `/v1/completions`, streamed or whole: they have text and nothing else.
 
 use crate::dialect::Dialect;
-use crate::dialect::chat::answer::envelope::{PING, finish_reason, write_end, write_head, write_sequence, write_usage};
+use crate::dialect::chat::answer::envelope::{finish_reason, write_end, write_head, write_sequence, write_usage};
 use crate::dialect::loss::Losses;
 use crate::dialect::turn::{Escaped, Failure, Open, Stop, Terms, Usage, Writer};
 use crate::json::text::copy_escaped;
@@ -99,7 +99,7 @@ impl Writer for StreamWriter {
     }
 
     fn ping(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(PING);
+        out.extend_from_slice(Dialect::Chat.ping());
     }
 
     fn losses(&mut self) -> Losses {

@@ -10,12 +10,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(150);
 
 fn origin(address: SocketAddr) -> Origin {
-    Origin::new("origin.test", address.port(), None, None, PATIENCE)
+    Origin::new("origin.test", address.port(), None, None, PATIENCE, PATIENCE)
 }
 
 fn through(proxy: SocketAddr, userinfo: Option<&str>) -> Origin {
     let proxy = Proxy { host: "proxy.test".into(), port: proxy.port(), userinfo: userinfo.map(Secret::new) };
-    Origin::new("origin.test", 443, None, Some(proxy), PATIENCE)
+    Origin::new("origin.test", 443, None, Some(proxy), PATIENCE, PATIENCE)
 }
 
 /// Every name is this machine.
@@ -87,7 +87,7 @@ fn names_that_lead_to_a_clouds_metadata_are_not_followed() {
 }
 
 #[test]
-fn one_deadline_over_all_phases_and_the_phase_is_named() {
+fn one_deadline_over_all_phases_before_tls_and_the_phase_is_named() {
     each_driver(async || {
         let hole = BlackHole::new();
         let slow = Resolver::new(|_| {
@@ -105,6 +105,17 @@ fn one_deadline_over_all_phases_and_the_phase_is_named() {
             let origin = Origin { connect_timeout: SHORT, ..origin };
             let error = open(&origin, resolver).await.err().unwrap();
             assert_eq!(error, OpenError::TimedOut { phase, to, after: SHORT });
+        }
+        let (peer, config) = (listener(), tls::upstream_config(&[]).unwrap());
+        for connect_timeout in [PATIENCE, SHORT] {
+            // The handshake has a time of its own, also where it is the longer one.
+            let tls_timeout = if connect_timeout == SHORT { SHORT * 3 } else { SHORT };
+            let origin = Origin { connect_timeout, tls_timeout, tls: Some(config.clone()), ..origin(peer.1) };
+            let began = Instant::now();
+            let error = open(&origin, &resolver()).await.err().unwrap();
+            let to = to("origin.test", peer.1);
+            assert_eq!(error, OpenError::TimedOut { phase: Phase::Tls, to, after: tls_timeout });
+            assert!(began.elapsed() >= tls_timeout);
         }
         // The slow lookup ends before its runtime.
         monoio::time::sleep(SHORT).await;

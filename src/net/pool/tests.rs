@@ -15,7 +15,7 @@ fn pool_at(address: SocketAddr, max: usize, kept_max: usize, warm: usize) -> Rc<
 }
 
 fn patient_pool_at(address: SocketAddr, bounds: Bounds, patience: Duration) -> Rc<Pool> {
-    let origin = Origin::new("127.0.0.1", address.port(), None, None, patience);
+    let origin = Origin::new("127.0.0.1", address.port(), None, None, patience, PATIENCE);
     let means = Means { resolver: Resolver::default(), deadlines: Rc::default(), buffers: Rc::default() };
     Rc::new(Pool::new(Rc::new(origin), bounds, means))
 }

@@ -19,6 +19,7 @@ mod session;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
@@ -30,8 +31,8 @@ pub(super) use session::Tls;
 use super::stream::{Inlet, Outlet};
 use crate::limits;
 
-/// Shakes hands with a server and proves that it is `host`, a name or an IP address (brackets allowed). The peer has
-/// [`limits::TLS_HANDSHAKE_MAX`]; whoever has less time drops this future, and with it the connection.
+/// Shakes hands with a server, which has `patience`, and proves that it is `host`, a name or an IP address (brackets
+/// allowed).
 ///
 /// # Errors
 /// See [`TlsError`]. The connection is closed, after an alert that tells the peer why.
@@ -40,12 +41,13 @@ pub async fn connect(
     outlet: Outlet,
     config: &Arc<ClientConfig>,
     host: &str,
+    patience: Duration,
 ) -> Result<(Inlet, Outlet), TlsError> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     let name = ServerName::try_from(bare.to_owned())
         .map_err(|_| TlsError::Handshake(format!("{host:?} is neither a host name nor an IP address")))?;
     let connection = ClientConnection::new(config.clone(), name).map_err(|error| TlsError::new(error, None))?;
-    shake(inlet, outlet, connection.into()).await
+    shake(inlet, outlet, connection.into(), patience).await
 }
 
 /// Shakes hands with a client, which has [`limits::TLS_HANDSHAKE_MAX`]. Session tickets are sent before this returns.
@@ -54,17 +56,22 @@ pub async fn connect(
 /// See [`TlsError`]. The connection is closed, after an alert that tells the peer why.
 pub async fn accept(inlet: Inlet, outlet: Outlet, config: &Arc<ServerConfig>) -> Result<(Inlet, Outlet), TlsError> {
     let connection = ServerConnection::new(config.clone()).map_err(|error| TlsError::new(error, None))?;
-    shake(inlet, outlet, connection.into()).await
+    shake(inlet, outlet, connection.into(), limits::TLS_HANDSHAKE_MAX).await
 }
 
-async fn shake(mut inlet: Inlet, mut outlet: Outlet, connection: Connection) -> Result<(Inlet, Outlet), TlsError> {
+async fn shake(
+    mut inlet: Inlet,
+    mut outlet: Outlet,
+    connection: Connection,
+    patience: Duration,
+) -> Result<(Inlet, Outlet), TlsError> {
     let tls = Rc::new(Tls::new(connection, inlet.deadline().socket(), inlet.buffers()));
     inlet.encrypt(&tls);
     outlet.encrypt(&tls);
-    inlet.deadline().arm(limits::TLS_HANDSHAKE_MAX);
+    inlet.deadline().arm(patience);
     loop {
         // An empty send carries what the session has to say; at the end a server's tickets.
-        let (sent, _) = outlet.send(Vec::new(), 0, 0, limits::TLS_HANDSHAKE_MAX).await;
+        let (sent, _) = outlet.send(Vec::new(), 0, 0, patience).await;
         if !tls.is_handshaking() {
             sent?;
             break;

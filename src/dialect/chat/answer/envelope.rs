@@ -7,8 +7,6 @@ use crate::json::text::copy_escaped;
 
 /// The last event of a stream that is whole.
 const DONE: &[u8] = b"data: [DONE]\n\n";
-/// Shows that a stream goes on. Clients take anything but a comment for a chunk.
-pub const PING: &[u8] = b": ping\n\n";
 
 /// Appends an answer's beginning, up to its choices: `{"id":…,"object":…,"created":…,"model":…`. All chunks have the same.
 pub fn write_head(terms: &Terms, id_prefix: &str, object: &str, out: &mut Vec<u8>) {

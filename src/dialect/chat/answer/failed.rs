@@ -5,7 +5,7 @@ use crate::dialect::failure::{self, Failure};
 use crate::json::Value;
 
 /// The failure that an object tells of, if it does: under `error` always, else where it is no answer either.
-pub(super) fn read(object: Value<'_>, error: Option<Value<'_>>, is_answer: bool) -> Option<Failure> {
+pub(in crate::dialect) fn read(object: Value<'_>, error: Option<Value<'_>>, is_answer: bool) -> Option<Failure> {
     let is_told = error
         .is_some_and(|error| error.escaped().is_some_and(|text| !text.is_empty()) || error.members().next().is_some());
     let is_failure = is_told || (!is_answer && looks_like_one(object));
@@ -13,7 +13,7 @@ pub(super) fn read(object: Value<'_>, error: Option<Value<'_>>, is_answer: bool)
 }
 
 /// A failure told in plain text.
-pub(super) fn plain(text: &[u8]) -> Failure {
+pub(in crate::dialect) fn plain(text: &[u8]) -> Failure {
     failure::read(Dialect::Chat, 200, text)
 }
 

@@ -2,8 +2,8 @@
 
 mod calls;
 pub(in crate::dialect) mod envelope;
-mod failed;
-mod finish;
+pub(in crate::dialect) mod failed;
+pub(in crate::dialect) mod finish;
 #[cfg(test)]
 mod from_messages_tests;
 mod pieces;

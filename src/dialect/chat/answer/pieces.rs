@@ -269,19 +269,9 @@ const KNOWN: [&str; 8] = [
 /// Members of a message that have no word.
 fn unknown(message: Value<'_>, say: &mut impl FnMut(Word<'_>)) {
     for (name, value) in message.members() {
-        if is_something(value) && !KNOWN.iter().any(|known| name.is(known)) {
+        if value.is_something() && !KNOWN.iter().any(|known| name.is(known)) {
             say(Word::Foreign(loss::path("choices.delta", name.escaped())));
         }
-    }
-}
-
-fn is_something(value: Value<'_>) -> bool {
-    match value.kind() {
-        Kind::Null | Kind::False => false,
-        Kind::String => value.escaped() != Some(b""),
-        Kind::Array => value.items().next().is_some(),
-        Kind::Object => value.members().next().is_some(),
-        Kind::True | Kind::Number => true,
     }
 }
 

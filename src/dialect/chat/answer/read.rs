@@ -75,7 +75,7 @@ impl Reader {
         if text.is_empty() {
             return;
         }
-        if is_done(text) {
+        if finish::is_done(text) {
             self.answer.pieces.finish(say);
             return say(Word::End);
         }
@@ -265,12 +265,6 @@ impl<'v> Choice<'v> {
         let index = self.index.and_then(|index| index.as_u64());
         index.is_none_or(|index| *ours.get_or_insert(index) == index)
     }
-}
-
-/// The end of a stream, as OpenAI and others spell it.
-fn is_done(data: &[u8]) -> bool {
-    let word = data.strip_prefix(b"\"").and_then(|data| data.strip_suffix(b"\"")).unwrap_or(data);
-    word.eq_ignore_ascii_case(b"[DONE]")
 }
 
 /// Members that mean nothing to an answer: they may vary from event to event.

@@ -1,6 +1,6 @@
 //! Writes a streamed answer in Chat Completions.
 
-use super::envelope::{PING, finish_reason, write_end, write_head, write_sequence};
+use super::envelope::{finish_reason, write_end, write_head, write_sequence};
 use super::reasoning::{self, Thoughts};
 use crate::dialect::loss::Losses;
 use crate::dialect::messages::signature::is_genuine;
@@ -253,7 +253,7 @@ impl Writer for StreamWriter {
     }
 
     fn ping(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(PING);
+        out.extend_from_slice(Dialect::Chat.ping());
     }
 
     fn losses(&mut self) -> Losses {

@@ -151,7 +151,7 @@ impl Writer for StreamWriter {
     }
 
     fn ping(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"event: ping\ndata: {\"type\":\"ping\"}\n\n");
+        out.extend_from_slice(Dialect::Messages.ping());
     }
 }
 
