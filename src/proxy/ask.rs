@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::connection::{Client, Stop};
+use super::intake::Until;
 use super::job::Work;
 use super::site::Destination;
 use super::upload::{self, Failed, Source, Upload};
@@ -35,7 +36,7 @@ pub struct Answering {
     /// The whole request was read; if not, the client's connection cannot.
     pub read_whole: bool,
     /// When the provider's whole time is over.
-    pub until: Option<Instant>,
+    pub until: Until,
     /// The tick until which its head may still be held ([`super::hold`]).
     pub held_until: u32,
 }
@@ -161,7 +162,7 @@ pub async fn ask(
     let Destination { provider, numbers, .. } = destination;
     let deadline = upstream.inlet.deadline().clone();
     let until = provider.timeout.map(|whole| Instant::now() + whole);
-    let until = earliest(until, work.record.until);
+    let until = Until::earlier(until, work.record.until);
     let source = Source { inbox: client.inbox, deadline: &client.deadline };
     let head = std::mem::take(&mut work.out);
     let buffered = matches!(upload, Upload::Buffered(..));
@@ -223,13 +224,8 @@ async fn unless_late<T>(until: Instant, work: impl Future<Output = T>) -> Option
     .await
 }
 
-/// The earlier of two times.
-fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    one.into_iter().chain(other).min()
-}
-
 /// Whether the request's own time is over.
-pub fn has_passed(until: Option<Instant>) -> bool {
+fn has_passed(until: Option<Instant>) -> bool {
     until.is_some_and(|until| until <= Instant::now())
 }
 
@@ -281,14 +277,11 @@ async fn say(
     source: Source<'_>,
     outlet: &mut Outlet,
     provider: &Provider,
-    until: Option<Instant>,
+    until: Until,
 ) -> Sent {
     let sent = upload::send(head, upload, source, outlet, provider.idle_timeout).await;
     let patience = match sent.0 {
-        Ok(_) => {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            left.map_or(provider.first_byte_timeout, |left| left.min(provider.first_byte_timeout))
-        }
+        Ok(_) => until.left().map_or(provider.first_byte_timeout, |left| left.min(provider.first_byte_timeout)),
         // It takes no more, but may have said why (413) before it closed.
         Err(_) => LAST_WORDS,
     };

@@ -132,7 +132,7 @@ impl<'a> Incoming<'a> {
     /// Reads what follows the last word of an answer, so that its connection can be used again; for a moment only.
     pub async fn drain(&mut self, work: &mut Work) {
         let mut waste = 0;
-        self.intake.until = Some(Instant::now() + limits::ANSWER_END_MAX);
+        self.intake.until = self.intake.until.no_later_than(Instant::now() + limits::ANSWER_END_MAX);
         self.intake.due = None;
         while !self.is_over() && waste <= limits::LINGER_BYTES_MAX {
             if self.take(&work.inbound, |payload| waste += payload.len()).is_err() || self.is_over() {

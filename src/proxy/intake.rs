@@ -1,14 +1,45 @@
 //! The upstream's side of an answer under way: reads in the upstream's time, and whose doing it is when it ends early.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::ask;
 use super::site::Destination;
 use super::world::World;
 use crate::fault::Fault;
 use crate::http::chunked::ChunkError;
 use crate::net::deadlines::Expired;
 use crate::net::pool::Upstream;
+
+/// When an answer must be whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Until {
+    at: Option<Instant>,
+    /// The request's own time is the shorter one, not the provider's.
+    is_of_request: bool,
+}
+
+impl Until {
+    /// The earlier of what the provider has and of what the request has.
+    pub fn earlier(of_provider: Option<Instant>, of_request: Option<Instant>) -> Self {
+        let is_of_request = of_request.is_some_and(|request| of_provider.is_none_or(|provider| request <= provider));
+        Self { at: if is_of_request { of_request } else { of_provider }, is_of_request }
+    }
+
+    /// The same, but no later than this.
+    pub fn no_later_than(self, at: Instant) -> Self {
+        Self { at: Some(self.at.map_or(at, |known| known.min(at))), ..self }
+    }
+
+    /// How long that is from now.
+    pub fn left(self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn has_passed(self) -> bool {
+        self.at.is_some_and(|at| at <= Instant::now())
+    }
+}
 
 /// An answer's body on its way in.
 pub struct Intake<'a> {
@@ -17,7 +48,7 @@ pub struct Intake<'a> {
     /// The connection.
     pub upstream: Upstream,
     /// When the provider's whole time is over.
-    pub until: Option<Instant>,
+    pub until: Until,
     /// The tick at which a silence is to be broken off, once something else is due then.
     pub due: Option<u32>,
     /// A silence was broken off, and is not over: its time goes on.
@@ -39,7 +70,7 @@ pub enum Received {
 
 impl<'a> Intake<'a> {
     /// The rest of an answer whose head came.
-    pub fn new(destination: &'a Destination, upstream: Upstream, until: Option<Instant>) -> Self {
+    pub fn new(destination: &'a Destination, upstream: Upstream, until: Until) -> Self {
         upstream.inlet.deadline().disarm();
         Self { destination, upstream, until, due: None, is_silent: false }
     }
@@ -55,7 +86,7 @@ impl<'a> Intake<'a> {
         let inlet = &mut self.upstream.inlet;
         if !self.is_silent {
             let idle = self.destination.provider.idle_timeout;
-            let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = self.until.left();
             inlet.deadline().arm(left.map_or(idle, |left| left.min(idle)));
         }
         if let Some(due) = self.due {
@@ -94,8 +125,11 @@ impl<'a> Intake<'a> {
             Fault::draining()
         } else if stopped {
             Fault::stopped()
-        } else if expired && self.until.is_some_and(|until| until <= Instant::now()) {
+        } else if expired && self.until.has_passed() {
             numbers.timeouts.add(1);
+            if self.until.is_of_request {
+                return ask::out_of_time(name);
+            }
             let limit = provider.setting("_TIMEOUT", provider.timeout.unwrap_or_default());
             let message = format!("{name} took longer than it has for an answer ({limit}).");
             Fault::upstream(504, "upstream-timeout", message)

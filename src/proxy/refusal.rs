@@ -49,8 +49,7 @@ pub async fn read(
 ) -> Result<Box<Refusal>, Stop> {
     let Answering { upstream, head_bytes, sent_whole, until, .. } = answering;
     let status = work.response.status();
-    let soon = Instant::now() + limits::ERROR_TIME_MAX;
-    let until = Some(until.map_or(soon, |until| until.min(soon)));
+    let until = until.no_later_than(Instant::now() + limits::ERROR_TIME_MAX);
     let mut incoming = Incoming::new(Intake::new(destination, upstream, until), head_bytes, work)?;
     // Half of an error says more than none.
     let body = incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default();
