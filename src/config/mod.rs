@@ -83,6 +83,8 @@ pub struct Config {
     pub strategy: Option<Strategy>,
     /// A conversation stays at its target.
     pub sticky: bool,
+    /// Per cent of requests of which a late first token may send a second copy to the next target.
+    pub hedge: u64,
     /// The whole of a request, over all tries.
     pub deadline: Option<Duration>,
     /// Tries of one request, over all targets.
@@ -204,6 +206,7 @@ impl Config {
             allow_origins: from.parse("SIDESTREAM_ALLOW_ORIGINS", value::origins),
             strategy: from.optional("SIDESTREAM_STRATEGY", value::strategy),
             sticky: from.parse("SIDESTREAM_STICKY", value::on_off),
+            hedge: from.parse("SIDESTREAM_HEDGE", value::percent),
             deadline: from.optional("SIDESTREAM_DEADLINE", value::time_limit),
             max_tries: from.parse("SIDESTREAM_MAX_TRIES", value::at_least_one) as u32,
             routes,

@@ -228,6 +228,12 @@ pub fn per_minute(text: &str) -> Result<u64, Wrong> {
     sane.ok_or_else(|| "is no number a minute; write e.g. 40, 200k or 2m".to_owned())
 }
 
+/// A percentage, from 0 to 100.
+pub fn percent(text: &str) -> Result<u64, Wrong> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse::<u64>().ok();
+    number.filter(|number| *number <= 100).ok_or_else(|| "is no percentage from 0 to 100".to_owned())
+}
+
 /// The name of a strategy.
 pub fn strategy(text: &str) -> Result<Strategy, Wrong> {
     let known = Strategy::ALL.into_iter().find(|known| known.name() == text);

@@ -84,6 +84,11 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new("SIDESTREAM_PING", "15s", "silence of a stream after which a ping is sent; 0 = never"),
     Variable::new("SIDESTREAM_STRATEGY", "", "order of a rule's targets: order, weight, latency, cost or score"),
     Variable::new("SIDESTREAM_STICKY", "on", "off: a conversation need not stay at one target"),
+    Variable::new(
+        "SIDESTREAM_HEDGE",
+        "0",
+        "per cent of requests that a late first token may send to a second target too",
+    ),
     Variable::new("SIDESTREAM_DEADLINE", "", "whole request, over all tries"),
     Variable::new("SIDESTREAM_MAX_TRIES", "4", "tries of one request, over all targets"),
     Variable::new("SIDESTREAM_DRAIN", "30s", "grace for live requests after SIGTERM"),

@@ -20,6 +20,7 @@ use crate::http::head::{HeadKind, HeadScanner, ResponseHead, Version};
 use crate::http::write;
 use crate::limits;
 use crate::net::deadlines::{Deadline, Expired};
+use crate::net::inbox::Inbox;
 use crate::net::origin::{OpenError, Phase};
 use crate::net::pool::{Asker, Pool, PoolError, Taken, Upstream};
 use crate::net::stream::{Inlet, Outlet};
@@ -27,6 +28,8 @@ use crate::route::verdict::Outcome;
 
 /// An upstream that answered: its final head is in `work.response`, what came behind it in `work.inbound`.
 pub struct Answering {
+    /// Its status.
+    pub status: u16,
     /// The connection.
     pub upstream: Upstream,
     /// Bytes of `work.inbound` that were the head.
@@ -145,6 +148,28 @@ pub fn connect_error(provider: &Provider, error: &PoolError, dialect: Dialect) -
     ConnectError::NotReached(Outcome::Full, Fault { who: Who::Us, retry_after: Some(retry_after), ..fault })
 }
 
+/// The client, as one try sees it.
+pub struct Caller<'a> {
+    /// What it sent.
+    pub inbox: &'a Inbox,
+    /// How long it may take.
+    pub deadline: &'a Deadline,
+    /// Where interim answers go; nowhere while two tries run side by side.
+    pub outlet: Option<&'a mut Outlet>,
+}
+
+impl<'a> Caller<'a> {
+    /// As it is.
+    pub fn of(client: &'a mut Client<'_>) -> Self {
+        Self { inbox: client.inbox, deadline: &client.deadline, outlet: Some(&mut client.outlet) }
+    }
+
+    /// The same, without a way for interim answers.
+    pub fn silent(&self) -> Caller<'a> {
+        Caller { inbox: self.inbox, deadline: self.deadline, outlet: None }
+    }
+}
+
 /// Sends the request and hears the head of the final answer, which may come before the request is out (then the rest
 /// of the request is not sent).
 ///
@@ -153,7 +178,7 @@ pub fn connect_error(provider: &Provider, error: &PoolError, dialect: Dialect) -
 pub async fn ask(
     world: &World,
     destination: &Destination,
-    client: &mut Client<'_>,
+    caller: &mut Caller<'_>,
     mut upstream: Upstream,
     version: Version,
     work: &mut Work,
@@ -163,16 +188,17 @@ pub async fn ask(
     let deadline = upstream.inlet.deadline().clone();
     let until = provider.timeout.map(|whole| Instant::now() + whole);
     let until = Until::earlier(until, work.record.until);
-    let source = Source { inbox: client.inbox, deadline: &client.deadline };
+    let source = Source { inbox: caller.inbox, deadline: caller.deadline };
     let head = std::mem::take(&mut work.out);
     let buffered = matches!(upload, Upload::Buffered(..));
     let Work { response, response_scanner, inbound, .. } = work;
     let Upstream { inlet, outlet, .. } = &mut upstream;
-    let mut hearing = Hearing { inlet, client: Some(&mut client.outlet), version, response, response_scanner, inbound };
+    let mut hearing =
+        Hearing { inlet, client: caller.outlet.as_deref_mut(), version, response, response_scanner, inbound };
     let say = say(head, upload, source, outlet, provider, until);
     let (heard, said) = converse(pin!(hearing.final_head()), pin!(say), buffered.then_some(&deadline)).await;
     // The wait for more of the body may have been given up: its time limit must not outlive it.
-    client.deadline.disarm();
+    caller.deadline.disarm();
     let sent = said.map(|(sent, head)| {
         work.out = head;
         sent
@@ -184,7 +210,15 @@ pub async fn ask(
         (Some(Ok(head_bytes)), sent) => {
             let sent_whole = matches!(sent, Some(Ok(_)));
             let read_whole = buffered || sent_whole;
-            Ok(Answering { upstream, head_bytes, sent_whole, read_whole, until, held_until: 0 })
+            Ok(Answering {
+                status: work.response.status(),
+                upstream,
+                head_bytes,
+                sent_whole,
+                read_whole,
+                until,
+                held_until: 0,
+            })
         }
         (_, Some(Err(Failed::Client(fault)))) => Err(fault.into()),
         (_, Some(Err(Failed::Gone))) => Err(Stop::Gone.into()),

@@ -42,7 +42,7 @@ pub async fn deliver(
     request: &RequestHead,
     work: &mut Work,
 ) -> Result<Relayed, Stop> {
-    let Answering { upstream, head_bytes, sent_whole, read_whole, until, held_until } = answering;
+    let Answering { upstream, head_bytes, sent_whole, read_whole, until, held_until, .. } = answering;
     upstream.inlet.deadline().disarm();
     upstream.inlet.deadline().enter(Stage::Answering);
     work.record.first_byte = Some(Instant::now());

@@ -215,6 +215,30 @@ impl Record {
     }
 }
 
+impl Work {
+    /// Makes a fresh one ready to try beside `other`.
+    pub fn begin_beside(&mut self, other: &Self) {
+        self.model.clone_from(&other.model);
+        self.members.clone_from(&other.members);
+        self.record = other.record;
+    }
+
+    /// Takes over what one try left in `other`, which gets what another left here.
+    pub fn swap_try(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.response, &mut other.response);
+        std::mem::swap(&mut self.response_scanner, &mut other.response_scanner);
+        std::mem::swap(&mut self.translation, &mut other.translation);
+        std::mem::swap(&mut self.losses, &mut other.losses);
+        std::mem::swap(&mut self.provider, &mut other.provider);
+        std::mem::swap(&mut self.sent, &mut other.sent);
+        std::mem::swap(&mut self.omitted, &mut other.omitted);
+        std::mem::swap(&mut self.out, &mut other.out);
+        std::mem::swap(&mut self.inbound, &mut other.inbound);
+        std::mem::swap(&mut self.record, &mut other.record);
+        self.as_chat = other.as_chat;
+    }
+}
+
 impl Job {
     /// Starts a new request.
     pub fn begin(&mut self, id: RequestId) {

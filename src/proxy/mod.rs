@@ -10,6 +10,7 @@
 //! | [`upload`] | the request's body: buffered, or streamed on |
 //! | [`outbound`] | the head of the upstream request: what is replaced, and whose credential goes along |
 //! | [`reach`] | from targets to an answer: what each gets, and what is sent once more |
+//! | `hedge` | a second try beside one that is late |
 //! | [`refusal`] | an answer that is no success, read whole |
 //! | [`ask`] | one try at an upstream: take or dial, send, hear the head of the answer |
 //! | [`hold`] | the wait for a stream's first event |
@@ -42,6 +43,7 @@ pub mod count;
 pub mod deliver;
 pub mod exchange;
 pub mod fetch;
+mod hedge;
 pub mod hold;
 pub mod incoming;
 pub mod intake;

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::Instant;
 
-use super::ask::{self, Answering, AskError, ConnectError};
+use super::ask::{self, Answering, AskError, Caller, ConnectError};
 use super::connection::{Client, Stop};
 use super::hold::{self, Held};
 use super::job::{Tried, Work};
@@ -85,21 +85,21 @@ pub async fn answered<'a>(
     course.begin(candidates, errand.site.config().max_tries, until);
     let now = world.millis(work.record.routed.unwrap_or(work.record.began));
     let mut journey = Journey { targets: &targets, course: &mut course, lent_to: None, last: None, now };
-    let reached = journey.run(world, client, errand, work, upload).await;
+    let reached = journey.run(world, &mut Caller::of(client), errand, work, upload).await;
     (work.targets, work.course) = (targets, course);
     reached
 }
 
 /// The tries of one request.
-struct Journey<'a, 't> {
+pub(super) struct Journey<'a, 't> {
     targets: &'t [Target],
-    course: &'t mut Course,
+    pub(super) course: &'t mut Course,
     /// The origin that the client's credential went to: it follows the request to no other.
     lent_to: Option<(&'a str, u16)>,
     /// What the client is told if no try succeeds: an upstream's own words before words of ours.
     last: Option<Last>,
     /// Milliseconds since the process began.
-    now: u64,
+    pub(super) now: u64,
 }
 
 enum Last {
@@ -109,10 +109,10 @@ enum Last {
 
 /// Where one try goes.
 #[derive(Clone, Copy)]
-struct Try<'a, 't> {
-    place: usize,
-    target: &'t Target,
-    destination: &'a Destination,
+pub(super) struct Try<'a, 't> {
+    pub(super) place: usize,
+    pub(super) target: &'t Target,
+    pub(super) destination: &'a Destination,
     pool: &'a Pool,
     /// Which of the provider's keys is used.
     key: usize,
@@ -122,7 +122,7 @@ struct Try<'a, 't> {
 }
 
 /// What one try came to.
-enum Tryout {
+pub(super) enum Tryout {
     Answering(Answering),
     /// A stream begins with what its upstream could not do.
     Failing(Box<Failure>, Answering),
@@ -131,7 +131,7 @@ enum Tryout {
 }
 
 /// Why one try gave no answer.
-enum TryError {
+pub(super) enum TryError {
     /// Another one may.
     Failed(Outcome, Fault),
     /// None may.
@@ -148,7 +148,7 @@ impl<'a, 't> Journey<'a, 't> {
     async fn run(
         &mut self,
         world: &World,
-        client: &mut Client<'_>,
+        caller: &mut Caller<'_>,
         errand: &Errand<'a>,
         work: &mut Work,
         upload: &mut Upload<'_>,
@@ -161,7 +161,7 @@ impl<'a, 't> Journey<'a, 't> {
             };
             if at > self.now {
                 // Boxed, as all that is rare here: no plain request shall carry its size.
-                Box::pin(self.pause(world, client, at)).await?;
+                Box::pin(self.pause(world, caller, at)).await?;
                 continue;
             }
             let Some(to) = self.enter(errand, place, again, work) else {
@@ -169,10 +169,14 @@ impl<'a, 't> Journey<'a, 't> {
                 continue;
             };
             self.course.began(place);
-            let refusal = match try_target(world, client, errand, to, work, upload).await {
+            let (to, tried) = match self.hedge_after(errand, to, work) {
+                None => (to, try_target(world, caller, errand, to, work, upload).await),
+                Some(after) => Box::pin(self.race(world, caller, errand, to, after, work, upload)).await,
+            };
+            let refusal = match tried {
                 Ok(Tryout::Answering(answering)) => match self.judged(errand, to, None, answering, work) {
                     Ok(reached) => return Ok(reached),
-                    Err(answering) => Box::pin(read_refusal(world, client, to, answering, work)).await?,
+                    Err(answering) => Box::pin(read_refusal(world, caller, to, answering, work)).await?,
                 },
                 // The rest of such a stream is not worth reading: its connection ends.
                 Ok(Tryout::Failing(failure, answering)) => {
@@ -195,16 +199,16 @@ impl<'a, 't> Journey<'a, 't> {
     }
 
     /// Waits until `at`, unless the client leaves or the grace is over.
-    async fn pause(&mut self, world: &World, client: &Client<'_>, at: u64) -> Result<(), Stop> {
+    async fn pause(&mut self, world: &World, caller: &Caller<'_>, at: u64) -> Result<(), Stop> {
         let mut pause = pin!(monoio::time::sleep_until(world.instant(at).into()));
-        let waited = unless_gone(client.inbox, pin!(world.unless_stopped(pause.as_mut()))).await?;
+        let waited = unless_gone(caller.inbox, pin!(world.unless_stopped(pause.as_mut()))).await?;
         waited.ok_or_else(Fault::draining)?;
         self.course.waited(at.saturating_sub(self.now));
         self.now = world.millis(Instant::now()).max(at);
         Ok(())
     }
 
-    fn outlook(&self, errand: &Errand<'a>, place: usize, demand: Demand) -> Outlook {
+    pub(super) fn outlook(&self, errand: &Errand<'a>, place: usize, demand: Demand) -> Outlook {
         let Some((target, destination)) = self.at(errand, place) else { return Outlook::Bad };
         destination.health.outlook(Demand { model: target.hash, ..demand }, self.now)
     }
@@ -215,7 +219,13 @@ impl<'a, 't> Journey<'a, 't> {
     }
 
     /// Takes what a try at a place needs of its provider; `None` if that is not to be had.
-    fn enter(&mut self, errand: &Errand<'a>, place: usize, again: bool, work: &mut Work) -> Option<Try<'a, 't>> {
+    pub(super) fn enter(
+        &mut self,
+        errand: &Errand<'a>,
+        place: usize,
+        again: bool,
+        work: &mut Work,
+    ) -> Option<Try<'a, 't>> {
         let (target, destination) = self.at(errand, place)?;
         let pool = destination.pool(target.dialect.face())?;
         let demand = Demand { model: target.hash, ..work.record.demand };
@@ -300,6 +310,32 @@ impl<'a, 't> Journey<'a, 't> {
         }
     }
 
+    /// A try beside the one that answered came to nothing.
+    pub(super) fn lost(
+        &mut self,
+        world: &World,
+        errand: &Errand<'a>,
+        to: Try<'a, 't>,
+        tried: &Result<Tryout, TryError>,
+        work: &mut Work,
+    ) {
+        let (status, outcome) = match tried {
+            Err(TryError::Failed(outcome, _)) => (0, *outcome),
+            Err(TryError::Stop(_)) => return,
+            Ok(Tryout::Answering(answering)) => (answering.status, of_status(errand, to, answering.status, None)),
+            Ok(Tryout::Failing(failure, _)) => {
+                let status = failure.status(to.target.dialect);
+                (status, of_status(errand, to, status, Some(failure.class)))
+            }
+            Ok(Tryout::Refusal(refusal)) => {
+                let class = Some(refusal.failure.class);
+                (refusal.status(), of_status(errand, to, refusal.status(), class))
+            }
+        };
+        self.learn(world, to, outcome.verdict(), None);
+        note(errand, work, to, status, if status == 0 { outcome.name() } else { "" });
+    }
+
     /// Nothing more can be done. What the upstream did counts all the same.
     fn stopped(&self, to: Try<'a, 't>, stop: Stop) -> Stop {
         if let Stop::Fault(Fault { who: Who::Upstream, .. }) = stop {
@@ -361,6 +397,10 @@ fn answer<'f>(
     Answer { retry_after, should_retry, ..answer }
 }
 
+fn of_status(errand: &Errand<'_>, to: Try<'_, '_>, status: u16, class: Option<Class>) -> Outcome {
+    Outcome::Answered(answer(errand, to, status, class, |_| None))
+}
+
 /// For the log and the counters.
 fn note(errand: &Errand<'_>, work: &mut Work, to: Try<'_, '_>, status: u16, outcome: &'static str) {
     let Try { target, destination, key, .. } = to;
@@ -375,38 +415,38 @@ fn note(errand: &Errand<'_>, work: &mut Work, to: Try<'_, '_>, status: u16, outc
 /// One target, with what its own answers teach: an upstream that refuses a translated request for a parameter that it names
 /// gets it once more without, for no table knows what every server takes; one that has none of the older completions is
 /// asked for a chat's next turn.
-async fn try_target(
+pub(super) async fn try_target(
     world: &World,
-    client: &mut Client<'_>,
+    caller: &mut Caller<'_>,
     errand: &Errand<'_>,
     to: Try<'_, '_>,
     work: &mut Work,
     upload: &mut Upload<'_>,
 ) -> Result<Tryout, TryError> {
-    let mut answering = prepare_and_try(world, client, errand, to, work, upload).await?;
+    let mut answering = prepare_and_try(world, caller, errand, to, work, upload).await?;
     if errand.path == endpoint::COMPLETIONS
         && work.translation.is_none()
         && matches!(work.response.status(), 404 | 405 | 501)
     {
         work.as_chat = true;
-        answering = Box::pin(prepare_and_try(world, client, errand, to, work, upload)).await?;
+        answering = Box::pin(prepare_and_try(world, caller, errand, to, work, upload)).await?;
     }
     if !translate::may_go_again(work) {
-        return held(world, client, errand, to, answering, work).await;
+        return held(world, caller, errand, to, answering, work).await;
     }
-    let refusal = Box::pin(read_refusal(world, client, to, answering, work)).await?;
+    let refusal = Box::pin(read_refusal(world, caller, to, answering, work)).await?;
     translate::omit_refused(refusal.status(), refusal.body(), work);
     if work.omitted.is_empty() {
         return Ok(Tryout::Refusal(refusal));
     }
-    let answering = Box::pin(prepare_and_try(world, client, errand, to, work, upload)).await?;
-    Box::pin(held(world, client, errand, to, answering, work)).await
+    let answering = Box::pin(prepare_and_try(world, caller, errand, to, work, upload)).await?;
+    Box::pin(held(world, caller, errand, to, answering, work)).await
 }
 
 /// Holds a stream's head until it has begun.
 async fn held(
     world: &World,
-    client: &Client<'_>,
+    caller: &Caller<'_>,
     errand: &Errand<'_>,
     to: Try<'_, '_>,
     answering: Answering,
@@ -417,7 +457,7 @@ async fn held(
     }
     let Try { target, destination, .. } = to;
     let held = hold::hold(world, destination, answering, target.dialect, errand.site.config().hold, work);
-    let held = unless_gone(client.inbox, pin!(held)).await;
+    let held = unless_gone(caller.inbox, pin!(held)).await;
     match held.inspect_err(|_| destination.numbers.aborts.add(1))? {
         Held::Begun(answering) => Ok(Tryout::Answering(answering)),
         Held::Failed(failure, answering) => Ok(Tryout::Failing(Box::new(failure), answering)),
@@ -431,21 +471,21 @@ async fn held(
 
 async fn read_refusal(
     world: &World,
-    client: &Client<'_>,
+    caller: &Caller<'_>,
     to: Try<'_, '_>,
     answering: Answering,
     work: &mut Work,
 ) -> Result<Box<Refusal>, Stop> {
     let Try { target, destination, pool, .. } = to;
     let read = refusal::read(world, (destination, pool), target, answering, work);
-    let read = unless_gone(client.inbox, pin!(read)).await;
+    let read = unless_gone(caller.inbox, pin!(read)).await;
     read.inspect_err(|_| destination.numbers.aborts.add(1))?
 }
 
 /// Makes of the client's body what this target gets, and sends it there.
 async fn prepare_and_try(
     world: &World,
-    client: &mut Client<'_>,
+    caller: &mut Caller<'_>,
     errand: &Errand<'_>,
     to: Try<'_, '_>,
     work: &mut Work,
@@ -456,13 +496,13 @@ async fn prepare_and_try(
     work.record.upstream_dialect = None;
     let Try { target, destination, .. } = to;
     let Upload::Buffered(body, splice) = upload else {
-        return try_once(world, client, errand, to, work, upload).await;
+        return try_once(world, caller, errand, to, work, upload).await;
     };
     let asking = Asking::of(errand.path).filter(|_| target.dialect != errand.dialect || work.as_chat);
     let mut other = Body::from(if let Some(asking) = asking {
         let site = errand.site;
         let translated = Box::pin(translate::request(world, site, asking, (destination, target), body, work));
-        match unless_gone(client.inbox, pin!(translated)).await? {
+        match unless_gone(caller.inbox, pin!(translated)).await? {
             Ok(translated) => translated,
             // It may be said in the next one's dialect.
             Err(Stop::Fault(fault)) if fault.who == Who::Client => {
@@ -475,11 +515,11 @@ async fn prepare_and_try(
             Some(spared) => spared,
             None => {
                 *splice = plan::rename(target, work);
-                return try_once(world, client, errand, to, work, upload).await;
+                return try_once(world, caller, errand, to, work, upload).await;
             }
         }
     });
-    let answering = try_once(world, client, errand, to, work, &mut Upload::Buffered(&mut other, None)).await?;
+    let answering = try_once(world, caller, errand, to, work, &mut Upload::Buffered(&mut other, None)).await?;
     if translate::may_go_again(work) {
         work.sent = other.into_bytes();
     }
@@ -490,13 +530,13 @@ async fn prepare_and_try(
 /// on a fresh one.
 async fn try_once(
     world: &World,
-    client: &mut Client<'_>,
+    caller: &mut Caller<'_>,
     errand: &Errand<'_>,
     to: Try<'_, '_>,
     work: &mut Work,
     upload: &mut Upload<'_>,
 ) -> Result<Answering, TryError> {
-    let inbox = client.inbox;
+    let inbox = caller.inbox;
     let Try { target, destination, pool, key, elsewhere, .. } = to;
     let Destination { provider, numbers, .. } = destination;
     let Some(base) = provider.face(target.dialect.face()) else { return Err(Reject::NotFound.into()) };
@@ -537,7 +577,7 @@ async fn try_once(
         work.record.reused = reused;
         world.buffers.give(std::mem::replace(&mut work.out, world.buffers.take()));
         outbound.write_head(&mut work.out, framing);
-        let asked = ask::ask(world, destination, client, upstream, errand.request.version(), work, upload);
+        let asked = ask::ask(world, destination, caller, upstream, errand.request.version(), work, upload);
         let asked = unless_gone(inbox, pin!(asked)).await;
         let (outcome, fault) = match asked.inspect_err(|_| numbers.aborts.add(1))? {
             Ok(answering) => return Ok(answering),

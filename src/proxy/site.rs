@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use rustls::{ClientConfig, ServerConfig};
 
@@ -32,6 +33,8 @@ pub struct Settings {
     health: Vec<Arc<Health>>,
     /// How candidates did lately, where a strategy asks for it.
     pub stats: Option<Arc<Stats>>,
+    /// What hedging may still send twice: an [`Allowance`](crate::route::hedge::Allowance).
+    pub hedges: AtomicU64,
     /// Where conversations are, where they stay there.
     pub sessions: Option<Arc<Sessions>>,
     /// One TLS configuration for each set of roots: a private root for one provider must not vouch for another.
@@ -73,11 +76,12 @@ impl Settings {
         let health = config.providers.iter().map(|provider| health_of(provider, before)).collect();
         // Weights and prices give a session the same place each time by themselves.
         let watches = |strategy| matches!(strategy, Strategy::Latency | Strategy::Score);
-        let is_watched = config.routes.strategies(config.strategy).any(watches);
+        let chooses = config.routes.strategies(config.strategy).any(watches);
+        let is_watched = chooses || config.hedge > 0;
         let stats = is_watched.then(|| before.and_then(|before| before.stats.clone()).unwrap_or_default());
         let sessions = before.and_then(|before| before.sessions.clone());
-        let sessions = (is_watched && config.sticky).then(|| sessions.unwrap_or_default());
-        Ok(Self { config, listener_tls, health, stats, sessions, upstream_tls })
+        let sessions = (chooses && config.sticky).then(|| sessions.unwrap_or_default());
+        Ok(Self { config, listener_tls, health, stats, hedges: AtomicU64::new(0), sessions, upstream_tls })
     }
 
     /// How a provider's connections are secured.

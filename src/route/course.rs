@@ -131,6 +131,12 @@ impl Course {
         }
     }
 
+    /// A candidate that was not tried yet and may be tried beside the one at `place`: the first that is fair.
+    pub fn beside(&self, place: usize, is_fair: impl Fn(usize) -> bool) -> Option<usize> {
+        let may = |(other, leg): &(usize, &Leg)| *other != place && !leg.done && leg.tried == 0 && is_fair(*other);
+        self.legs.iter().enumerate().filter(|_| self.left > 0).find(may).map(|(other, _)| other)
+    }
+
     /// Whether another try could follow if the one that has begun fails.
     pub fn may_go_on(&self) -> bool {
         self.left > 0 && self.legs.iter().any(|leg| self.is_usable(leg))

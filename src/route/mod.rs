@@ -15,6 +15,7 @@ mod family;
 pub mod features;
 mod grammar;
 pub mod health;
+pub mod hedge;
 pub mod key;
 pub mod look;
 mod pattern;

@@ -42,6 +42,8 @@ numbers! {
         replays: Counter, "Requests sent once more because a kept connection failed before any byte of an answer";
         retries: Counter, "Tries of requests that had been at this provider before";
         failovers: Counter, "Requests that came here because another provider could not serve them";
+        hedges: Counter, "Second copies of requests that came here because the first one's candidate was late";
+        hedges_won: Counter, "Of those, the ones that spoke first";
         retries_refused: Counter, "Tries that the retry budget had nothing left for";
         spares: Counter, "Connections opened before a request needed them";
         waits: Counter, "Requests that waited because every allowed connection was in use";
