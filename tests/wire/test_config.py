@@ -205,15 +205,15 @@ def test_the_grammar_of_env_files(text, tmp_path):
 def test_the_table_of_check(tmp_path):
     file = tmp_path / "env"
     file.write_text("ZAI_API_KEY=sk-of-zai\nZAI_TIMEOUT=2m\n")
-    env = {"NVIDIA_API_KEY": "sk-of-nvidia", "SIDESTREAM_TOKENS": "a-token-of-ours", "SIDESTREAM_DEADLINE": "1s"}
+    env = {"NVIDIA_API_KEY": "sk-of-nvidia", "SIDESTREAM_TOKENS": "a-token-of-ours", "SIDESTREAM_MEMORY_MAX": "1GiB"}
     done = command("check", "--env-file", str(file), **env)
     shown = table(done)
     assert done.returncode == 0 and "sk-of" not in done.stdout and "a-token" not in done.stdout, done
     assert shown["SIDESTREAM_PROVIDERS"] == "zai,nim (default)" and shown["SIDESTREAM_TOKENS"] == "set"
     assert shown["ZAI_API_KEY"] == f"set ({file}:1)" and shown["ZAI_TIMEOUT"] == f"2m ({file}:2)"
     assert shown["NIM_API_KEY"] == "that of NVIDIA_API_KEY (default)" and shown["NIM_ANTHROPIC_URL"] == "unset"
-    assert shown["SIDESTREAM_DEADLINE"] == "1s (no effect in this version)"
-    assert "warning: SIDESTREAM_DEADLINE has no effect in this version" in done.stdout
+    assert shown["SIDESTREAM_MEMORY_MAX"] == "1GiB (no effect in this version)"
+    assert "warning: SIDESTREAM_MEMORY_MAX has no effect in this version" in done.stdout
 
 
 @pytest.mark.parametrize("args", [("--no-such-option",), ("no-such-command",), ("mock", "--tls", "/no/such/file")])
@@ -397,7 +397,7 @@ def test_log_level_and_format_follow_a_reload(owned, tmp_path):
     assert json.loads(filed.reload('"reloaded"'))["providers"] == "one,two"
     ask(filed.proxy.address, "POST", CHAT, b'{"model":"one/json"}')
     assert json.loads(filed.proxy.wait_line(lambda line: '"msg":"request"' in line))["model"] == "json"
-    filed.write(SIDESTREAM_LOG="warn", SIDESTREAM_DEADLINE="1s")
+    filed.write(SIDESTREAM_LOG="warn", SIDESTREAM_MEMORY_MAX="1GiB")
     assert pairs(filed.reload("no effect"))["level"] == "warn"
     ask(filed.proxy.address, "POST", CHAT, b'{"model":"one/unsaid"}')
     filed.write(SIDESTREAM_ROUTES="nonsense")

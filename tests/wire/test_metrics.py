@@ -179,7 +179,7 @@ def test_what_becomes_of_a_request(owned):
         return answer(b"{}", f"{status} X", OF_JSON)
 
     fleet = owned(Fleet(reply))
-    env = {**fleet.faces("well"), "SIDESTREAM_PROVIDERS": "down,well", "DOWN_OPENAI_URL": f"http://127.0.0.1:{dead_port()}/v1"}
+    env = {**fleet.faces("well"), "SIDESTREAM_PROVIDERS": "down,well", "DOWN_OPENAI_URL": f"http://127.0.0.1:{dead_port()}/v1", "DOWN_MAX_RETRIES": "0"}
     proxy = owned(many({**env, "SIDESTREAM_ROUTES": "gone -> down; 2* -> down, well; * -> well"}))
     for status in ("200", "201", "307", "404", "429", "500", "529"):
         assert ask(proxy.address, "POST", CHAT, b'{"model":"%s"}' % status.encode()).status == int(status)
@@ -220,7 +220,7 @@ def test_readyz(owned):
         answered = ask(proxy.admin, "GET", "/readyz")
         first, *lines = answered.body.decode().splitlines()
         assert (answered.status, first) == (200, "ready")
-        read = [re.fullmatch(r"provider=(\S+) origin=(\S+) open=(\d+) idle=(\d+) waiting=(\d+)", line) for line in lines]
+        read = [re.fullmatch(r"provider=(\S+) origin=(\S+) open=(\d+) idle=(\d+) waiting=(\d+) breaker=closed keys_benched=0", line) for line in lines]
         return {(m[1], m[2]): tuple(map(int, m.groups()[2:])) for m in read}
 
     well, apart = ("well", f"127.0.0.1:{fleet.port}"), ("apart", f"localhost:{waiting.port}")
