@@ -14,7 +14,11 @@ pub fn of(source: &Source<'_>) -> Vec<(String, String)> {
     let providers = upstream::read_all(&mut from, &names);
     let mut table = Vec::new();
     for row in VARIABLES {
-        let implied = if row.name == "SIDESTREAM_PROVIDERS" { Some(names.join(",")) } else { None };
+        let implied = match row.name {
+            "SIDESTREAM_PROVIDERS" => Some(names.join(",")),
+            "SIDESTREAM_WARM_UP" => Some(upstream::warm_up(&mut from).name().to_owned()),
+            _ => None,
+        };
         add(&mut table, &from, "", row, implied);
     }
     for provider in providers {

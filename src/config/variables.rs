@@ -84,6 +84,12 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new("SIDESTREAM_PING", "15s", "silence of a translated stream after which a ping is sent; 0 = never"),
     Variable::new("SIDESTREAM_DEADLINE", "", "whole request, over all tries").later(value::is_duration),
     Variable::new("SIDESTREAM_MAX_TRIES", "4", "tries of one request, over all targets").later(value::is_count),
+    Variable::new(
+        "SIDESTREAM_WARM_UP",
+        "",
+        "what is done at the start: connect = spare connections are opened, call = and each model that a rule names is \
+         asked for one token, off",
+    ),
     Variable::new("SIDESTREAM_DRAIN", "30s", "grace for live requests after SIGTERM"),
     Variable::new("SIDESTREAM_DRAIN_DELAY", "0s", "time to go on accepting after SIGTERM"),
     Variable::new("SIDESTREAM_STRICT", "0", "1: refuse a translation that would lose something"),

@@ -26,6 +26,8 @@ pub struct Deadlines {
     watches: RefCell<Vec<Rc<Watch>>>,
     /// The sweeper, asleep because nothing is watched.
     sleeper: Cell<Option<Waker>>,
+    /// The next tick comes even if nothing is watched.
+    stirred: Cell<bool>,
 }
 
 /// Whose connection it is.
@@ -95,10 +97,20 @@ impl Deadlines {
             canceller: RefCell::new(Canceller::new()),
         });
         watches.push(watch.clone());
+        self.wake_sweeper();
+        Deadline { table: self.clone(), watch }
+    }
+
+    /// Makes sure that there is a next tick: somebody has become interested in it who watches nothing.
+    pub fn stir(&self) {
+        self.stirred.set(true);
+        self.wake_sweeper();
+    }
+
+    fn wake_sweeper(&self) {
         if let Some(sleeper) = self.sleeper.take() {
             sleeper.wake();
         }
-        Deadline { table: self.clone(), watch }
     }
 
     /// Ticks since the worker began: the coarse clock of everything that only needs to be roughly on time.
@@ -119,12 +131,12 @@ impl Deadlines {
     }
 
     /// Sweeps for ever; `each` runs once per tick, after the sweep, and says whether it has more to do. Sleeps without a
-    /// timer while nothing is watched and nothing is to do.
+    /// timer while nothing is watched and nothing is to do, until [`Deadlines::stir`].
     pub async fn sweep(&self, mut each: impl FnMut(u32) -> bool) {
         let mut more = false;
         loop {
             poll_fn(|cx| {
-                if self.watches.borrow().is_empty() && !more {
+                if self.watches.borrow().is_empty() && !more && !self.stirred.take() {
                     self.sleeper.set(Some(cx.waker().clone()));
                     return Poll::Pending;
                 }

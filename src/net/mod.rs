@@ -10,6 +10,7 @@
 //! | [`inbox`] | what a client sent and nobody has read yet; learns at once that it is gone |
 //! | [`pool`] | the connections to one origin: kept, looked at, waited for, opened ahead |
 //! | [`slots`], [`idle_limit`], [`spares`] | what the pool decides by: places and who waits, how long to keep, when to open ahead |
+//! | [`savings`] | what connecting costs, and what kept connections save |
 //! | [`origin`] | from a name to a connection that is ready for a request, in one deadline |
 //! | [`dns`] | names, resolved on helper threads |
 //! | [`bell`] | how a helper thread wakes a worker |
@@ -29,6 +30,7 @@ pub mod inbox;
 pub mod listener;
 pub mod origin;
 pub mod pool;
+pub mod savings;
 pub mod slots;
 pub mod spares;
 pub mod stream;

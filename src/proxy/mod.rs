@@ -18,6 +18,7 @@
 //! | [`local`] | answers of our own: refusals and own endpoints |
 //! | [`models`] | the merged list of models |
 //! | [`fetch`] | a request of our own to a provider |
+//! | [`warm_up`] | what is done before anybody asks |
 //! | [`aside`] | work for helper threads |
 //! | [`count`] | counting tokens for an upstream that does not |
 //! | [`cors`] | what browsers ask and are told |
@@ -48,4 +49,5 @@ pub mod settle;
 pub mod site;
 pub mod translate;
 pub mod upload;
+pub mod warm_up;
 pub mod world;

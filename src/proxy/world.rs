@@ -246,9 +246,9 @@ impl World {
             warm |= pool.is_warm(now);
             if wants_spare {
                 let counters = self.counters.clone();
-                monoio::spawn(async move {
-                    counters.panics.add(u64::from(contained(pin!(pool.add_spare())).await));
-                });
+                // That it failed is counted; who was waited for at the start was told once.
+                let open = async move { drop(pool.add_spare().await) };
+                monoio::spawn(async move { counters.panics.add(u64::from(contained(pin!(open)).await)) });
             }
         }
         self.counters.log_dropped.add(self.shared.log.take_dropped());

@@ -9,6 +9,7 @@
 
 mod family;
 mod grammar;
+mod named;
 mod pattern;
 mod plan;
 mod rule;
