@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use monoio::io::{CancelHandle, Canceller};
 
+use super::pauses::Pauses;
 use super::sys::Socket;
 use crate::limits;
 
@@ -28,6 +29,7 @@ pub struct Deadlines {
     sleeper: Cell<Option<Waker>>,
     /// The next tick comes even if nothing is watched.
     stirred: Cell<bool>,
+    pauses: Rc<Pauses>,
 }
 
 /// Whose connection it is.
@@ -113,6 +115,11 @@ impl Deadlines {
         }
     }
 
+    /// Rests of this thread's connections.
+    pub fn pauses(&self) -> &Rc<Pauses> {
+        &self.pauses
+    }
+
     /// Ticks since the worker began: the coarse clock of everything that only needs to be roughly on time.
     pub fn now(&self) -> u32 {
         self.now.get()
@@ -133,6 +140,8 @@ impl Deadlines {
     /// Sweeps for ever; `each` runs once per tick, after the sweep, and says whether it has more to do. Sleeps without a
     /// timer while nothing is watched and nothing is to do, until [`Deadlines::stir`].
     pub async fn sweep(&self, mut each: impl FnMut(u32) -> bool) {
+        // Now, so that no connection has to.
+        self.pauses.keep();
         let mut more = false;
         loop {
             poll_fn(|cx| {
@@ -253,6 +262,11 @@ impl Deadline {
     /// Once a deadline has passed, which: the reason behind the end or error that the socket then reports.
     pub fn expired(&self) -> Option<Expired> {
         self.watch.expired.get()
+    }
+
+    /// Rests of this thread's connections.
+    pub(super) fn pauses(&self) -> &Rc<Pauses> {
+        self.table.pauses()
     }
 
     /// The connection's socket.

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::buffers::Buffers;
+use super::pauses::Pauses;
 use super::stream::Inlet;
 use crate::limits;
 
@@ -40,11 +41,12 @@ pub struct Inbox {
     /// How often the connection's task had its turn.
     turns: Cell<u64>,
     buffers: Rc<Buffers>,
+    pauses: Rc<Pauses>,
 }
 
 impl Inbox {
     /// An empty inbox. `half_close`: a client that only closes its sending side is still there.
-    pub fn new(buffers: Rc<Buffers>, half_close: bool) -> Self {
+    pub fn new(buffers: Rc<Buffers>, pauses: Rc<Pauses>, half_close: bool) -> Self {
         Self {
             bytes: RefCell::default(),
             start: Cell::new(0),
@@ -55,6 +57,7 @@ impl Inbox {
             half_close,
             turns: Cell::new(0),
             buffers,
+            pauses,
         }
     }
 
@@ -304,7 +307,7 @@ impl Turn {
         }
         self.reads += 1;
         if self.reads.is_multiple_of(limits::TURN_READS) && monoio::utils::is_legacy() {
-            monoio::time::sleep(limits::TURN_PAUSE).await;
+            inbox.pauses.pause().await;
         }
     }
 }

@@ -16,6 +16,7 @@
 //! | [`bell`] | how a helper thread wakes a worker |
 //! | [`dial`] | new TCP connections: the addresses of a name race |
 //! | [`tunnel`] | through an outbound proxy |
+//! | [`pauses`] | rests of connections that had their turn, by one timer |
 //! | [`buffers`] | the worker's free list of byte vectors |
 //! | `sys` | the crate's only unsafe code: borrowed descriptors |
 
@@ -29,6 +30,7 @@ pub mod idle_limit;
 pub mod inbox;
 pub mod listener;
 pub mod origin;
+pub mod pauses;
 pub mod pool;
 pub mod savings;
 pub mod slots;

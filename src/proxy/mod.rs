@@ -22,7 +22,7 @@
 //! | [`aside`] | work for helper threads |
 //! | [`count`] | counting tokens for an upstream that does not |
 //! | [`cors`] | what browsers ask and are told |
-//! | [`job`] | a request's memory, used again by the next |
+//! | [`job`], [`stage`] | a request's memory, and its future's, used again by the next |
 //! | [`site`] | what runs by one configuration |
 //! | [`world`] | what one worker owns |
 
@@ -47,6 +47,7 @@ pub mod relay;
 pub mod rhythm;
 pub mod settle;
 pub mod site;
+pub mod stage;
 pub mod translate;
 pub mod upload;
 pub mod warm_up;

@@ -13,6 +13,7 @@ use std::task::{Poll, Waker};
 use super::connection::contained;
 use super::job::Job;
 use super::site::{Settings, Site};
+use super::stage::Stage;
 use crate::limits;
 use crate::net::buffers::Buffers;
 use crate::net::deadlines::Deadlines;
@@ -112,6 +113,7 @@ pub struct World {
         reason = "a job is lent for long, and moving its box is cheap; the lint looks at its size alone"
     )]
     jobs: RefCell<Vec<Box<Job>>>,
+    stages: RefCell<Vec<Stage>>,
     /// Who waits for `stopping`.
     stop_waiters: Cell<Vec<Waker>>,
     /// Requests counted when the memory was last trimmed.
@@ -163,6 +165,7 @@ impl World {
             draining: Cell::new(false),
             stopping: Cell::new(false),
             jobs: RefCell::default(),
+            stages: RefCell::default(),
             stop_waiters: Cell::default(),
             trimmed_at: Cell::new(0),
             shared,
@@ -232,6 +235,19 @@ impl World {
         let mut jobs = self.jobs.borrow_mut();
         if jobs.len() < SPARE_JOBS_MAX {
             jobs.push(job);
+        }
+    }
+
+    /// A place for one exchange.
+    pub fn take_stage(&self) -> Stage {
+        self.stages.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a place back that is free again.
+    pub fn give_stage(&self, stage: Stage) {
+        let mut stages = self.stages.borrow_mut();
+        if stages.len() < SPARE_JOBS_MAX {
+            stages.push(stage);
         }
     }
 
