@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::stage::serve_one;
+use super::stage::Stage;
 use super::world::World;
 use crate::fault::{Fault, Who};
 use crate::limits;
@@ -145,8 +145,11 @@ fn refused_handshake(world: &World, error: &tls::TlsError) {
 async fn requests(world: &Rc<World>, mut seat: Seat) -> Seat {
     let mut first = true;
     while seat.awaits_request(world, std::mem::take(&mut first)).await {
-        let after;
-        (seat, after) = serve_one(world, seat).await;
+        let mut stage = Stage::set(world, seat);
+        let (job, after);
+        (seat, job, after) = (&mut stage).await;
+        world.give_job(job);
+        world.give_stage(stage);
         match after {
             After::Next => {}
             After::Close => break,

@@ -3,7 +3,6 @@
 //! Held by the connection's own future it would be there for as long as the connection idles, and most of them idle. A box
 //! for each request would be an allocation each.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -16,7 +15,8 @@ use super::world::World;
 /// Memory for one exchange.
 pub struct Stage(Box<dyn Perform>);
 
-type Served = (Seat, Box<Job>, After);
+/// The client, the memory that its request had, and what becomes of its connection.
+pub type Served = (Seat, Box<Job>, After);
 
 impl Default for Stage {
     fn default() -> Self {
@@ -24,14 +24,23 @@ impl Default for Stage {
     }
 }
 
-/// Serves one request of the client in `seat`, whose first byte has come, and says what becomes of its connection.
-pub async fn serve_one(world: &Rc<World>, seat: Seat) -> (Seat, After) {
-    let mut stage = world.take_stage();
-    stage.0.begin(world.clone(), seat, world.take_job());
-    let (seat, job, after) = poll_fn(|cx| stage.0.poll(cx)).await;
-    world.give_job(job);
-    world.give_stage(stage);
-    (seat, after)
+impl Stage {
+    /// Takes a place, and sets the scene: one request of the client in `seat`, whose first byte has come. Awaiting the stage
+    /// serves it.
+    pub fn set(world: &Rc<World>, seat: Seat) -> Self {
+        let mut stage = world.take_stage();
+        stage.0.begin(world.clone(), seat, world.take_job());
+        stage
+    }
+}
+
+/// A plain future, for it is polled whenever anything happens to the connection.
+impl Future for Stage {
+    type Output = Served;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Served> {
+        self.0.poll(cx)
+    }
 }
 
 async fn one(world: Rc<World>, seat: Seat, mut job: Box<Job>) -> Served {
