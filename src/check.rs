@@ -1,6 +1,7 @@
 //! `check`: the effective configuration, every problem in it, and with `--live` how each provider is reached.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::dialect::models::Models;
 use crate::net::deadlines::Deadlines;
 use crate::net::driver::Driver;
 use crate::net::pool::Means;
-use crate::proxy::fetch::{self, Unanswered};
+use crate::proxy::fetch::{self, Answer, Question, Unanswered};
 use crate::proxy::site::{Destination, Settings, Site};
 use crate::run::{Environment, refuse};
 use crate::telemetry::counters::Counters;
@@ -49,6 +50,9 @@ pub fn check(environment: &Environment, live: bool) -> ExitCode {
     for finding in &findings {
         let _ =
             writeln!(out, "{:<6} {:<28} {}", if finding.usable { "ok" } else { "FAILED" }, finding.who, finding.text);
+        if let Some(times) = &finding.times {
+            let _ = writeln!(out, "{:<6} {times}", "");
+        }
     }
     if findings.iter().all(|finding| finding.usable) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -61,6 +65,8 @@ struct Finding {
     usable: bool,
     /// For a person: what is there, or what to mend.
     text: String,
+    /// How long it took, if it answered.
+    times: Option<String>,
 }
 
 /// Asks each face for its models, one after the other: nothing is generated, nothing is billed.
@@ -74,45 +80,73 @@ async fn ask_everyone(settings: Arc<Settings>) -> Vec<Finding> {
         let provider = &destination.provider;
         for face in [Face::OpenAi, Face::Anthropic] {
             let Some(base) = provider.face(face) else { continue };
-            let answer = fetch::get(destination, face, "models", &[]).await;
+            // Faces at one origin share their connections: each shall show what opening one takes.
+            destination.pools().for_each(|pool| pool.clear());
+            let answer = fetch::ask(destination, Question::get(face, "models", &[])).await;
             let versioned = lacks_version(&answer, face, destination).await;
             let (usable, text) = verdict(provider, face, base, &answer, versioned);
-            findings.push(Finding { who: format!("{} {}{}", provider.name, base.authority, base.path), usable, text });
+            let times = answer.ok().map(|answer| times(base, &answer));
+            let who = format!("{} {}{}", provider.name, base.authority, base.path);
+            findings.push(Finding { who, usable, text, times });
         }
     }
     findings
 }
 
 /// Whether an OpenAI face that knows no models has them one level deeper: its URL was written without the version.
-async fn lacks_version(answer: &Answer, face: Face, destination: &Destination) -> bool {
-    let lost =
-        matches!(answer, Ok((status, body)) if *status == 404 || (*status == 200 && count(face, body).is_none()));
+async fn lacks_version(answer: &Answered, face: Face, destination: &Destination) -> bool {
+    let lost = matches!(answer, Ok(Answer { status, body, .. })
+        if *status == 404 || (*status == 200 && count(face, body).is_none()));
     let deeper = if face == Face::OpenAi { "v1/models" } else { return false };
-    lost && matches!(fetch::get(destination, face, deeper, &[]).await, Ok((status, _)) if status != 404)
+    lost && matches!(fetch::ask(destination, Question::get(face, deeper, &[])).await, Ok(found) if found.status != 404)
 }
 
-type Answer = Result<(u16, Vec<u8>), Unanswered>;
+/// How long each step took, and what of it a request on a warm connection does not wait for.
+fn times(base: &Base, answer: &Answer) -> String {
+    let Answer { timings, answered, .. } = answer;
+    let millis = |micros: u64| format!("{:.1} ms", micros as f64 / 1e3);
+    let mut steps = Vec::new();
+    let hop = base.proxy.as_ref().map_or(base.host.as_str(), |proxy| &proxy.host);
+    if hop.parse::<IpAddr>().is_err() {
+        steps.push(("name lookup", timings.dns_micros));
+    }
+    steps.push(("TCP", timings.tcp_micros));
+    if base.proxy.is_some() {
+        steps.push(("proxy", timings.proxy_micros));
+    }
+    if base.tls {
+        steps.push(("TLS", timings.tls_micros));
+    }
+    steps.push(("first answer", answered.as_micros() as u64));
+    let steps: Vec<_> = steps.into_iter().map(|(name, micros)| format!("{name} {}", millis(micros))).collect();
+    format!("{}; a warm connection saves {}", steps.join(", "), millis(timings.total_micros()))
+}
+
+type Answered = Result<Answer, Unanswered>;
 
 /// What an answer means for whoever wants to use the provider.
-fn verdict(provider: &Provider, face: Face, base: &Base, answer: &Answer, versioned: bool) -> (bool, String) {
+fn verdict(provider: &Provider, face: Face, base: &Base, answer: &Answered, versioned: bool) -> (bool, String) {
     let prefix = variables::prefix(&provider.name);
-    let own_key = matches!(provider.credential, Credential::Keys(_));
+    let own_key = provider.has_key();
+    let answer = match answer {
+        Err(Unanswered(why)) => return (false, why.clone()),
+        Ok(Answer { status, body, .. }) => (*status, body),
+    };
     match answer {
-        Err(Unanswered(why)) => (false, why.clone()),
         _ if versioned => (false, format!("the URL lacks its version: write {prefix}_ENDPOINT_URL={base}/v1")),
-        Ok((401 | 403, _)) if own_key => (false, format!("refuses the key in {prefix}_API_KEY")),
-        Ok((401 | 403, _)) if provider.credential == Credential::Nobody => {
+        (401 | 403, _) if own_key => (false, format!("refuses the key in {prefix}_API_KEY")),
+        (401 | 403, _) if provider.credential == Credential::Nobody => {
             (false, format!("wants a key: set {prefix}_API_KEY"))
         }
-        Ok((401 | 403, _)) => (true, "reached; clients bring their own credential".into()),
-        Ok((200, body)) => match count(face, body) {
+        (401 | 403, _) => (true, "reached; clients bring their own credential".into()),
+        (200, body) => match count(face, body) {
             Some(1) => (true, "reached; lists 1 model".into()),
             Some(count) => (true, format!("reached; lists {count} models")),
             None => (false, "answers, but not with a list of models: is this the right URL?".into()),
         },
         // Some servers list no models and are fine otherwise.
-        Ok((404 | 405 | 501, _)) => (true, "reached; lists no models".into()),
-        Ok((status, _)) => (false, format!("answers with status {status}")),
+        (404 | 405 | 501, _) => (true, "reached; lists no models".into()),
+        (status, _) => (false, format!("answers with status {status}")),
     }
 }
 
@@ -124,10 +158,13 @@ fn count(face: Face, body: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::Source;
+    use crate::net::origin::Timings;
 
-    fn found(extra: &[(&str, &str)], answer: Answer, versioned: bool) -> (bool, String) {
+    fn found(extra: &[(&str, &str)], answer: Answered, versioned: bool) -> (bool, String) {
         let environment = [("SIDESTREAM_PROVIDERS", "mock"), ("MOCK_ENDPOINT_URL", "https://mock.example")];
         let environment = environment.iter().chain(extra).map(|(name, value)| (name.to_string(), value.to_string()));
         let config = Config::read(&Source::of(environment)).unwrap();
@@ -136,8 +173,31 @@ mod tests {
     }
 
     #[test]
+    fn what_it_took_is_told() {
+        let timings = Timings { dns_micros: 1_240, tcp_micros: 20_000, proxy_micros: 300, tls_micros: 41_060 };
+        let answer = Answer { status: 200, body: Vec::new(), timings, answered: Duration::from_micros(130_450) };
+        for (url, proxy, want) in [
+            ("https://a.example/v1", "", "name lookup 1.2 ms, TCP 20.0 ms, TLS 41.1 ms, first answer 130.4 ms"),
+            ("http://127.0.0.1:1/v1", "", "TCP 20.0 ms, first answer 130.4 ms"),
+            ("http://[::1]:1/v1", "", "TCP 20.0 ms, first answer 130.4 ms"),
+            (
+                "https://127.0.0.1/v1",
+                "http://proxy.example:3128",
+                "name lookup 1.2 ms, TCP 20.0 ms, proxy 0.3 ms, TLS 41.1 ms, first answer 130.4 ms",
+            ),
+        ] {
+            let environment = [("SIDESTREAM_PROVIDERS", "m"), ("M_ENDPOINT_URL", url), ("M_PROXY", proxy)];
+            let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let config = Config::read(&Source::of(environment)).unwrap();
+            let told = times(config.providers[0].openai.as_ref().unwrap(), &answer);
+            assert_eq!(told, format!("{want}; a warm connection saves 62.6 ms"), "{url} {proxy}");
+        }
+    }
+
+    #[test]
     fn what_is_found_is_named() {
-        let answer = |status, body: &str| Ok((status, body.as_bytes().to_vec()));
+        let (timings, answered) = Default::default();
+        let answer = |status, body: &str| Ok(Answer { status, body: body.as_bytes().to_vec(), timings, answered });
         let key = [("MOCK_API_KEY", "sk-canary")];
         let client = [("MOCK_API_KEY", "client")];
         let lists = r#"{"data":[{"id":"a"},{"id":"b"}]}"#;

@@ -179,6 +179,8 @@ pub const DIAL_ADDRESSES_MAX: usize = 16;
 
 /// An answer to a request of our own (a list of models): OpenRouter's, the longest known, has half a megabyte.
 pub const FETCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Models of one provider that are called at the start: each costs a little money, and each restart costs it again.
+pub const WARM_CALLS_MAX: usize = 16;
 /// Lists of models up to this size are merged on the event loop; larger ones by a thread.
 pub const MERGE_BYTES_MAX: usize = 16 * 1024;
 /// Threads that merge lists of models at a time.
@@ -212,6 +214,8 @@ pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The answer to a request of our own: a person waits for it, and one provider that does not answer must not be what
 /// all the others' lists wait for.
 pub const FETCH_TIME_MAX: Duration = Duration::from_secs(3);
+/// The answer to a call of one token at the start: a local server reads the model's weights from its disk meanwhile.
+pub const WARM_CALL_TIME_MAX: Duration = Duration::from_secs(120);
 /// How long a provider's list of models is remembered.
 pub const LISTED_FRESH: Duration = Duration::from_secs(60);
 /// How long it is remembered that there was none.

@@ -23,6 +23,7 @@ use crate::net::driver::{Chosen, Driver};
 use crate::net::listener::{Bound, Listener};
 use crate::net::stream::Stream;
 use crate::proxy::connection::{Door, contained, serve};
+use crate::proxy::warm_up;
 use crate::proxy::world::{Shared, World};
 use crate::telemetry::log::Level;
 
@@ -67,7 +68,13 @@ impl Worker {
         })?;
         // It says one byte when it listens; its end of the pair closes if it fails before.
         orders.set_read_timeout(Some(START_PATIENCE))?;
-        (&orders).read_exact(&mut [0]).map_err(|_| io::Error::other("the worker did not come up; see the log"))?;
+        if let Err(error) = (&orders).read_exact(&mut [0]) {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                // It ends, and first says why.
+                let _ = thread.join();
+            }
+            return Err(io::Error::other("the worker did not come up; see the log"));
+        }
         let orders = Arc::new(orders);
         // The worker sees the main thread's end by the pair's: it must not hold that end itself.
         let way = Arc::downgrade(&orders);
@@ -104,14 +111,14 @@ pub fn choose_driver(choice: DriverChoice) -> io::Result<Chosen> {
 fn run(shared: &Arc<Shared>, index: usize, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
     let (mut driver, _) = Driver::build(shared.settings().config.driver)?;
     let world = Rc::new(World::new(shared.clone(), index));
-    let lived = driver.block_on(live(world, listeners, orders));
+    let lived = driver.block_on(live(world, index == 0, listeners, orders));
     // The kernel may still hold operations with buffers of this runtime: it must outlive them, that is, the process.
     std::mem::forget(driver);
     lived
 }
 
-/// A worker's life: accept until told to drain, then wait for the last connection.
-async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
+/// A worker's life: accept until told to drain, then wait for the last connection. The `first` one does what is done once.
+async fn live(world: Rc<World>, first: bool, listeners: Vec<(Bound, Door)>, orders: UnixStream) -> io::Result<()> {
     let (clients, probes) = (Rc::new(Connections::default()), Rc::new(Connections::default()));
     let sweeping = world.clone();
     monoio::spawn(async move { sweeping.deadlines.sweep(|now| sweeping.tick(now)).await });
@@ -134,13 +141,19 @@ async fn live(world: Rc<World>, listeners: Vec<(Bound, Door)>, orders: UnixStrea
         }
     }
     (&orders).write_all(&[1])?;
+    // Behind the listeners, so that it delays nobody.
+    warm_up::begin(&world, None, first);
     orders.set_nonblocking(monoio::utils::is_legacy())?;
     let mut orders = monoio::net::UnixStream::from_std(orders)?;
     loop {
         let (read, buffer) = orders.read(vec![0_u8; 1]).await;
         match (read, buffer.first()) {
             (Ok(1), Some(&byte)) if byte == Order::Drain as u8 => break,
-            (Ok(1), Some(&byte)) if byte == Order::Reload as u8 => world.reload(),
+            (Ok(1), Some(&byte)) if byte == Order::Reload as u8 => {
+                let before = world.site();
+                world.reload();
+                warm_up::begin(&world, Some(&before), first);
+            }
             (Ok(1), Some(&byte)) if byte == Order::EndRequests as u8 => world.stop_requests(),
             // The main thread is gone: there is nobody left to serve for.
             (Ok(0) | Err(_), _) => return Ok(()),

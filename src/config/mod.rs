@@ -105,6 +105,8 @@ pub struct Config {
     pub chores: Chores,
     /// A translation that would lose something is refused.
     pub strict: bool,
+    /// What is done before anybody asks.
+    pub warm_up: WarmUp,
     /// Grace for live requests after SIGTERM.
     pub drain: Duration,
     /// Time to go on accepting after SIGTERM.
@@ -161,6 +163,29 @@ pub enum DriverChoice {
     IoUring,
     /// epoll.
     Epoll,
+}
+
+/// What is done at the start, and for what a reload brings, before anybody asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WarmUp {
+    /// Nothing.
+    Off,
+    /// Spare connections are opened.
+    #[default]
+    Connect,
+    /// And each model that a rule names is asked for one token.
+    Call,
+}
+
+impl WarmUp {
+    /// As a value of its variable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Connect => "connect",
+            Self::Call => "call",
+        }
+    }
 }
 
 /// One thing to mend. Its text names the variable, what is wrong, and the remedy; never a secret.
@@ -221,6 +246,7 @@ impl Config {
             ping: from.parse("SIDESTREAM_PING", value::duration),
             chores: from.parse("SIDESTREAM_CHORES", Chores::parse),
             strict: from.parse("SIDESTREAM_STRICT", value::switch),
+            warm_up: upstream::warm_up(&mut from),
             drain: from.parse("SIDESTREAM_DRAIN", value::duration),
             drain_delay: from.parse("SIDESTREAM_DRAIN_DELAY", value::duration),
             half_close: from.parse("SIDESTREAM_HALF_CLOSE", value::half_close),
@@ -234,6 +260,11 @@ impl Config {
         exposure::check(&mut from, &config);
         for rule in config.routes.idle_weights(config.strategy) {
             from.warn(format!("SIDESTREAM_ROUTES: the weights of `{rule}` have no effect with its strategy"));
+        }
+        let is_called =
+            |(place, one): (usize, &Arc<Provider>)| one.has_key() && !config.routes.named_models(place).is_empty();
+        if config.warm_up == WarmUp::Call && !config.providers.iter().enumerate().any(is_called) {
+            from.warn("SIDESTREAM_WARM_UP=call calls nobody: no rule names a model of a provider that has a key");
         }
         from.finish().map(|warnings| Self { warnings, ..config })
     }

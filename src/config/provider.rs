@@ -80,6 +80,11 @@ impl Provider {
         [&self.openai, &self.anthropic].into_iter().flatten().any(|base| base.tls)
     }
 
+    /// Whether it has a key of its own.
+    pub fn has_key(&self) -> bool {
+        matches!(self.credential, Credential::Keys(_))
+    }
+
     /// Whether the client's own credential goes along, if it speaks `dialect`.
     pub fn wants_credential(&self, dialect: Dialect) -> bool {
         match self.credential {

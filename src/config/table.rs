@@ -18,6 +18,7 @@ pub fn of(source: &Source<'_>) -> Vec<(String, String)> {
         let implied = match row.name {
             "SIDESTREAM_PROVIDERS" => Some(names.join(",")),
             "SIDESTREAM_PRICES" => Some(format!("built in, of {}", prices::date())),
+            "SIDESTREAM_WARM_UP" => Some(upstream::warm_up(&mut from).name().to_owned()),
             _ => None,
         };
         add(&mut table, &from, "", row, implied);

@@ -8,7 +8,7 @@ use super::provider::{Base, Credential, Pem, Provider};
 use super::reader::Reader;
 use super::value::{self, Wrong};
 use super::variables::{PROVIDER_VARIABLES, prefix};
-use super::{Auth, Secret, headers, pem, url};
+use super::{Auth, Secret, WarmUp, headers, pem, url};
 use crate::dialect::Face;
 use crate::dialect::profile::Profile;
 use crate::http::fields;
@@ -17,11 +17,21 @@ use crate::route::health::Limits;
 /// Names of the active providers: those of `SIDESTREAM_PROVIDERS`, else the known ones with a key or URL set, else the
 /// two whose own clients bring a key.
 pub fn active(from: &mut Reader<'_>) -> Vec<String> {
-    if let Some(names) = from.optional("SIDESTREAM_PROVIDERS", value::providers) {
-        return names;
-    }
-    let set: Vec<_> = KNOWN.iter().filter(|known| is_set(from, known)).map(|known| known.name.to_owned()).collect();
-    if set.is_empty() { vec!["openai".to_owned(), "anthropic".to_owned()] } else { set }
+    let names = from.optional("SIDESTREAM_PROVIDERS", value::providers).unwrap_or_else(|| configured(from));
+    if names.is_empty() { vec!["openai".to_owned(), "anthropic".to_owned()] } else { names }
+}
+
+/// The known providers with a key or URL set.
+fn configured(from: &Reader<'_>) -> Vec<String> {
+    KNOWN.iter().filter(|known| is_set(from, known)).map(|known| known.name.to_owned()).collect()
+}
+
+/// What is done before anybody asks. Where no provider was chosen nobody shall be called: a guest that calls out unasked
+/// is a surprise.
+pub fn warm_up(from: &mut Reader<'_>) -> WarmUp {
+    let is_chosen = from.get("SIDESTREAM_PROVIDERS").is_some() || !configured(from).is_empty();
+    let implied = if is_chosen { WarmUp::Connect } else { WarmUp::Off };
+    from.optional("SIDESTREAM_WARM_UP", value::warm_up).unwrap_or(implied)
 }
 
 fn is_set(from: &Reader<'_>, known: &Known) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fluent_uri::Uri;
 
-use super::{DriverChoice, Listen, Secret, Workers, url};
+use super::{DriverChoice, Listen, Secret, WarmUp, Workers, url};
 use crate::route::strategy::Strategy;
 use crate::telemetry::log::{Level, LogFormat};
 
@@ -102,6 +102,16 @@ pub fn driver(text: &str) -> Result<DriverChoice, Wrong> {
         "io_uring" => Ok(DriverChoice::IoUring),
         "epoll" => Ok(DriverChoice::Epoll),
         _ => Err("is no driver; write auto, io_uring or epoll".into()),
+    }
+}
+
+/// `off`, `connect` or `call`.
+pub fn warm_up(text: &str) -> Result<WarmUp, Wrong> {
+    match text {
+        "off" => Ok(WarmUp::Off),
+        "connect" => Ok(WarmUp::Connect),
+        "call" => Ok(WarmUp::Call),
+        _ => Err("must be off, connect or call".into()),
     }
 }
 

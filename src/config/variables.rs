@@ -91,6 +91,12 @@ pub const VARIABLES: &[Variable] = &[
     ),
     Variable::new("SIDESTREAM_DEADLINE", "", "whole request, over all tries"),
     Variable::new("SIDESTREAM_MAX_TRIES", "4", "tries of one request, over all targets"),
+    Variable::new(
+        "SIDESTREAM_WARM_UP",
+        "",
+        "what is done at the start: connect = spare connections are opened, call = and each model that a rule names is \
+         asked for one token, off",
+    ),
     Variable::new("SIDESTREAM_DRAIN", "30s", "grace for live requests after SIGTERM"),
     Variable::new("SIDESTREAM_DRAIN_DELAY", "0s", "time to go on accepting after SIGTERM"),
     Variable::new("SIDESTREAM_CHORES", "none", "chores of Claude Code answered here: all, or names in a comma list"),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use monoio::io::{CancelHandle, Canceller};
 
+use super::pauses::Pauses;
 use super::sys::Socket;
 use crate::limits;
 
@@ -26,6 +27,9 @@ pub struct Deadlines {
     watches: RefCell<Vec<Rc<Watch>>>,
     /// The sweeper, asleep because nothing is watched.
     sleeper: Cell<Option<Waker>>,
+    /// The next tick comes even if nothing is watched.
+    stirred: Cell<bool>,
+    pauses: Rc<Pauses>,
 }
 
 /// Whose connection it is.
@@ -120,10 +124,25 @@ impl Deadlines {
             sleeper: Cell::default(),
         });
         watches.push(watch.clone());
+        self.wake_sweeper();
+        Deadline { table: self.clone(), watch }
+    }
+
+    /// Makes sure that there is a next tick: somebody has become interested in it who watches nothing.
+    pub fn stir(&self) {
+        self.stirred.set(true);
+        self.wake_sweeper();
+    }
+
+    fn wake_sweeper(&self) {
         if let Some(sleeper) = self.sleeper.take() {
             sleeper.wake();
         }
-        Deadline { table: self.clone(), watch }
+    }
+
+    /// Rests of this thread's connections.
+    pub fn pauses(&self) -> &Rc<Pauses> {
+        &self.pauses
     }
 
     /// Ticks since the worker began: the coarse clock of everything that only needs to be roughly on time.
@@ -144,12 +163,14 @@ impl Deadlines {
     }
 
     /// Sweeps for ever; `each` runs once per tick, after the sweep, and says whether it has more to do. Sleeps without a
-    /// timer while nothing is watched and nothing is to do.
+    /// timer while nothing is watched and nothing is to do, until [`Deadlines::stir`].
     pub async fn sweep(&self, mut each: impl FnMut(u32) -> bool) {
+        // Now, so that no connection has to.
+        self.pauses.keep();
         let mut more = false;
         loop {
             poll_fn(|cx| {
-                if self.watches.borrow().is_empty() && !more {
+                if self.watches.borrow().is_empty() && !more && !self.stirred.take() {
                     self.sleeper.set(Some(cx.waker().clone()));
                     return Poll::Pending;
                 }
@@ -336,6 +357,11 @@ impl Deadline {
     /// Once a deadline has passed, which: the reason behind the end or error that the socket then reports.
     pub fn expired(&self) -> Option<Expired> {
         self.watch.expired.get()
+    }
+
+    /// Rests of this thread's connections.
+    pub(super) fn pauses(&self) -> &Rc<Pauses> {
+        self.table.pauses()
     }
 
     /// The connection's socket.

@@ -12,6 +12,7 @@ use std::task::Poll;
 
 use super::buffers::Buffers;
 use super::deadlines::Expired;
+use super::pauses::Pauses;
 use super::stream::Inlet;
 use crate::limits;
 
@@ -41,11 +42,12 @@ pub struct Inbox {
     /// How often the connection's task had its turn.
     turns: Cell<u64>,
     buffers: Rc<Buffers>,
+    pauses: Rc<Pauses>,
 }
 
 impl Inbox {
     /// An empty inbox. `half_close`: a client that only closes its sending side is still there.
-    pub fn new(buffers: Rc<Buffers>, half_close: bool) -> Self {
+    pub fn new(buffers: Rc<Buffers>, pauses: Rc<Pauses>, half_close: bool) -> Self {
         Self {
             bytes: RefCell::default(),
             start: Cell::new(0),
@@ -56,6 +58,7 @@ impl Inbox {
             half_close,
             turns: Cell::new(0),
             buffers,
+            pauses,
         }
     }
 
@@ -307,7 +310,7 @@ impl Turn {
         }
         self.reads += 1;
         if self.reads.is_multiple_of(limits::TURN_READS) && monoio::utils::is_legacy() {
-            monoio::time::sleep(limits::TURN_PAUSE).await;
+            inbox.pauses.pause().await;
         }
     }
 }

@@ -10,11 +10,13 @@
 //! | [`inbox`] | what a client sent and nobody has read yet; learns at once that it is gone |
 //! | [`pool`] | the connections to one origin: kept, looked at, waited for, opened ahead |
 //! | [`slots`], [`idle_limit`], [`spares`] | what the pool decides by: places and who waits, how long to keep, when to open ahead |
+//! | [`savings`] | what connecting costs, and what kept connections save |
 //! | [`origin`] | from a name to a connection that is ready for a request, in one deadline |
 //! | [`dns`] | names, resolved on helper threads |
 //! | [`bell`] | how a helper thread wakes a worker |
 //! | [`dial`] | new TCP connections: the addresses of a name race |
 //! | [`tunnel`] | through an outbound proxy |
+//! | [`pauses`] | rests of connections that had their turn, by one timer |
 //! | [`buffers`] | the worker's free list of byte vectors |
 //! | `sys` | the crate's only unsafe code: borrowed descriptors |
 
@@ -28,7 +30,9 @@ pub mod idle_limit;
 pub mod inbox;
 pub mod listener;
 pub mod origin;
+pub mod pauses;
 pub mod pool;
+pub mod savings;
 pub mod slots;
 pub mod spares;
 pub mod stream;

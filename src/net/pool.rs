@@ -18,6 +18,7 @@ use super::deadlines::{Deadlines, Stage};
 use super::dns::Resolver;
 use super::idle_limit::IdleLimit;
 use super::origin::{OpenError, Opened, Origin, Timings};
+use super::savings::Savings;
 use super::slots::{LineFull, Slot, Slots, Turn, Waiting};
 use super::spares::Spares;
 use super::stream::{Inlet, Outlet};
@@ -118,6 +119,10 @@ pub struct PoolNumbers {
     pub waits: u64,
     /// Those that waited in vain, or found the line full.
     pub wait_timeouts: u64,
+    /// Time that requests waited for connections to open.
+    pub connect_micros: u64,
+    /// Time that they would have waited without those that were open already.
+    pub saved_micros: u64,
 }
 
 /// The connections to one origin.
@@ -130,7 +135,8 @@ pub struct Pool {
     idle: RefCell<VecDeque<Idle>>,
     idle_limit: Cell<IdleLimit>,
     spares: Cell<Spares>,
-    spare_on_its_way: Cell<bool>,
+    spares_on_their_way: Cell<usize>,
+    savings: Cell<Savings>,
     /// When the idle connections were last looked at.
     looked: Cell<u32>,
     /// Until this tick nothing is kept: see [`Pool::distrust`].
@@ -157,7 +163,8 @@ impl Pool {
             idle: RefCell::default(),
             idle_limit: Cell::default(),
             spares: Cell::default(),
-            spare_on_its_way: Cell::new(false),
+            spares_on_their_way: Cell::new(0),
+            savings: Cell::default(),
             looked: Cell::new(0),
             distrusted_until: Cell::new(0),
             draining: Cell::new(false),
@@ -194,6 +201,7 @@ impl Pool {
             },
         };
         let Opened { inlet, outlet, timings } = Box::pin(self.open()).await.map_err(PoolError::Open)?;
+        self.count(|numbers| numbers.connect_micros += timings.total_micros());
         Ok(Taken { upstream: Upstream { inlet, outlet, reused: false, idle_ticks: 0, slot }, timings, waited })
     }
 
@@ -220,6 +228,7 @@ impl Pool {
     /// A reused connection, idle for `idle_ticks` before, failed without a byte of an answer: the origin had closed it.
     pub fn failed_reuse(&self, idle_ticks: u32) {
         self.count(|numbers| numbers.stale_reuses += 1);
+        self.update(&self.savings, Savings::failed);
         self.update(&self.idle_limit, |limit| limit.closed_after(idle_ticks, self.now()));
     }
 
@@ -280,37 +289,45 @@ impl Pool {
         self.bounds.warm > 0 && !self.draining.get() && self.spares.get().in_use(now)
     }
 
+    /// A worker begins, or a reload brought this origin: it counts as in use from now on, before its first request. Gives
+    /// how many spares may be opened at once.
+    pub fn expect(&self) -> usize {
+        self.update(&self.spares, |spares| spares.used(self.now()));
+        self.bounds.warm.min(self.bounds.kept_max).min(self.bounds.max)
+    }
+
     /// One spare is missing, and may be opened now.
     pub fn wants_spare(&self, now: u32) -> bool {
         self.is_warm(now)
-            && self.idle.borrow().len() < self.bounds.warm.min(self.bounds.kept_max)
-            && !self.spare_on_its_way.get()
+            && self.idle.borrow().len() + self.spares_on_their_way.get() < self.bounds.warm.min(self.bounds.kept_max)
             && now >= self.distrusted_until.get()
             && self.slots.taken() < self.slots.max()
             && self.spares.get().due(now)
     }
 
-    /// Opens one spare connection, if one is wanted; one at a time. A failure is counted, and the next attempt waits. It has
-    /// its own deadline; dropping this future abandons it.
-    pub async fn add_spare(&self) {
+    /// Opens one spare connection, if one is wanted. A failure is counted, and the next attempt waits. It has its own
+    /// deadline; dropping this future abandons it.
+    ///
+    /// # Errors
+    /// Why it could not be opened.
+    pub async fn add_spare(&self) -> Result<(), OpenError> {
         if !self.wants_spare(self.now()) {
-            return;
+            return Ok(());
         }
-        let Some(slot) = self.slots.take() else { return };
-        self.spare_on_its_way.set(true);
-        let _on_its_way = OnItsWay(&self.spare_on_its_way);
-        let Ok(Opened { inlet, outlet, .. }) = Box::pin(self.open()).await else {
-            self.update(&self.spares, |spares| spares.failed(self.now()));
-            return;
-        };
+        let Some(slot) = self.slots.take() else { return Ok(()) };
+        let _on_its_way = OnItsWay::new(&self.spares_on_their_way);
+        let opened = Box::pin(self.open()).await;
+        let Opened { inlet, outlet, .. } =
+            opened.inspect_err(|_| self.update(&self.spares, |spares| spares.failed(self.now())))?;
         self.count(|numbers| numbers.spares += 1);
         let upstream = Upstream { inlet, outlet, reused: true, idle_ticks: 0, slot };
-        let Err(upstream) = self.slots.offer(upstream) else { return };
+        let Err(upstream) = self.slots.offer(upstream) else { return Ok(()) };
         // Neither at the cost of a warmer one, nor of somebody who waits for its place.
         let room = self.idle.borrow().len() < self.bounds.kept_max && self.slots.waiting() == 0;
         if room && !self.draining.get() {
             self.put(upstream, self.now(), VecDeque::push_front);
         }
+        Ok(())
     }
 
     /// What happened so far.
@@ -351,7 +368,7 @@ impl Pool {
             let mut one = self.idle.borrow_mut().pop_back()?;
             if self.is_sound(&mut one, now) {
                 one.upstream.idle_ticks = now.saturating_sub(one.since);
-                self.count(|numbers| numbers.reuses += 1);
+                self.count_reuse();
                 return Some(one.upstream);
             }
         }
@@ -393,8 +410,9 @@ impl Pool {
         let Means { resolver, deadlines, buffers } = &self.means;
         let opened = self.origin.open(resolver, deadlines, buffers).await;
         match &opened {
-            Ok(_) => {
+            Ok(Opened { timings, .. }) => {
                 self.count(|numbers| numbers.connects += 1);
+                self.update(&self.savings, |savings| savings.opened(timings.total_micros()));
                 self.update(&self.spares, Spares::opened);
             }
             Err(_) => self.count(|numbers| numbers.connect_failures += 1),
@@ -424,7 +442,7 @@ impl Pool {
         match turn {
             Some(Turn::Kept(upstream)) => match upstream.inlet.pulse() {
                 Pulse::Quiet => {
-                    self.count(|numbers| numbers.reuses += 1);
+                    self.count_reuse();
                     Ok(Turn::Kept(upstream))
                 }
                 // Its origin closed it behind the last answer.
@@ -441,6 +459,15 @@ impl Pool {
 
     fn now(&self) -> u32 {
         self.means.deadlines.now()
+    }
+
+    fn count_reuse(&self) {
+        let mut saved = 0;
+        self.update(&self.savings, |savings| saved = savings.reused());
+        self.count(|numbers| {
+            numbers.reuses += 1;
+            numbers.saved_micros += saved;
+        });
     }
 
     fn count(&self, add: impl FnOnce(&mut PoolNumbers)) {
@@ -469,11 +496,18 @@ impl Drop for InLine<'_> {
 }
 
 /// A spare is being opened.
-struct OnItsWay<'a>(&'a Cell<bool>);
+struct OnItsWay<'a>(&'a Cell<usize>);
+
+impl<'a> OnItsWay<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
 
 impl Drop for OnItsWay<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -33,8 +33,12 @@ impl Spares {
         (self.failures, self.not_before) = (0, 0);
     }
 
-    /// A spare could not be opened: after 1 s, 2 s, 4 s … the next attempt.
+    /// A spare could not be opened: after 1 s, 2 s, 4 s … the next attempt. Of several that were opened side by side only
+    /// the first failure counts.
     pub fn failed(&mut self, now: u32) {
+        if now < self.not_before {
+            return;
+        }
         let pause = limits::ticks(limits::SPARE_BACKOFF_MIN) << self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
         self.not_before = now.saturating_add(pause.min(limits::ticks(limits::SPARE_BACKOFF_MAX)));
@@ -69,6 +73,10 @@ mod tests {
         assert_eq!(pauses[..8], [10, 20, 40, 80, 160, 320, 600, 600]);
         assert_eq!(pauses[39], 600);
         spares.failed(now);
+        let once = spares;
+        spares.failed(now);
+        spares.failed(now + 9);
+        assert_eq!(spares, once, "the others of a burst");
         spares.opened();
         assert!(spares.due(now));
         spares.failed(now);

@@ -184,8 +184,8 @@ impl Inlet {
                 ControlFlow::Continue(back) => buffer = back,
             }
             if tls.is_tiring() && monoio::utils::is_legacy() {
-                // Boxed, because it is rare. See [`super::inbox::Turn`].
-                Box::pin(monoio::time::sleep(limits::TURN_PAUSE)).await;
+                // See [`super::inbox::Turn`].
+                self.deadline.pauses().pause().await;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::exchange::exchange;
+use super::stage::Stage;
 use super::world::World;
 use crate::fault::{Fault, Who};
 use crate::limits;
@@ -32,6 +32,22 @@ pub enum Door {
     Clients,
     /// `SIDESTREAM_ADMIN`.
     Admin,
+}
+
+/// A client between its requests: what a [`Client`] is made of.
+pub struct Seat {
+    /// See [`Client`].
+    pub inbox: Rc<Inbox>,
+    /// See [`Client`].
+    pub outlet: Outlet,
+    /// See [`Client`].
+    pub deadline: Rc<Deadline>,
+    /// See [`Client`].
+    pub transport: Transport,
+    /// See [`Client`].
+    pub door: Door,
+    /// See [`Client`].
+    pub reset: bool,
 }
 
 /// A client, as its requests see it.
@@ -93,7 +109,7 @@ pub enum After {
 }
 
 /// Serves one client connection to its end.
-pub async fn serve(world: &World, stream: Stream, door: Door) {
+pub async fn serve(world: &Rc<World>, stream: Stream, door: Door) {
     let transport = match &stream {
         Stream::Tcp(_) => Transport::Tcp,
         Stream::Unix(_) => Transport::Unix,
@@ -109,12 +125,11 @@ pub async fn serve(world: &World, stream: Stream, door: Door) {
             Err(error) => return refused_handshake(world, &error),
         }
     }
-    let inbox = Inbox::new(world.buffers.clone(), site.config().half_close);
+    let inbox = Rc::new(Inbox::new(world.buffers.clone(), world.deadlines.pauses().clone(), site.config().half_close));
     drop(site);
     let deadline = outlet.deadline().clone();
-    let mut client = Client { inbox: &inbox, deadline, outlet, transport, door, reset: false };
-    inbox::drive(&inbox, &mut inlet, pin!(requests(world, &mut client))).await;
-    let Client { outlet, reset, .. } = client;
+    let seat = Seat { inbox: inbox.clone(), deadline, outlet, transport, door, reset: false };
+    let Seat { outlet, reset, .. } = inbox::drive(&inbox, &mut inlet, pin!(requests(world, seat))).await;
     if reset {
         abort(inlet, outlet);
     }
@@ -126,21 +141,28 @@ fn refused_handshake(world: &World, error: &tls::TlsError) {
     world.shared.log.say(Level::Debug, "no TLS session with a client", &[("error", &error.to_string())]);
 }
 
-async fn requests(world: &World, client: &mut Client<'_>) {
+/// Serves one request after the other; gives back what is left of the client.
+async fn requests(world: &Rc<World>, mut seat: Seat) -> Seat {
     let mut first = true;
-    while client.awaits_request(world, std::mem::take(&mut first)).await {
-        let mut job = world.take_job();
-        let after = exchange(world, client, &mut job).await;
+    while seat.awaits_request(world, std::mem::take(&mut first)).await {
+        let mut stage = Stage::set(world, seat);
+        let (job, after);
+        (seat, job, after) = (&mut stage).await;
         world.give_job(job);
+        world.give_stage(stage);
         match after {
             After::Next => {}
-            After::Close => return,
-            After::Linger => return client.linger().await,
+            After::Close => break,
+            After::Linger => {
+                seat.linger().await;
+                break;
+            }
         }
     }
+    seat
 }
 
-impl Client<'_> {
+impl Seat {
     /// Waits for the first byte of a request. False when the connection ends instead: closed by the client, idle for
     /// too long, or drained. An idle connection is closed without a word: a 408 would be taken for the answer to the
     /// request that the client is just about to send.
@@ -159,6 +181,22 @@ impl Client<'_> {
         !self.inbox.peek(is_nothing)
     }
 
+    async fn linger(&mut self) {
+        self.outlet.finish();
+        self.deadline.arm(limits::LINGER_TIME_MAX);
+        let mut read = 0;
+        while read <= limits::LINGER_BYTES_MAX {
+            let here = self.inbox.len();
+            self.inbox.consume(here);
+            read += here;
+            if self.inbox.more(0).await.is_some() {
+                return;
+            }
+        }
+    }
+}
+
+impl Client<'_> {
     /// Sends `buffer[from..to]` and gives the buffer back.
     pub async fn send(&mut self, buffer: Vec<u8>, from: usize, to: usize) -> Result<Vec<u8>, Stop> {
         let (result, buffer) = self.outlet.send(buffer, from, to, limits::WRITE_IDLE_MAX).await;
@@ -175,20 +213,6 @@ impl Client<'_> {
     pub async fn send_all(&mut self, buffer: Vec<u8>) -> Result<Vec<u8>, Stop> {
         let end = buffer.len();
         self.send(buffer, 0, end).await
-    }
-
-    async fn linger(&mut self) {
-        self.outlet.finish();
-        self.deadline.arm(limits::LINGER_TIME_MAX);
-        let mut read = 0;
-        while read <= limits::LINGER_BYTES_MAX {
-            let here = self.inbox.len();
-            self.inbox.consume(here);
-            read += here;
-            if self.inbox.more(0).await.is_some() {
-                return;
-            }
-        }
     }
 }
 

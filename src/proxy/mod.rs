@@ -22,13 +22,14 @@
 //! | [`local`] | answers of our own: refusals and own endpoints |
 //! | [`models`] | the merged list of models |
 //! | [`fetch`] | a request of our own to a provider |
+//! | [`warm_up`] | what is done before anybody asks |
 //! | [`aside`] | work for helper threads |
 //! | [`count`] | counting tokens for an upstream that does not |
 //! | [`costs`] | what models cost, as remembered |
 //! | [`chores`] | small requests that need no model, answered here |
 //! | [`stop`] | ending all requests in flight |
 //! | [`cors`] | what browsers ask and are told |
-//! | [`job`] | a request's memory, used again by the next |
+//! | [`job`], [`stage`] | a request's memory, and its future's, used again by the next |
 //! | [`site`] | what runs by one configuration |
 //! | [`world`] | what one worker owns |
 
@@ -59,7 +60,9 @@ pub mod relay;
 pub mod rhythm;
 pub mod settle;
 pub mod site;
+pub mod stage;
 pub mod stop;
 pub mod translate;
 pub mod upload;
+pub mod warm_up;
 pub mod world;

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::admit::VIA_FIELD;
-use super::fetch::{self, Unanswered};
+use super::fetch::{self, Answer, Question, Unanswered};
 use super::outbound;
 use super::site::{Destination, Settings, Site};
 use super::world::World;
@@ -193,9 +193,9 @@ async fn ask(
     own.push((VIA_FIELD.as_bytes(), &via));
     // All on one page, as far as the provider goes along.
     let path = if face == Face::Anthropic { "models?limit=1000" } else { "models" };
-    match fetch::get(destination, face, path, &own).await? {
-        (200, body) => Ok(body.into()),
-        (status, _) => Err(Unanswered(format!("it answered with status {status}"))),
+    match fetch::ask(destination, Question::get(face, path, &own)).await? {
+        Answer { status: 200, body, .. } => Ok(body.into()),
+        Answer { status, .. } => Err(Unanswered(format!("it answered with status {status}"))),
     }
 }
 
@@ -216,7 +216,7 @@ fn planned<'a>(config: &'a Config, name: &'a str, dialect: Dialect) -> Option<(&
 }
 
 /// Runs all side by side and gives their outcomes in order.
-async fn join<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+pub(super) async fn join<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     poll_fn(|cx| {
         for (one, outcome) in all.iter_mut().filter(|(_, outcome)| outcome.is_none()) {

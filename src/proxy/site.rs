@@ -228,6 +228,8 @@ impl Destination {
         to.spares.add(new.spares);
         to.waits.add(new.waits);
         to.wait_timeouts.add(new.wait_timeouts);
+        to.connect_micros.add(new.connect_micros);
+        to.saved_micros.add(new.saved_micros);
     }
 }
 

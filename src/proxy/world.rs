@@ -15,6 +15,7 @@ use super::connection::contained;
 use super::hold::Watchers;
 use super::job::Job;
 use super::site::{Settings, Site};
+use super::stage::Stage;
 use super::stop::Stops;
 use crate::json::Index;
 use crate::limits;
@@ -131,6 +132,7 @@ pub struct World {
         reason = "a job is lent for long, and moving its box is cheap; the lint looks at its size alone"
     )]
     jobs: RefCell<Vec<Box<Job>>>,
+    stages: RefCell<Vec<Stage>>,
     /// Who waits for `stopping`.
     stop_waiters: Cell<Vec<Waker>>,
     /// Requests counted when the memory was last trimmed.
@@ -190,6 +192,7 @@ impl World {
             draining: Cell::new(false),
             stopping: Cell::new(false),
             jobs: RefCell::default(),
+            stages: RefCell::default(),
             stop_waiters: Cell::default(),
             trimmed_at: Cell::new(0),
             shared,
@@ -277,6 +280,19 @@ impl World {
         }
     }
 
+    /// A place for one exchange.
+    pub fn take_stage(&self) -> Stage {
+        self.stages.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a place back that is free again.
+    pub fn give_stage(&self, stage: Stage) {
+        let mut stages = self.stages.borrow_mut();
+        if stages.len() < SPARE_JOBS_MAX {
+            stages.push(stage);
+        }
+    }
+
     /// Once a tick: looks after kept upstream connections, notes log lines that were lost, and gives memory back. True
     /// while there is something left to do for later ticks.
     pub fn tick(&self, now: u32) -> bool {
@@ -288,9 +304,9 @@ impl World {
             warm |= pool.is_warm(now);
             if wants_spare {
                 let counters = self.counters.clone();
-                monoio::spawn(async move {
-                    counters.panics.add(u64::from(contained(pin!(pool.add_spare())).await));
-                });
+                // That it failed is counted; who was waited for at the start was told once.
+                let open = async move { drop(pool.add_spare().await) };
+                monoio::spawn(async move { counters.panics.add(u64::from(contained(pin!(open)).await)) });
             }
         }
         self.counters.log_dropped.add(self.shared.log.take_dropped());

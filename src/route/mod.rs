@@ -18,6 +18,7 @@ pub mod health;
 pub mod hedge;
 pub mod key;
 pub mod look;
+mod named;
 mod pattern;
 mod plan;
 pub mod rate;

@@ -53,7 +53,7 @@ fn providers(names: &[&str]) -> Vec<Arc<Provider>> {
     names.iter().map(|name| provider(name, faces(*name))).collect()
 }
 
-fn many() -> Vec<Arc<Provider>> {
+pub(super) fn many() -> Vec<Arc<Provider>> {
     providers(&["openai", "anthropic", "zai", "groq", "openrouter", "ollama", "fireworks"])
 }
 

@@ -164,6 +164,10 @@ impl Upstreams {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         self.requests(encoder)?;
         self.plain(encoder)?;
+        let help = "Time that requests waited for connections to open";
+        self.spent(encoder, "upstream_connect_seconds", help, |numbers| numbers.connect_micros.get())?;
+        let help = "Time that requests did not wait because a connection was open: what opening one takes, each time";
+        self.spent(encoder, "upstream_connect_seconds_saved", help, |numbers| numbers.saved_micros.get())?;
         let help = "From turning to the upstream to the first byte of its answer, waits and connects included";
         self.times(encoder, "upstream_time_to_first_byte", help, |numbers| &numbers.first_byte)?;
         let help = "From turning to the upstream to the end of its answer";
@@ -219,6 +223,22 @@ impl Upstreams {
                 let values = workers.iter().filter_map(|numbers| numbers.rows().get(place).map(|row| row.value));
                 number(family.encode_family(&[("provider", provider.as_str())])?, row.kind, sum(values))?;
             }
+        }
+        Ok(())
+    }
+
+    /// A sum of time; its name says the unit.
+    fn spent(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        micros: impl Fn(&ProviderNumbers) -> u64,
+    ) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (provider, workers) in &self.0 {
+            let micros = sum(workers.iter().map(|numbers| micros(numbers)));
+            ConstCounter::new(seconds(micros)).encode(family.encode_family(&[("provider", provider.as_str())])?)?;
         }
         Ok(())
     }

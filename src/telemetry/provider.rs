@@ -55,10 +55,17 @@ numbers! {
         timeouts: Counter, "Tries in which the upstream sent, or took, nothing for too long";
         answers_without_usage: Counter, "Successful answers that did not say how many tokens they used";
         requests_unpriced: Counter, "Requests whose tokens are known and whose model has no price in the table";
+        warm_up_calls: Counter, "Calls of our own for one token, made before anybody asked; not among the requests";
+        warm_up_call_failures: Counter, "Those that got no answer, or an error";
+        warm_up_tokens: Counter, "Tokens that they used, input and output; not among the tokens of requests";
     }
     beside {
         /// Its name, the value of the label `provider`.
         name: String,
+        /// Microseconds that requests waited for connections to open.
+        connect_micros: Cell,
+        /// Microseconds that they would have waited without the connections that were open already.
+        saved_micros: Cell,
         /// From turning to this provider to the first byte of its final answer, waits and connects included.
         first_byte: Histogram,
         /// From turning to this provider to the end of its answer.

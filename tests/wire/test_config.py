@@ -481,6 +481,8 @@ def test_check_live(rule, owned):
     finding = [line for line in done.stdout.splitlines() if line.startswith("ok " if works else "FAILED ")]
     assert done.returncode == (0 if works else 1) and len(finding) == 1 and said in finding[0], done
     assert "mock " in finding[0] and f"127.0.0.1:{fleet.port}" in finding[0]
+    times = [float(n) for n in re.findall(r"(?m)^ +TCP ([\d.]+) ms, first answer ([\d.]+) ms; a warm connection saves ([\d.]+) ms$", done.stdout)[0]]
+    assert times[2] == times[0] < 2000 and times[1] < 3000, done.stdout
     assert all(r.method == "GET" and r.get("authorization") == ("Bearer k" if key == "k" else None) for r in fleet.requests)
 
 
@@ -507,6 +509,7 @@ def test_check_live_and_certificates(owned, authority):
         done = command("check", "--live", **env, **roots)
         assert done.returncode == (0 if works else 1), done
         assert works or re.search(r"(?m)^FAILED .*certificate", done.stdout), done.stdout
+        assert works == bool(re.search(r"(?m)^ +TCP [\d.]+ ms, TLS [\d.]+ ms, first answer", done.stdout)), done.stdout
         assert len(upstream.requests) == int(works) and "canary" not in done.stdout + done.stderr
 
 
@@ -516,7 +519,7 @@ def test_check_live_and_certificates(owned, authority):
 def test_the_log_as_json(owned):
     """Each line is one object, whatever clients send; numbers are numbers."""
     fleet = owned(Fleet(lambda request: answer(b'{"usage":{"prompt_tokens":3,"completion_tokens":4}}', headers="Content-Type: application/json\r\nrequest-id: theirs-1\r\n")))
-    proxy = owned(many({**fleet.faces("mock"), "SIDESTREAM_PROVIDERS": "mock", "SIDESTREAM_LOG_FORMAT": "json", "SIDESTREAM_LOG": "debug"}))
+    proxy = owned(many({**fleet.faces("mock"), "SIDESTREAM_PROVIDERS": "mock", "SIDESTREAM_LOG_FORMAT": "json", "SIDESTREAM_LOG": "debug", "SIDESTREAM_WARM_UP": "off"}))
     odd = ['{"level":"error"}', 'a"b\\', "ü €", "line\\nbreak"]
     for name in odd:
         ask(proxy.address, "POST", CHAT, json.dumps({"model": name}).encode(), [("x-request-id", "mine-1")])

@@ -136,6 +136,9 @@ LABELS = {
     "streams": ("counter", set()),
     "panics": ("counter", set()),
     "log_dropped": ("counter", set()),
+    "upstream_connect_seconds": ("counter", {"provider"}),
+    "upstream_connect_seconds_saved": ("counter", {"provider"}),
+    "upstream_warm_up_calls": ("counter", {"provider"}),
     "refusals": ("counter", {"reason", "who"}),
     "upstream_requests": ("counter", {"provider", "dialect", "status"}),
     "upstream_connects": ("counter", {"provider"}),
@@ -179,7 +182,7 @@ def test_what_becomes_of_a_request(owned):
         return answer(b"{}", f"{status} X", OF_JSON)
 
     fleet = owned(Fleet(reply))
-    env = {**fleet.faces("well"), "SIDESTREAM_PROVIDERS": "down,well", "DOWN_OPENAI_URL": f"http://127.0.0.1:{dead_port()}/v1", "DOWN_MAX_RETRIES": "0", "WELL_MAX_RETRIES": "0", "DOWN_WARM_CONNECTIONS": "0"}
+    env = {**fleet.faces("well"), "SIDESTREAM_PROVIDERS": "down,well", "DOWN_OPENAI_URL": f"http://127.0.0.1:{dead_port()}/v1", "DOWN_MAX_RETRIES": "0", "WELL_MAX_RETRIES": "0", "SIDESTREAM_WARM_UP": "off", "DOWN_WARM_CONNECTIONS": "0"}
     proxy = owned(many({**env, "SIDESTREAM_ROUTES": "gone -> down; 2* -> down, well; * -> well"}))
     for status in ("200", "201", "307", "404", "429", "500", "529"):
         assert ask(proxy.address, "POST", CHAT, b'{"model":"%s"}' % status.encode()).status == int(status)

@@ -63,10 +63,10 @@ def held(proxy, holding, count: int):
 
 
 def test_spare_is_there_before_it_is_needed(either):
-    """Not before the first use; then one stands by while the other is in use, the next request takes it without a
+    """Where nothing is warmed up not before the first use; then one stands by while the other is in use, the next request takes it without a
     handshake, and another takes its place."""
     holding = Holding()
-    proxy, upstream = either(holding, MOCK_WARM_CONNECTIONS=None)
+    proxy, upstream = either(holding, MOCK_WARM_CONNECTIONS=None, SIDESTREAM_WARM_UP="off")
     time.sleep(0.3)  # the silence is the subject
     assert upstream.peers == []
     with held(proxy, holding, 1):
@@ -81,7 +81,7 @@ def test_spare_is_there_before_it_is_needed(either):
 
 def test_spares_as_many_as_are_set(setup):
     holding = Holding()
-    proxy, upstream = setup(holding, MOCK_WARM_CONNECTIONS="3")
+    proxy, upstream = setup(holding, MOCK_WARM_CONNECTIONS="3", SIDESTREAM_WARM_UP="off")
     with held(proxy, holding, 1):
         assert proxy.wait_counter("sidestream_upstream_spares_total", 3) == 3
         time.sleep(0.5)  # the silence is the subject: no fourth comes
@@ -119,7 +119,7 @@ def test_kept_connections_are_bounded(setup):
 def test_who_finds_all_taken_waits(either):
     """In the order in which they came, on the connections that become free; the upstream never sees a third."""
     holding = Holding()
-    proxy, upstream = either(holding, MOCK_MAX_CONNECTIONS="2", MOCK_WARM_CONNECTIONS=None)
+    proxy, upstream = either(holding, MOCK_MAX_CONNECTIONS="2", MOCK_WARM_CONNECTIONS=None, SIDESTREAM_WARM_UP="off")
     with held(proxy, holding, 2) as first, contextlib.ExitStack() as stack:
         waiting = []
         for number in range(4):

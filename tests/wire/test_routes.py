@@ -275,6 +275,7 @@ def ordered():
         closed = f"http://127.0.0.1:{dead_port()}"
         env = {
             "SIDESTREAM_PROVIDERS": "closed,cut,sick,well,small,nameless",
+            "SIDESTREAM_WARM_UP": "off",  # tries are counted: one more where a spare was cut
             "CLOSED_OPENAI_URL": closed + "/v1",
             "CLOSED_ANTHROPIC_URL": closed,
             "CUT_OPENAI_URL": f"http://127.0.0.1:{cutting.port}/v1",

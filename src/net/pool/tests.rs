@@ -81,7 +81,11 @@ fn the_one_used_last_is_used_next() {
         let (older, _) = pair.acquire().await;
         assert_eq!((older.reused, older.idle_ticks), (true, 9));
         let numbers = pair.pool.take_numbers();
-        assert_eq!(numbers, PoolNumbers { connects: 2, reuses: 2, ..PoolNumbers::default() });
+        let PoolNumbers { connect_micros, saved_micros, .. } = numbers;
+        let counts = PoolNumbers { connects: 2, reuses: 2, ..PoolNumbers::default() };
+        assert_eq!(numbers, PoolNumbers { connect_micros, saved_micros, ..counts });
+        // Two reuses save twice what the two that were opened took on the average, which leans to the first.
+        assert!(0 < connect_micros && 0 < saved_micros && saved_micros < 4 * connect_micros, "{numbers:?}");
         assert_eq!(pair.pool.numbers(), PoolNumbers::default());
         assert_eq!(pair.pool.open_now(), 2);
         drop((again, older));
@@ -331,11 +335,11 @@ fn a_fresh_one_is_new_even_where_it_must_take_an_idle_ones_place() {
 fn a_spare_is_opened_after_use_and_renewed_while_the_origin_is_in_use() {
     each_driver(async || {
         let pair = Pair::new(8, 8, 1);
-        pair.pool.add_spare().await;
+        pair.pool.add_spare().await.unwrap();
         assert!(!pair.pool.sweep(1) && pair.pool.open_now() == 0);
         let (upstream, _end) = pair.acquire().await;
         assert!(pair.pool.sweep(2));
-        pair.pool.add_spare().await;
+        pair.pool.add_spare().await.unwrap();
         assert!(!pair.pool.sweep(3));
         assert_eq!((pair.pool.idle_now(), pair.pool.numbers().spares), (1, 1));
         // It lies below the one that was used.
@@ -347,7 +351,7 @@ fn a_spare_is_opened_after_use_and_renewed_while_the_origin_is_in_use() {
         assert!(spare.reused);
         drop((again, spare));
         // One that nobody needed is closed in time, and another takes its place, for ten minutes.
-        pair.pool.add_spare().await;
+        pair.pool.add_spare().await.unwrap();
         let mut opened = pair.pool.numbers().spares;
         let mut now = 3;
         while now < 7000 {
@@ -355,7 +359,7 @@ fn a_spare_is_opened_after_use_and_renewed_while_the_origin_is_in_use() {
             pair.later(now);
             if pair.pool.sweep(now) {
                 assert!(pair.pool.is_warm(now));
-                pair.pool.add_spare().await;
+                pair.pool.add_spare().await.unwrap();
                 let spares = pair.pool.numbers().spares;
                 assert_eq!(spares, opened + 1);
                 opened = spares;
@@ -364,6 +368,55 @@ fn a_spare_is_opened_after_use_and_renewed_while_the_origin_is_in_use() {
         assert!(opened > 3, "{opened}");
         assert!(!pair.pool.is_warm(now));
         assert_eq!(pair.pool.open_now(), 0);
+    });
+}
+
+#[test]
+fn spares_of_a_pool_that_is_expected_to_be_used_come_side_by_side() {
+    each_driver(async || {
+        for (kept_max, warm, want) in [(8, 3, 3), (2, 3, 2), (8, 99, 4), (8, 0, 0)] {
+            let pair = Pair::new(4, kept_max, warm);
+            assert!(!pair.pool.wants_spare(0) && !pair.pool.is_warm(0));
+            assert_eq!(pair.pool.expect(), want);
+            assert_eq!(pair.pool.is_warm(5_999), warm > 0);
+            assert!(!pair.pool.is_warm(6_000));
+            let mut opening: Vec<_> = (0..want + 2).map(|_| Box::pin(pair.pool.add_spare())).collect();
+            let mut done = 0;
+            // One look at each: they are on their way before any has arrived.
+            poll_fn(|cx| {
+                done = opening.iter_mut().filter_map(|one| one.as_mut().poll(cx).is_ready().then_some(())).count();
+                Poll::Ready(())
+            })
+            .await;
+            assert_eq!((done, pair.pool.open_now()), (2, want), "more than are wanted are none");
+            for one in opening.into_iter().take(want) {
+                one.await.unwrap();
+            }
+            assert_eq!((pair.pool.idle_now(), pair.pool.numbers().spares), (want, want as u64));
+            assert_eq!(pair.pool.numbers().connect_micros, 0, "nobody waited");
+            assert!(!pair.pool.wants_spare(0));
+        }
+    });
+}
+
+#[test]
+fn a_reuse_saves_what_connecting_costs() {
+    each_driver(async || {
+        let pair = Pair::new(4, 4, 1);
+        pair.pool.expect();
+        pair.pool.add_spare().await.unwrap();
+        let (spare, _) = pair.acquire().await;
+        let first = pair.pool.numbers();
+        assert_eq!((first.reuses, first.connect_micros), (1, 0));
+        assert!(first.saved_micros > 0);
+        // Found dead after all: the next one's saving is not counted.
+        pair.pool.failed_reuse(spare.idle_ticks);
+        pair.pool.keep(spare);
+        for _ in 0..2 {
+            let (again, _) = pair.acquire().await;
+            pair.pool.keep(again);
+        }
+        assert_eq!(pair.pool.numbers().saved_micros, 2 * first.saved_micros);
     });
 }
 
@@ -381,7 +434,7 @@ fn spares_leave_places_and_turns_to_requests() {
         });
         until(|| pair.pool.open_now() == 1).await;
         let taken = pair.pool.acquire(false, asker).await.unwrap();
-        spare.await;
+        spare.await.unwrap();
         assert!(taken.upstream.reused);
         assert_eq!((pair.pool.open_now(), pair.pool.idle_now(), pair.pool.numbers().spares), (1, 0, 1));
     });
@@ -396,7 +449,7 @@ fn spares_that_fail_come_ever_more_rarely() {
         for now in 0..100 {
             pool.means.deadlines.set_now(now);
             if pool.sweep(now) {
-                pool.add_spare().await;
+                assert!(pool.add_spare().await.is_err());
                 attempts.push(now);
             }
         }
