@@ -181,6 +181,7 @@ def main():
         "sse": STREAMS,
         "json_scan": BODIES + [path.read_bytes() for path in sorted((DATA / "captures").glob("*.body"))],
         "usage": USAGES + STREAMS + BODIES,
+        "opening": [bytes([mode]) + stream for mode in range(3) for stream in STREAMS],
         "routes": ROUTES,
         "answers": CHAT_ANSWERS + [b"\2" + stream for stream in STREAMS + USAGES + golden(GOLDEN)],
         "answers_chat": MESSAGES_ANSWERS + [b"\0" + stream for stream in STREAMS + golden(GOLDEN_CHAT)],

@@ -22,7 +22,8 @@
 //!    [`net::origin`]: name ([`net::dns`]), TCP ([`net::dial`]), proxy ([`net::tunnel`]), TLS ([`net::tls`]), in one
 //!    deadline. A target without a connection is passed over for the next.
 //! 7. **send, hear** – [`proxy::outbound`] writes the head, with the one credential that belongs there; [`proxy::ask`]
-//!    sends and hears at once, so that an early answer is heard. A stale connection costs one more try.
+//!    sends and hears at once, so that an early answer is heard. A stale connection costs one more try. A stream's head
+//!    waits in [`proxy::hold`] until the answer has begun.
 //! 8. **relay** – [`proxy::relay`]: bytes untouched, one write per read, framing by [`http::passage`]; what the answer
 //!    says of its tokens is read in passing ([`dialect::usage`]). Or **deliver** – [`proxy::deliver`]: event by event
 //!    ([`sse`]) through a reader, the [`dialect::sequencer`] and a writer.
