@@ -94,8 +94,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "SIDESTREAM_WARM_UP",
         "",
-        "what is done at the start: connect = spare connections are opened, call = and each model that a rule names is \
-         asked for one token, off",
+        "at the start: connect = spare connections are opened; call = and models that rules name asked for one token; off",
     ),
     Variable::new("SIDESTREAM_DRAIN", "30s", "grace for live requests after SIGTERM"),
     Variable::new("SIDESTREAM_DRAIN_DELAY", "0s", "time to go on accepting after SIGTERM"),
