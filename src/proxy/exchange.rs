@@ -68,11 +68,7 @@ async fn answer(
 ) -> Result<After, Stop> {
     head(client, request, work).await?;
     *asked = Asked::of(request);
-    work.record.id = request.get("x-request-id").and_then(RequestId::from_client).unwrap_or(work.record.id);
-    world.counters.requests.add(u64::from(client.door == Door::Clients));
-    if client.door == Door::Clients {
-        client.deadline.enter(Stage::Asked);
-    }
+    enter(world, client, request, work);
     let _open = world.counters.requests_open.hold();
     work.record.page = admit::is_page(request, site.config());
     let admitted = admit::admit(request, site.config(), &world.shared.name, client.transport, client.door)?;
@@ -134,6 +130,15 @@ async fn answer(
             let errand = Errand { site, request, dialect, path, is_json: false, framing, may_replay };
             forward(world, client, errand, work, None).await
         }
+    }
+}
+
+/// A request of which the head was read: its name, its count, its place among those that can be stopped.
+fn enter(world: &World, client: &Client<'_>, request: &RequestHead, work: &mut Work) {
+    work.record.id = request.get("x-request-id").and_then(RequestId::from_client).unwrap_or(work.record.id);
+    world.counters.requests.add(u64::from(client.door == Door::Clients));
+    if client.door == Door::Clients {
+        client.deadline.enter(Stage::Asked);
     }
 }
 

@@ -18,7 +18,7 @@
 //! | [`translate`], [`deliver`] | the request into another dialect, and the answer back |
 //! | [`rhythm`] | when a silent stream needs a word of ours |
 //! | [`intake`], [`incoming`] | the upstream's side of an answer under way, and its payload |
-//! | [`settle`] | counts and the log line |
+//! | [`settle`], [`access_log`] | counts, what they teach, and the log line |
 //! | [`local`] | answers of our own: refusals and own endpoints |
 //! | [`models`] | the merged list of models |
 //! | [`fetch`] | a request of our own to a provider |
@@ -33,6 +33,7 @@
 //! | [`site`] | what runs by one configuration |
 //! | [`world`] | what one worker owns |
 
+pub mod access_log;
 pub mod admit;
 pub mod aside;
 pub mod ask;

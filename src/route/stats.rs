@@ -86,8 +86,8 @@ impl Stats {
         line.averages.store(joined(time, failing + WEIGHT * (1.0 - failing)), Relaxed);
     }
 
+    #[allow(clippy::indexing_slicing, reason = "there are LINES of them")]
     fn line(&self, candidate: u64) -> &Line {
-        // There are LINES of them.
         &self.lines[candidate as usize % LINES]
     }
 }

@@ -35,12 +35,12 @@ impl Sessions {
     /// The session is at this candidate now.
     pub fn put(&self, session: u64, candidate: u64, now_ms: u64) {
         let tag = session >> (CANDIDATE_BITS + MINUTE_BITS) << (CANDIDATE_BITS + MINUTE_BITS);
-        let minute = (now_ms / 60_000 & ((1 << MINUTE_BITS) - 1)) << CANDIDATE_BITS;
+        let minute = ((now_ms / 60_000) & ((1 << MINUTE_BITS) - 1)) << CANDIDATE_BITS;
         self.line(session).store(tag | minute | u64::from(mark(candidate)), Relaxed);
     }
 
+    #[allow(clippy::indexing_slicing, reason = "there are LINES of them")]
     fn line(&self, session: u64) -> &AtomicU64 {
-        // There are LINES of them.
         &self.lines[session as usize % LINES]
     }
 }

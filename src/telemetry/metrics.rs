@@ -72,21 +72,16 @@ impl Collector for Summed {
 
 impl Summed {
     fn standing(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let is_open = |one: &Standing| u64::from(one.breaker != "closed");
-        let benched = |one: &Standing| one.keys_benched;
-        let rows: [(_, _, &dyn Fn(&Standing) -> u64); 2] = [
-            (
-                "upstream_breaker_open",
-                "1 while the provider is passed over for its failures, or one request probes",
-                &is_open,
-            ),
-            ("upstream_keys_benched", "Keys that are not used for now: refused, spent, or limited", &benched),
-        ];
-        for (name, help, value) in rows {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for one in &self.standing {
-                number(family.encode_family(&[("provider", one.provider.as_str())])?, Kind::Gauge, value(one))?;
-            }
+        let help = "1 while the provider is passed over for its failures, or one request finds out whether it is back";
+        let mut family = encoder.encode_descriptor("upstream_breaker_open", help, None, MetricType::Gauge)?;
+        for one in &self.standing {
+            let is_open = u64::from(one.breaker != "closed");
+            number(family.encode_family(&[("provider", one.provider.as_str())])?, Kind::Gauge, is_open)?;
+        }
+        let help = "Keys that are not used for now: refused, spent, or limited";
+        let mut family = encoder.encode_descriptor("upstream_keys_benched", help, None, MetricType::Gauge)?;
+        for one in &self.standing {
+            number(family.encode_family(&[("provider", one.provider.as_str())])?, Kind::Gauge, one.keys_benched)?;
         }
         Ok(())
     }
