@@ -114,8 +114,8 @@ pub const LEARNED_MODELS_MAX: usize = 256;
 
 // ── Counters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// Rows of a provider's failed tries, by model, key and reason. Models are named by clients.
-pub const FAILURE_ROWS_MAX: usize = 256;
+/// Rows of a provider's numbers that are kept by model. Models are named by clients.
+pub const MODEL_ROWS_MAX: usize = 256;
 
 // ── Routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

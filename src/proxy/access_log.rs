@@ -69,8 +69,8 @@ fn line_of_tokens<'a>(line: Line<'a>, Sums { usage, cost, .. }: &Sums) -> Line<'
     let kinds = [
         ("tokens_in", usage.input),
         ("tokens_cached", usage.cache_read),
-        ("tokens_written", usage.cache_write),
         ("tokens_out", usage.output),
+        ("tokens_written", usage.cache_write),
         ("tokens_reasoning", usage.reasoning),
     ];
     let line = kinds.into_iter().fold(line, |line, (name, count)| match count {

@@ -302,8 +302,7 @@ impl Delivery<'_, '_> {
         let real_tokens = [usage.input, usage.cache_read, usage.cache_write].into_iter().flatten().sum();
         let is_scaled = self.scale.expected != self.scale.real && self.form == Form::Whole;
         let real_tokens = Some(real_tokens).filter(|_| is_scaled);
-        let Destination { provider, costs, .. } = self.destination;
-        let price = length.and_then(|_| costs.price(self.prices, &provider.name, &work.model));
+        let price = length.and_then(|_| self.destination.price(self.prices, &work.model));
         let cost = price.and_then(|price| price.cost(&usage));
         let head = Head { status: 200, length, keep: self.keep_client, real_tokens, cost };
         write_head(out, work, self.request, self.destination, head);

@@ -25,7 +25,7 @@
 //! | [`warm_up`] | what is done before anybody asks |
 //! | [`aside`] | work for helper threads |
 //! | [`count`] | counting tokens for an upstream that does not |
-//! | [`costs`] | what models cost, as remembered |
+//! | `remembered` | what belongs to a model: its price, its numbers |
 //! | [`chores`] | small requests that need no model, answered here |
 //! | [`stop`] | ending all requests in flight |
 //! | [`cors`] | what browsers ask and are told |
@@ -40,7 +40,6 @@ pub mod ask;
 pub mod chores;
 pub mod connection;
 pub mod cors;
-pub mod costs;
 pub mod count;
 pub mod deliver;
 pub mod exchange;
@@ -58,6 +57,7 @@ pub mod plan;
 pub mod reach;
 pub mod refusal;
 pub mod relay;
+mod remembered;
 pub mod rhythm;
 pub mod settle;
 pub mod site;

@@ -137,7 +137,7 @@ pub fn arrange(site: &Site, random: u64, now_ms: u64, work: &mut Work) {
     let price = |target: &Target| {
         let destination = site.destinations.get(target.provider)?;
         let model = target.rename.as_ref().unwrap_or(model);
-        destination.costs.price(&site.config().prices, &destination.provider.name, model)?.blended().into()
+        destination.price(&site.config().prices, model).map(|price| price.blended())
     };
     let Settings { stats, sessions, .. } = &*site.settings;
     let home = session.zip(sessions.as_ref()).and_then(|(session, sessions)| sessions.place_of(session, now_ms));

@@ -32,6 +32,13 @@ pub fn settle(world: &World, site: &Site, client: &Client<'_>, request: &Request
         count_tokens(destination, &usage, work);
         learn(world, site, destination, &usage, work);
         cost = count_cost(site, destination, &usage, &work.model);
+        if record.status < 400 && !work.model.is_empty() {
+            destination.count(&work.model, record.key, |numbers| {
+                numbers.requests.add(1);
+                numbers.cost.add(cost.unwrap_or(0));
+                by_kind(&usage).into_iter().for_each(|(kind, count)| numbers.tokens.add(kind, count.unwrap_or(0)));
+            });
+        }
     }
     count_losses(world, work);
     let input = [usage.input, usage.cache_read, usage.cache_write].into_iter().flatten().sum();
@@ -96,9 +103,8 @@ fn count_cost(site: &Site, destination: &Destination, usage: &Usage, model: &str
     if usage.is_silent() {
         return None;
     }
-    let Destination { provider, numbers, costs, .. } = destination;
-    let price = costs.price(&site.config().prices, &provider.name, model);
-    let cost = price.and_then(|price| price.cost(usage));
+    let numbers = &destination.numbers;
+    let cost = destination.price(&site.config().prices, model).and_then(|price| price.cost(usage));
     match cost {
         Some(nanos) => numbers.cost.add(nanos),
         None => numbers.requests_unpriced.add(1),
@@ -106,16 +112,20 @@ fn count_cost(site: &Site, destination: &Destination, usage: &Usage, model: &str
     cost
 }
 
-/// What the answer said of its tokens; that it said nothing counts too.
-fn count_tokens(destination: &Destination, usage: &Usage, work: &Work) {
-    let numbers = &destination.numbers;
-    let kinds = [
+fn by_kind(usage: &Usage) -> [(TokenKind, Option<u64>); 5] {
+    [
         (TokenKind::Input, usage.input),
         (TokenKind::CacheRead, usage.cache_read),
         (TokenKind::CacheWrite, usage.cache_write),
         (TokenKind::Output, usage.output),
         (TokenKind::Reasoning, usage.reasoning),
-    ];
+    ]
+}
+
+/// What the answer said of its tokens; that it said nothing counts too.
+fn count_tokens(destination: &Destination, usage: &Usage, work: &Work) {
+    let numbers = &destination.numbers;
+    let kinds = by_kind(usage);
     for (kind, count) in kinds {
         numbers.tokens.add(kind, count.unwrap_or(0));
     }

@@ -8,19 +8,21 @@ use std::sync::atomic::AtomicU64;
 
 use rustls::{ClientConfig, ServerConfig};
 
-use super::costs::Costs;
 use super::models::Listed;
+use super::remembered::Remembered;
 use crate::config::provider::{Base, Pem, Provider};
 use crate::config::{Config, Problem};
 use crate::dialect::Face;
 use crate::net::origin::Origin;
 use crate::net::pool::{Bounds, Means, Pool};
 use crate::net::tls;
+use crate::prices::{Price, Prices};
 use crate::route::health::Health;
 use crate::route::stats::Stats;
 use crate::route::sticky::Sessions;
 use crate::route::strategy::Strategy;
 use crate::telemetry::counters::Counters;
+use crate::telemetry::models::ModelNumbers;
 use crate::telemetry::provider::ProviderNumbers;
 
 /// A configuration, and what is made of it once for all workers.
@@ -142,7 +144,9 @@ pub struct Destination {
     /// Counts the requests, for providers with several keys.
     turn: Cell<usize>,
     /// What its models cost.
-    pub costs: Costs,
+    prices: Remembered<Option<Price>>,
+    /// The numbers of its models, for each of its keys.
+    models: Vec<Remembered<Arc<ModelNumbers>>>,
 }
 
 impl Site {
@@ -169,7 +173,8 @@ impl Site {
                 anthropic: provider.anthropic.as_ref().map(&mut pool),
                 listed: RefCell::default(),
                 turn: Cell::new(0),
-                costs: Costs::default(),
+                prices: Remembered::default(),
+                models: (0..provider.keys().max(1)).map(|_| Remembered::default()).collect(),
             });
         }
         Self { settings, destinations }
@@ -209,6 +214,18 @@ impl Destination {
         let second =
             self.anthropic.clone().filter(|second| self.openai.as_ref().is_none_or(|first| !Rc::ptr_eq(first, second)));
         self.openai.clone().into_iter().chain(second)
+    }
+
+    /// The price of `model` here, if there is one.
+    pub fn price(&self, prices: &Prices, model: &str) -> Option<Price> {
+        self.prices.of(model, || prices.of(&self.provider.name, model), |price| *price)
+    }
+
+    /// Counts by model and key.
+    pub fn count(&self, model: &str, key: usize, count: impl FnOnce(&ModelNumbers)) {
+        if let Some(models) = self.models.get(key) {
+            models.of(model, || self.numbers.models.named(model, key), |numbers| count(numbers));
+        }
     }
 
     /// Which of several keys is next: they are used in turn.

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::limits::FAILURE_ROWS_MAX;
+use crate::limits::MODEL_ROWS_MAX;
 
 /// How often tries at one provider failed, and why. A failed try is rare, and costs a round trip at least: a lock that only
 /// a scrape ever contends for is nothing beside that.
@@ -28,7 +28,7 @@ impl Failures {
     /// Counts one.
     pub fn add(&self, model: &str, key: usize, status: u16, outcome: &'static str) {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = rows.len() >= FAILURE_ROWS_MAX;
+        let is_full = rows.len() >= MODEL_ROWS_MAX;
         let find = |row: &&mut Row, model: &str| {
             (row.model.as_str(), row.key, row.status, row.outcome) == (model, key, status, outcome)
         };
@@ -69,9 +69,9 @@ mod tests {
     #[test]
     fn models_beyond_the_bound_are_counted_together() {
         let failures = Failures::default();
-        (0..FAILURE_ROWS_MAX + 50).for_each(|number| failures.add(&number.to_string(), 0, 500, ""));
+        (0..MODEL_ROWS_MAX + 50).for_each(|number| failures.add(&number.to_string(), 0, 500, ""));
         let rows = failures.rows();
-        assert_eq!(rows.len(), FAILURE_ROWS_MAX + 1);
+        assert_eq!(rows.len(), MODEL_ROWS_MAX + 1);
         assert_eq!(rows.last().map(|row| (row.model.as_str(), row.count)), Some(("", 50)));
     }
 }

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::cell::{BOUNDS, Histogram, Kind, Observed};
 use super::counters::Counters;
-use super::provider::ProviderNumbers;
+use super::provider::{ProviderNumbers, TokenKind};
 use crate::dialect::chores::Chore;
 use crate::net::driver::Chosen;
 use crate::route::health::Health;
@@ -169,7 +169,43 @@ impl Upstreams {
         self.times(encoder, "upstream_duration", help, |numbers| &numbers.duration)?;
         self.tokens(encoder)?;
         self.costs(encoder)?;
+        self.models(encoder)?;
         self.failures(encoder)
+    }
+
+    /// By model and key, each once: the sum over workers.
+    fn models(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut rows = BTreeMap::<_, (u64, [u64; TokenKind::ALL.len()], u64)>::new();
+        for (provider, workers) in &self.0 {
+            for one in workers.iter().flat_map(|numbers| numbers.models.all()) {
+                let place = (provider.as_str(), one.model.clone(), (one.key + 1).to_string());
+                let (requests, tokens, nanos) = rows.entry(place).or_default();
+                *requests = requests.wrapping_add(one.requests.get());
+                tokens.iter_mut().zip(one.tokens.rows()).for_each(|(sum, (_, count))| *sum = sum.wrapping_add(count));
+                *nanos = nanos.wrapping_add(one.cost.get());
+            }
+        }
+        let help = "Requests that were served, by model and number of the key";
+        let mut family = encoder.encode_descriptor("upstream_model_requests", help, None, MetricType::Counter)?;
+        for ((provider, model, key), (requests, ..)) in &rows {
+            let labels = [("provider", *provider), ("model", model), ("key", key)];
+            number(family.encode_family(&labels)?, Kind::Counter, *requests)?;
+        }
+        let help = "Their tokens, as upstream_tokens has them";
+        let mut family = encoder.encode_descriptor("upstream_model_tokens", help, None, MetricType::Counter)?;
+        for ((provider, model, key), (_, tokens, _)) in &rows {
+            for (kind, count) in TokenKind::ALL.iter().zip(tokens) {
+                let labels = [("provider", *provider), ("model", model), ("key", key), ("kind", kind.name())];
+                number(family.encode_family(&labels)?, Kind::Counter, *count)?;
+            }
+        }
+        let (help, unit) = ("What they cost, in US dollars", Unit::Other("usd".to_owned()));
+        let mut family = encoder.encode_descriptor("upstream_model_cost", help, Some(&unit), MetricType::Counter)?;
+        for ((provider, model, key), (.., nanos)) in &rows {
+            let labels = [("provider", *provider), ("model", model), ("key", key)];
+            ConstCounter::new(*nanos as f64 / 1e9).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 
     fn failures(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

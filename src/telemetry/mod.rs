@@ -9,6 +9,7 @@ mod line;
 pub mod log;
 pub mod losses;
 pub mod metrics;
+pub mod models;
 pub mod provider;
 pub mod reasons;
 pub mod request_id;

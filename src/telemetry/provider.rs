@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cell::{Cell, Histogram, numbers};
 use super::failures::Failures;
+use super::models::Models;
 use crate::dialect::Dialect;
 
 /// The numbers of every provider that a worker ever knew, by name. They outlive a reload of the configuration: a name
@@ -74,6 +75,8 @@ numbers! {
         requests: Requests,
         /// Tokens by kind.
         tokens: Tokens,
+        /// The numbers of its models.
+        models: Models,
         /// Tries that came to nothing.
         failures: Failures,
         /// What they cost, in nano-dollars.

@@ -141,6 +141,11 @@ LABELS = {
     "upstream_warm_up_calls": ("counter", {"provider"}),
     "refusals": ("counter", {"reason", "who"}),
     "upstream_requests": ("counter", {"provider", "dialect", "status"}),
+    "upstream_retries": ("counter", {"provider"}),
+    "upstream_failovers": ("counter", {"provider"}),
+    "upstream_hedges": ("counter", {"provider"}),
+    "upstream_breaker_open": ("gauge", {"provider"}),
+    "upstream_keys_benched": ("gauge", {"provider"}),
     "upstream_connects": ("counter", {"provider"}),
     "upstream_connect_failures": ("counter", {"provider"}),
     "upstream_reuses": ("counter", {"provider"}),
@@ -200,6 +205,8 @@ def test_what_becomes_of_a_request(owned):
     ]:
         assert value(read, "upstream_requests", provider=provider, dialect=dialect, status=status) == count, (provider, dialect, status)
     assert value(read, "upstream_connect_failures", provider="down") == 3
+    assert value(read, "upstream_model_requests", provider="well", model="200", key="1") == 1
+    assert value(read, "upstream_failures", provider="down", model="200", key="1", reason="unreachable") == 1
     assert value(read, "refusals", reason="upstream-connect", who="upstream") == 1
     assert value(read, "upstream_time_to_first_byte_seconds", provider="down") == 0
     assert [value(read, f"responses_{n}xx") for n in (3, 4, 5)] == [1, 3, 3]
