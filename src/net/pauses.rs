@@ -26,6 +26,8 @@ impl Pauses {
     /// Begins to keep time, as a task of its own, if nobody does yet.
     pub fn keep(self: &Rc<Self>) {
         if !self.has_keeper.replace(true) {
+            // More than rest at a time in a busy sidecar: a rest shall not allocate.
+            self.resting.borrow_mut().reserve(64);
             let pauses = self.clone();
             monoio::spawn(async move { pauses.keep_time().await });
         }
