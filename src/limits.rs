@@ -82,6 +82,9 @@ pub const BLOCKS_OPEN_MAX: usize = 128;
 /// Thoughts of a block that are held until their signature comes. The longest budgets are some 100,000 tokens.
 pub const THINKING_BYTES_HELD_MAX: usize = 1024 * 1024;
 
+/// By so much a request's deadline comes before the end of a wait that it shortens: more than two timers may differ.
+pub const DEADLINE_LEAD: Duration = Duration::from_millis(50);
+
 // ── Helper threads ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Threads for work that would hold an event loop up. More than one, because counting a giant takes seconds; few, because

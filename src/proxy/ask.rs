@@ -90,6 +90,8 @@ pub async fn connect(
     let asker = || {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let patience = destination.provider.queue_timeout;
+        // A moment more than is left: of two that end at once, the deadline is what the client has to hear of.
+        let left = left.map(|left| left + limits::DEADLINE_LEAD);
         Asker { session: session(), patience: left.map_or(patience, |left| left.min(patience)) }
     };
     let acquiring = async {

@@ -102,6 +102,18 @@ impl<'a> Incoming<'a> {
     /// It is larger, broke its framing, or broke off.
     pub async fn whole(&mut self, world: &World, max: usize, work: &mut Work) -> Result<Vec<u8>, Stop> {
         let mut body = Vec::new();
+        self.fill(world, max, &mut body, work).await?;
+        Ok(body)
+    }
+
+    /// The same, or as much of it as came.
+    pub async fn whole_or_begun(&mut self, world: &World, max: usize, work: &mut Work) -> Vec<u8> {
+        let mut body = Vec::new();
+        let _ = self.fill(world, max, &mut body, work).await;
+        body
+    }
+
+    async fn fill(&mut self, world: &World, max: usize, body: &mut Vec<u8>, work: &mut Work) -> Result<(), Stop> {
         loop {
             self.take(&work.inbound, |payload| body.extend_from_slice(payload))?;
             if body.len() > max {
@@ -111,7 +123,7 @@ impl<'a> Incoming<'a> {
                 return Err(Fault::upstream(502, "upstream-too-large", message).into());
             }
             if self.is_over() {
-                return Ok(body);
+                return Ok(());
             }
             let (outcome, inbound) = self.receive(world, std::mem::take(&mut work.inbound)).await;
             work.inbound = inbound;

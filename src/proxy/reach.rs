@@ -27,7 +27,8 @@ use crate::net::pool::Pool;
 use crate::route::course::{Course, Outlook, Step};
 use crate::route::health::Demand;
 use crate::route::session;
-use crate::route::verdict::{Answer, Outcome, Retry, Verdict};
+use crate::route::strategy;
+use crate::route::verdict::{Answer, Blame, Outcome, Retry, Verdict};
 
 /// A request that is to be carried to one of `work.targets`.
 pub struct Errand<'a> {
@@ -210,7 +211,7 @@ impl<'a, 't> Journey<'a, 't> {
 
     pub(super) fn outlook(&self, errand: &Errand<'a>, place: usize, demand: Demand) -> Outlook {
         let Some((target, destination)) = self.at(errand, place) else { return Outlook::Bad };
-        destination.health.outlook(Demand { model: target.hash, ..demand }, self.now)
+        destination.health.outlook(Demand { model: model_at(target, errand.path), ..demand }, self.now)
     }
 
     fn at(&self, errand: &Errand<'a>, place: usize) -> Option<(&'t Target, &'a Destination)> {
@@ -228,7 +229,7 @@ impl<'a, 't> Journey<'a, 't> {
     ) -> Option<Try<'a, 't>> {
         let (target, destination) = self.at(errand, place)?;
         let pool = destination.pool(target.dialect.face())?;
-        let demand = Demand { model: target.hash, ..work.record.demand };
+        let demand = Demand { model: model_at(target, errand.path), ..work.record.demand };
         let numbers = &destination.numbers;
         let Some(key) = destination.health.enter(demand, destination.next_turn(), again, self.now) else {
             numbers.retries_refused.add(1);
@@ -264,6 +265,9 @@ impl<'a, 't> Journey<'a, 't> {
         }
         to.destination.health.report(to.key, to.demand, verdict, answer.retry_after, self.now);
         work.record.spent = verdict.retry != Retry::Never;
+        if work.record.spent && errand.is_json {
+            count(errand, work, to, status, "");
+        }
         let Try { destination, pool, target, .. } = to;
         Ok(Reached::Answer(Answered { answering, destination, pool, rename: target.rename.clone() }))
     }
@@ -349,7 +353,11 @@ impl<'a, 't> Journey<'a, 't> {
         self.now = world.millis(Instant::now());
         let health = &to.destination.health;
         health.report(to.key, to.demand, verdict, rest, self.now);
-        let other_key = health.has_other_key(to.key, self.now);
+        // An overloaded upstream, or one that cannot be reached, is that with every key.
+        let is_keys = matches!(verdict.blame, Blame::Key(_));
+        let other_key = is_keys && health.has_other_key(to.key, self.now);
+        // How long each key rests its health knows: the first that is ready is used.
+        let rest = if is_keys { Some(0) } else { rest };
         self.course.failed(to.place, verdict.retry, rest, other_key, self.now, world.random());
     }
 
@@ -363,6 +371,11 @@ impl<'a, 't> Journey<'a, 't> {
             (None, None) => Err(Reject::NotFound.into()),
         }
     }
+}
+
+/// What a missing model is remembered by. It is missing at one path: few servers count tokens, and not all have Responses.
+fn model_at(target: &Target, path: &str) -> u64 {
+    strategy::mix(target.hash ^ path.len() as u64)
 }
 
 /// Our own limit has no room in time.
@@ -403,8 +416,12 @@ fn of_status(errand: &Errand<'_>, to: Try<'_, '_>, status: u16, class: Option<Cl
 
 /// For the log and the counters.
 fn note(errand: &Errand<'_>, work: &mut Work, to: Try<'_, '_>, status: u16, outcome: &'static str) {
+    work.tried.push(Tried { provider: to.target.provider, key: to.key, status, outcome });
+    count(errand, work, to, status, outcome);
+}
+
+fn count(errand: &Errand<'_>, work: &Work, to: Try<'_, '_>, status: u16, outcome: &'static str) {
     let Try { target, destination, key, .. } = to;
-    work.tried.push(Tried { provider: target.provider, key, status, outcome });
     let model = target.rename.as_ref().unwrap_or(&work.model);
     destination.numbers.failures.add(model, key, status, outcome);
     if let Some(stats) = &errand.site.settings.stats {

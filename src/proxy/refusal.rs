@@ -52,7 +52,7 @@ pub async fn read(
     let until = until.no_later_than(Instant::now() + limits::ERROR_TIME_MAX);
     let mut incoming = Incoming::new(Intake::new(destination, upstream, until), head_bytes, work)?;
     // Half of an error says more than none.
-    let body = incoming.whole(world, limits::ERROR_BYTES_MAX, work).await.unwrap_or_default();
+    let body = incoming.whole_or_begun(world, limits::ERROR_BYTES_MAX, work).await;
     if incoming.is_sound() && sent_whole && work.response.keep_alive() {
         pool.keep(incoming.intake.upstream);
     }

@@ -7,7 +7,7 @@
 //!   recovered, as the upstream says or after a pause.
 //! - What another try there cannot mend (a refused key, a missing model) is tried elsewhere only.
 //! - A candidate that its health speaks against is tried after the others, and only once: alone it is still better than
-//!   nothing.
+//!   nothing, and to ask it takes less time than a long wait for the others.
 //! - Nothing is tried that would begin after the deadline, nor more often than allowed in all and for each provider.
 //!
 //! Times are milliseconds since the process began.
@@ -101,6 +101,7 @@ impl Course {
         }
         let wait_max = self.until.min(now.saturating_add(self.patience));
         let (mut best, mut worst, mut limited): (Option<(u64, usize)>, Option<usize>, Option<u64>) = (None, None, None);
+        let mut bad = None;
         for (place, leg) in self.legs.iter().enumerate() {
             if !self.is_usable(leg) {
                 continue;
@@ -112,7 +113,10 @@ impl Course {
                     limited = Some(limited.map_or(until, |known| known.min(until)));
                     (leg.not_before.max(until), false)
                 }
-                Outlook::Bad => (u64::MAX, true),
+                Outlook::Bad => {
+                    bad = bad.or((leg.tried == 0).then_some(place));
+                    (u64::MAX, true)
+                }
             };
             let at = at.max(now);
             if at > wait_max {
@@ -125,7 +129,10 @@ impl Course {
             }
         }
         match (best, worst) {
-            (Some((at, place)), _) => self.go(place, at),
+            (Some((at, place)), _) => match bad {
+                Some(bad) if at > now.saturating_add(PAUSE_MAX_MS) => self.go(bad, now),
+                _ => self.go(place, at),
+            },
             (None, Some(place)) if now <= self.until => self.go(place, now),
             _ => Step::Over { limited_until: limited },
         }
@@ -174,7 +181,8 @@ impl Course {
             Retry::OtherKey => self.stay = Some(place),
             Retry::Again => {
                 leg.not_before = now.saturating_add(pause);
-                self.stay = Some(place);
+                // Where the upstream says that it takes longer, the trouble is no short one.
+                self.stay = rest.is_none_or(|rest| rest <= PAUSE_MIN_MS).then_some(place);
             }
             Retry::Later if other_key => self.stay = Some(place),
             Retry::Later => leg.not_before = now.saturating_add(pause),

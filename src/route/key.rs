@@ -45,7 +45,8 @@ impl Key {
 
     /// It was at fault; `rest` is how long the upstream asked to be left alone, if it said.
     pub fn faulted(self, fault: KeyFault, rest: Option<u64>, now: u64) -> Self {
-        let row = self.0 >> FAULT_BITS & ROW_MAX;
+        // Requests that were under way when it was benched say the same once more, and nothing new.
+        let row = (self.0 >> FAULT_BITS & ROW_MAX).saturating_sub(u64::from(self.benched(now).is_some()));
         let limited = (LIMITED_MIN_MS << row.min(16)).min(LIMITED_MAX_MS);
         let (number, rest) = match fault {
             KeyFault::Refused => (1, REFUSED_MS),
@@ -96,6 +97,14 @@ mod tests {
         assert_eq!(rests.last(), Some(&LIMITED_MAX_MS));
         key = key.worked(now);
         assert_eq!(key, Key::default());
+    }
+
+    #[test]
+    fn limits_heard_at_once_are_one() {
+        let key = (0..40).fold(Key::default(), |key, number| key.faulted(KeyFault::Limited, None, number));
+        assert_eq!(key.benched(39), Some((39 + LIMITED_MIN_MS, KeyFault::Limited)));
+        let later = key.faulted(KeyFault::Limited, None, 5_000);
+        assert_eq!(later.benched(5_000), Some((5_000 + 2 * LIMITED_MIN_MS, KeyFault::Limited)));
     }
 
     #[test]

@@ -155,11 +155,12 @@ def over_budget(case: Case) -> Iterator[str]:
 
 
 def retry_after_ignored(case: Case) -> Iterator[str]:
-    """An upstream that says when to come back is not asked sooner for the same request."""
+    """An upstream that says when to come back is not asked sooner for the same request. What a 429 says is about its key."""
     for provider in case.heard.candidates:
         visits = case.at(provider)
-        for before, after in zip(visits, visits[1:], strict=False):
-            early = before.ended + before.retry_after_ms / 1000 - after.began
+        for place, before in enumerate(visits):
+            after = next((one for one in visits[place + 1 :] if before.status != 429 or one.key == before.key), None)
+            early = before.ended + before.retry_after_ms / 1000 - after.began if after else 0
             if before.retry_after_ms and early > SLACK_SECONDS:
                 yield f"{provider} asked for {before.retry_after_ms} ms, and was asked again {early * 1000:.0f} ms too early"
 

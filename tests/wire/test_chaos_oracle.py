@@ -76,6 +76,7 @@ WELL = {
     "at once": (answered(visit("alpha", 0, 0.1)), [visit("alpha", 0, 0.1)]),
     "at the second candidate": (answered(second), [visit("alpha", 0, 0.1, "500"), second]),
     "after a wait that was asked for": (answered(visit("alpha", 2, 0.3)), [visit("alpha", 0, 0.1, "500"), visit("alpha", 1, 0.2, "429-soon"), visit("alpha", 2, 0.3)]),
+    "with another key at once": (answered(visit("alpha", 1, 0.12, key="sk-2")), [visit("alpha", 0, 0.1, "429-soon", key="sk-1"), visit("alpha", 1, 0.12, key="sk-2")]),
     "all tries spent": (failed(), SPENT),
     "all tries spent, Messages": (failed(529, "messages"), SPENT),
     "one stale connection more than tries": (answered(visit("beta", 1, 0.9)), [stale, *(dataclasses.replace(one, visit=one.visit + (one.provider == "alpha")) for one in SPENT[:3]), visit("beta", 1, 0.9)]),
