@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::ask::Caller;
 use super::job::Work;
-use super::reach::{Errand, Journey, Try, TryError, Tryout, try_target};
+use super::journey::Journey;
+use super::reach::{Errand, Try, TryError, Tryout, try_target};
 use super::upload::{Body, Upload};
 use super::world::World;
 use crate::route::course::Outlook;

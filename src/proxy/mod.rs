@@ -10,6 +10,7 @@
 //! | [`upload`] | the request's body: buffered, or streamed on |
 //! | [`outbound`] | the head of the upstream request: what is replaced, and whose credential goes along |
 //! | [`reach`] | from targets to an answer: what each gets, and what is sent once more |
+//! | `journey` | the tries of one request, and what follows from each |
 //! | `hedge` | a second try beside one that is late |
 //! | [`refusal`] | an answer that is no success, read whole |
 //! | [`ask`] | one try at an upstream: take or dial, send, hear the head of the answer |
@@ -49,6 +50,7 @@ pub mod hold;
 pub mod incoming;
 pub mod intake;
 pub mod job;
+mod journey;
 pub mod local;
 pub mod look;
 pub mod models;

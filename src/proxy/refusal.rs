@@ -97,7 +97,14 @@ impl Refusal {
     }
 }
 
-/// Tells the client: in the upstream's own bytes where it speaks the client's dialect, else in the client's words.
+/// Whether a body is a page for people, as middle boxes write them.
+pub fn is_page(response: &ResponseHead) -> bool {
+    let kind = response.get("content-type").unwrap_or_default();
+    kind.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
+}
+
+/// Tells the client: in the upstream's own bytes where it speaks the client's dialect, else (and a page in any case) in the client's
+/// words.
 ///
 /// # Errors
 /// The client takes no answer.
@@ -121,7 +128,9 @@ pub async fn tell(
     }
     let keep = request.keep_alive() && !world.draining.get();
     match (translation, body) {
-        (None, Some(body)) => relay::send_whole(world, destination, client, request, &body, keep, work).await?,
+        (None, Some(body)) if !is_page(&work.response) => {
+            relay::send_whole(world, destination, client, request, &body, keep, work).await?
+        }
         (translation, _) => {
             failure.estimate(translation.map_or(0, |translation| translation.terms.input_estimate));
             deliver::send_failure(world, client, request, destination, &failure, keep, work).await?;

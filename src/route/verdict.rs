@@ -141,7 +141,10 @@ impl Answer {
     fn of_status(self) -> (Blame, Retry) {
         match self.status {
             ..400 => (Blame::Nobody, Retry::Never),
-            401 | 403 => of_key(KeyFault::Refused, self.clients_credential),
+            401 => of_key(KeyFault::Refused, self.clients_credential),
+            // A model that this key may not use, a region, a moderation: nothing that the key is at fault for elsewhere.
+            403 if self.clients_credential => (Blame::Client, Retry::Never),
+            403 => (Blame::Nobody, Retry::OtherKey),
             402 => of_key(KeyFault::Spent, self.clients_credential),
             404 => (Blame::Model, Retry::Elsewhere),
             408 => (Blame::Path, Retry::Again),
@@ -205,7 +208,7 @@ mod tests {
             (400, (Client, Never)),
             (401, (Key(KeyFault::Refused), OtherKey)),
             (402, (Key(KeyFault::Spent), OtherKey)),
-            (403, (Key(KeyFault::Refused), OtherKey)),
+            (403, (Nobody, OtherKey)),
             (404, (Model, Elsewhere)),
             (405, (Client, Never)),
             (408, (Path, Again)),
@@ -249,7 +252,8 @@ mod tests {
             (429, Class::RateLimit, (Blame::Key(KeyFault::Limited), Retry::Later)),
             (429, Class::Overloaded, (Blame::Upstream, Retry::Later)),
             (403, Class::InvalidRequest, (Blame::Client, Retry::Never)),
-            (403, Class::Permission, (Blame::Key(KeyFault::Refused), Retry::OtherKey)),
+            (403, Class::Permission, (Blame::Nobody, Retry::OtherKey)),
+            (403, Class::Authentication, (Blame::Key(KeyFault::Refused), Retry::OtherKey)),
             (404, Class::NotFound, (Blame::Model, Retry::Elsewhere)),
             (200, Class::Overloaded, (Blame::Upstream, Retry::Later)),
             (200, Class::Server, (Blame::Upstream, Retry::Again)),
