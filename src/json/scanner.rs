@@ -37,6 +37,9 @@ pub struct Scanner {
     /// Containers open around the current place: the lowest bit is the innermost one, 1 for an object.
     containers: u128,
     depth: usize,
+    /// How a string must end to be noted, and whether one did.
+    ending: Option<[u8; ENDING_BYTES]>,
+    noted: bool,
 }
 
 impl Scanner {
@@ -46,7 +49,22 @@ impl Scanner {
     ///
     /// If there are more than 16 keys, or one too long to be compared when all of its letters are escaped.
     pub fn new(keys: &'static [&'static str]) -> Scanner {
-        Scanner { state: State::Start, error: None, watch: Watch::new(keys), before: 0, containers: 0, depth: 0 }
+        let watch = Watch::new(keys);
+        Scanner {
+            state: State::Start,
+            error: None,
+            watch,
+            before: 0,
+            containers: 0,
+            depth: 0,
+            ending: None,
+            noted: false,
+        }
+    }
+
+    /// The same, which also notes whether a string ends with `ending`, as it stands: one that needs no escapes.
+    pub fn noting(self, ending: [u8; ENDING_BYTES]) -> Scanner {
+        Scanner { ending: Some(ending), ..self }
     }
 
     /// Makes it ready for another body.
@@ -57,6 +75,7 @@ impl Scanner {
         self.before = 0;
         self.containers = 0;
         self.depth = 0;
+        self.noted = false;
     }
 
     /// Takes the body's next bytes. Once it has failed it fails in the same way until [`Scanner::reset`].
@@ -86,6 +105,12 @@ impl Scanner {
     /// still turn out to be invalid.
     pub fn get(&self, key: &str) -> Option<Member> {
         self.watch.get(key)
+    }
+
+    /// Whether a value, at any depth, was a string with the ending that is noted. It may be mistaken if a push began within
+    /// such an ending's length of a string's end, but overlooks none.
+    pub fn noted(&self) -> bool {
+        self.noted
     }
 
     /// Where the value begins that is being read, if it is that of a member that we look for.
@@ -175,6 +200,12 @@ impl Scanner {
             };
             if is_top && !self.end_top_string(input, quote, role) {
                 return Err(quote);
+            }
+            if role == Role::Value
+                && let Some(ending) = self.ending
+            {
+                let last = quote.checked_sub(ENDING_BYTES).and_then(|from| input.get(from..quote));
+                self.noted |= last.is_none_or(|last| last == ending);
             }
             role = match (role, next) {
                 (Role::Key, [b':', b'"']) => Role::Value,
@@ -413,6 +444,8 @@ impl Word {
 /// What must come next, and where; or the index reached, where the state says how it goes on.
 type Ahead = Result<(Expect, usize), usize>;
 
+/// How long an ending is that a scanner can note.
+pub const ENDING_BYTES: usize = 8;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// One bit of `Scanner::containers` for each level.
 const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
@@ -589,6 +622,33 @@ mod tests {
         assert_eq!(scanner.get("stream"), None);
         scanner.push(b" ").unwrap();
         assert!(scanner.get("stream").is_some());
+    }
+
+    #[test]
+    fn endings_are_noted() {
+        #[rustfmt::skip]
+        let table = [
+            (r#"{"type":"thinking"}"#,                  true),
+            (r#"{"a":[{"b": "redacted_thinking" }]}"#,  true),
+            (r#"{"a":["x","thinking","y"]}"#,           true),
+            (r#"{"thinking":"x","a":{"thinking":1}}"#,  false),
+            (r#"{"a":"thinking "}"#,                    false),
+            (r#"{"a":"\"thinking\""}"#,                 false),
+            (r#"{"longer":"ng","think":"ing"}"#,        false),
+            (r#"{"longer":"think\u0069ng"}"#,           false),
+        ];
+        let mut scanner = Scanner::new(&[]).noting(*b"thinking");
+        for (body, noted) in table {
+            for cut in 0..body.len() {
+                let (first, second) = body.as_bytes().split_at(cut);
+                scanner.reset();
+                scanner.push(first).unwrap();
+                scanner.push(second).unwrap();
+                scanner.finish().unwrap();
+                assert!(scanner.noted() || !noted, "{body} cut at {cut}");
+                assert!(scanner.noted() == noted || cut > 0, "{body}");
+            }
+        }
     }
 
     #[test]

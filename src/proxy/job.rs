@@ -9,6 +9,7 @@ use super::upload::Body;
 use crate::config::provider::Provider;
 use crate::dialect::Dialect;
 use crate::dialect::loss::Losses;
+use crate::dialect::messages::signature;
 use crate::dialect::usage::UsageReader;
 use crate::fault::Who;
 use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
@@ -116,7 +117,7 @@ impl Default for Job {
                 scanner: HeadScanner::default(),
                 response_scanner: HeadScanner::default(),
                 response: ResponseHead::default(),
-                members: Scanner::new(MEMBERS),
+                members: Scanner::new(MEMBERS).noting(signature::TYPE_ENDING),
                 body: Body::default(),
                 model: String::new(),
                 provider: None,
