@@ -32,7 +32,7 @@ pub fn escape(raw: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a value as it stands; U+FFFD stands for what is not UTF-8, for nothing else would be JSON.
 pub fn copy(raw: &[u8], out: &mut Vec<u8>) {
-    if std::str::from_utf8(raw).is_ok() {
+    if text::is_utf8(raw) {
         return out.extend_from_slice(raw);
     }
     for chunk in raw.utf8_chunks() {

@@ -29,16 +29,26 @@ pub(super) fn find_stop(input: &[u8], at: usize) -> Option<(usize, &[u8])> {
 }
 
 /// Bytes that are looked at at once.
-const BLOCK: usize = 16;
+pub(super) const BLOCK: usize = 16;
 
 /// One bit for each byte at which a run of text stops, the first byte lowest.
 #[inline]
 fn stops_in(block: [u8; BLOCK]) -> u32 {
+    !runs_in(block) & u32::from(u16::MAX)
+}
+
+/// One bit for each byte at which a run of text does not stop.
+#[inline]
+pub(super) fn runs_in(block: [u8; BLOCK]) -> u32 {
     const CONTROL_LAST: u8 = 0x1F;
+    const QUOTE_MOVED: u8 = CONTROL_LAST + 1;
     let bytes = u8x16::new(block);
-    let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-    let is_control = bytes.min(u8x16::splat(CONTROL_LAST)).simd_eq(bytes);
-    (is(b'"') | is(b'\\') | is_control).to_bitmask()
+    // Bytes that differ in one bit change places when it is turned over: the quote comes to stand behind the control
+    // characters, which stay among themselves. One addition has the high bit set in all that lies behind these, the
+    // backslash with them, for which it is turned over once more.
+    let moved = bytes ^ u8x16::splat(b'"' ^ QUOTE_MOVED);
+    let behind = moved.saturating_add(u8x16::splat(0x7F - QUOTE_MOVED));
+    (behind ^ bytes.simd_eq(u8x16::splat(b'\\'))).to_bitmask()
 }
 
 /// The high bit of each of eight bytes that is no digit, the first byte lowest.

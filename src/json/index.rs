@@ -6,9 +6,9 @@
 use std::fmt;
 
 use super::error::{JsonError, What};
-use super::find::find_stop;
+use super::grammar::{Expect, Role, skip_space};
 use super::number::{Next, Number};
-use super::scanner::{HEX_DIGITS, begins_with_hex_digits, is_escape, skip_space};
+use super::stops::{Stops, Tail, TextEnd};
 use super::{Kind, text};
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -56,7 +56,8 @@ impl Index {
             return Err(JsonError { offset: text.len(), what: What::EndOfText });
         }
         let start = if text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        let mut reading = Reading { text, nodes: &mut self.nodes, open: [0; JSON_DEPTH_MAX], depth: 0 };
+        let mut reading =
+            Reading { text, nodes: &mut self.nodes, open: [0; JSON_DEPTH_MAX], depth: 0, in_object: false };
         reading.whole(start).map_err(|(offset, what)| JsonError { offset, what })?;
         Ok(Value { text, nodes: &self.nodes, at: 0 })
     }
@@ -106,7 +107,9 @@ impl<'a> Value<'a> {
 
     /// Whether it is the string `text`, however it is escaped.
     pub fn is(&self, text: &str) -> bool {
-        self.escaped().is_some_and(|escaped| same(escaped, text))
+        let (start, end) = self.span();
+        // Most keys are ruled out by their length: quotes and escapes make a text longer.
+        end - start >= text.len() + 2 && self.escaped().is_some_and(|escaped| same(escaped, text))
     }
 
     /// A number that is a whole one from 0 up, also where it is spelt `16.0`.
@@ -210,15 +213,22 @@ impl fmt::Debug for Value<'_> {
 
 /// Whether an escaped string is `text`.
 pub fn same(escaped: &[u8], text: &str) -> bool {
-    // Escapes make a text longer, never shorter.
-    if escaped.len() <= text.len() || memchr::memchr(b'\\', escaped).is_none() {
+    // Escapes make a text longer, never shorter. Most keys that are others begin as others.
+    if escaped.len() <= text.len() {
         return escaped == text.as_bytes();
+    }
+    let begins_alike = escaped.first() == text.as_bytes().first() || escaped.first() == Some(&b'\\');
+    if !begins_alike || memchr::memchr(b'\\', escaped).is_none() {
+        return false;
     }
     let mut decoded = Vec::new();
     text::decode(escaped, &mut decoded).is_ok() && decoded == text.as_bytes()
 }
 
 type Wrong = (usize, What);
+
+/// What must come next, and where.
+type Ahead = Result<(Expect, usize), Wrong>;
 
 /// A text being read.
 struct Reading<'a> {
@@ -227,59 +237,100 @@ struct Reading<'a> {
     /// The nodes of the containers that are open.
     open: [u32; JSON_DEPTH_MAX],
     depth: usize,
+    /// The innermost one is an object.
+    in_object: bool,
 }
 
 impl Reading<'_> {
     fn whole(&mut self, start: usize) -> Result<(), Wrong> {
-        let mut at = self.value(start)?;
-        while let Some(node) = self.innermost() {
-            at = self.in_container(at, node)?;
+        let tail = Tail::of(self.text);
+        let (mut stops, mut expect, mut at) = (Stops::new(self.text, &tail, start), Expect::Value, start);
+        while let Some((token, byte)) = skip_space(self.text, at) {
+            (expect, at) = match expect.string().filter(|_| byte == b'"') {
+                Some(role) => {
+                    stops.seek(token + 1);
+                    self.strings(&mut stops, token, role)?
+                }
+                None => self.token(expect, token, byte)?,
+            };
         }
-        match skip_space(self.text, at) {
-            None => Ok(()),
-            Some((at, _)) => Err((at, What::AfterEnd)),
-        }
-    }
-
-    /// Behind an opening bracket, or behind a value: what comes next in this container.
-    fn in_container(&mut self, at: usize, node: u32) -> Result<usize, Wrong> {
-        let container = self.nodes.get(node as usize).copied();
-        let is_object = container.is_some_and(|node| node.kind == Kind::Object);
-        let is_first = self.nodes.len() == node as usize + 1;
-        let (at, byte) = self.next(at)?;
-        let at = match byte {
-            b'}' if is_object => return Ok(self.close(at + 1)),
-            b']' if !is_object => return Ok(self.close(at + 1)),
-            b',' if !is_first => at + 1,
-            _ if is_first => at,
-            _ if is_object => return Err((at, What::CommaOrBraceExpected)),
-            _ => return Err((at, What::CommaOrBracketExpected)),
-        };
-        if !is_object {
-            return self.value(at);
-        }
-        let (key, byte) = self.next(at)?;
-        if byte != b'"' {
-            return Err((key, if is_first { What::KeyOrBraceExpected } else { What::KeyExpected }));
-        }
-        let end = self.string(key)?;
-        match self.next(end)? {
-            (colon, b':') => self.value(colon + 1),
-            (other, _) => Err((other, What::ColonExpected)),
+        match expect {
+            Expect::End => Ok(()),
+            _ => Err((self.text.len(), What::EndOfText)),
         }
     }
 
-    /// One scalar, or the beginning of a container; where what follows begins.
-    fn value(&mut self, at: usize) -> Result<usize, Wrong> {
-        let (at, byte) = self.next(at)?;
-        match byte {
-            b'"' => self.string(at),
-            b'{' => self.begin(at, Kind::Object),
-            b'[' => self.begin(at, Kind::Array),
+    /// Any token but a string.
+    #[inline(always)]
+    fn token(&mut self, expect: Expect, at: usize, byte: u8) -> Ahead {
+        Ok(match expect {
+            Expect::FirstKey | Expect::AfterMember if byte == b'}' => self.close(at + 1),
+            Expect::FirstValue | Expect::AfterElement if byte == b']' => self.close(at + 1),
+            Expect::FirstValue | Expect::Value => match byte {
+                b'{' => (Expect::FirstKey, self.begin(at, Kind::Object)?),
+                b'[' => (Expect::FirstValue, self.begin(at, Kind::Array)?),
+                _ => self.plain(at, byte)?,
+            },
+            Expect::Colon if byte == b':' => (Expect::Value, at + 1),
+            Expect::AfterMember if byte == b',' => (Expect::Key, at + 1),
+            Expect::AfterElement if byte == b',' => (Expect::Value, at + 1),
+            _ => return Err((at, expect.what())),
+        })
+    }
+
+    /// From within a string, whose quote is given, to its end, and through those behind it that nothing parts from it but a
+    /// colon or a comma.
+    #[inline(always)]
+    fn strings(&mut self, stops: &mut Stops<'_>, quote: usize, role: Role) -> Ahead {
+        let (mut quote, mut role) = (quote, role);
+        let element = if self.in_object { Role::Key } else { Role::Value };
+        loop {
+            let (at, next) = match stops.text_end() {
+                TextEnd::Quote(at, next) => (at, next),
+                TextEnd::Control(at) => return Err((at, What::ControlCharacter)),
+                TextEnd::Escape(at) => return Err(self.bad_escape(at)),
+                TextEnd::Input => return Err((self.text.len(), What::EndOfText)),
+            };
+            self.node(quote, at + 1, Kind::String);
+            role = match (role, next) {
+                (Role::Key, [b':', b'"']) => Role::Value,
+                (Role::Key, [b':', _]) => return Ok((Expect::Value, at + 2)),
+                (Role::Key, _) => return Ok((Expect::Colon, at + 1)),
+                (Role::Value, [b',', b'"']) if self.depth > 0 => element,
+                (Role::Value, _) => return Ok((self.behind(), at + 1)),
+            };
+            quote = at + 2;
+            stops.step(at, 3);
+        }
+    }
+
+    /// What is wrong with the escape whose backslash is at `at`.
+    #[cold]
+    fn bad_escape(&self, at: usize) -> Wrong {
+        match self.text.get(at + 1) {
+            Some(b'u') => (at + 2, What::HexDigitExpected),
+            Some(_) => (at + 1, What::UnknownEscape),
+            None => (self.text.len(), What::EndOfText),
+        }
+    }
+
+    /// A value that is neither string nor container.
+    fn plain(&mut self, at: usize, byte: u8) -> Ahead {
+        let end = match byte {
             b't' => self.literal(at, b"true", Kind::True),
             b'f' => self.literal(at, b"false", Kind::False),
             b'n' => self.literal(at, b"null", Kind::Null),
             _ => self.number(at, byte),
+        }?;
+        Ok((self.behind(), end))
+    }
+
+    /// What must come behind a value.
+    fn behind(&self) -> Expect {
+        match self.depth {
+            0 => Expect::End,
+            _ if self.in_object => Expect::AfterMember,
+            _ => Expect::AfterElement,
         }
     }
 
@@ -287,49 +338,38 @@ impl Reading<'_> {
         let node = self.nodes.len() as u32;
         *self.open.get_mut(self.depth).ok_or((at, What::TooDeep))? = node;
         self.depth += 1;
+        self.in_object = kind == Kind::Object;
         self.nodes.push(Node { start: at as u32, end: 0, next: 0, kind });
         Ok(at + 1)
     }
 
-    fn close(&mut self, end: usize) -> usize {
+    fn close(&mut self, end: usize) -> (Expect, usize) {
         let next = self.nodes.len() as u32;
-        if let Some(node) = self.innermost().and_then(|node| self.nodes.get_mut(node as usize)) {
+        if let Some(node) = self.innermost() {
             (node.end, node.next) = (end as u32, next);
         }
         self.depth -= 1;
-        end
+        self.in_object = self.innermost().is_some_and(|node| node.kind == Kind::Object);
+        (self.behind(), end)
     }
 
-    fn innermost(&self) -> Option<u32> {
-        self.open.get(self.depth.checked_sub(1)?).copied()
+    fn innermost(&mut self) -> Option<&mut Node> {
+        let node = *self.open.get(self.depth.checked_sub(1)?)?;
+        self.nodes.get_mut(node as usize)
     }
 
-    fn scalar(&mut self, start: usize, end: usize, kind: Kind) -> usize {
+    /// A value, or key, that holds no others.
+    fn node(&mut self, start: usize, end: usize, kind: Kind) {
         let next = self.nodes.len() as u32 + 1;
         self.nodes.push(Node { start: start as u32, end: end as u32, next, kind });
-        end
-    }
-
-    fn string(&mut self, quote: usize) -> Result<usize, Wrong> {
-        let end_of_text = (self.text.len(), What::EndOfText);
-        let mut at = quote + 1;
-        loop {
-            let (special, rest) = find_stop(self.text, at).ok_or(end_of_text)?;
-            at = match rest {
-                [0..0x20, ..] => return Err((special, What::ControlCharacter)),
-                [b'"', ..] => return Ok(self.scalar(quote, special + 1, Kind::String)),
-                [_, b'u', digits @ ..] if begins_with_hex_digits(digits) => special + 2 + HEX_DIGITS,
-                [_, b'u', ..] => return Err((special + 2, What::HexDigitExpected)),
-                [_, escape, ..] if is_escape(*escape) => special + 2,
-                [_, _, ..] => return Err((special + 1, What::UnknownEscape)),
-                _ => return Err(end_of_text),
-            };
-        }
     }
 
     fn literal(&mut self, at: usize, word: &[u8], kind: Kind) -> Result<usize, Wrong> {
         match self.text.get(at..at + word.len()) {
-            Some(found) if found == word => Ok(self.scalar(at, at + word.len(), kind)),
+            Some(found) if found == word => {
+                self.node(at, at + word.len(), kind);
+                Ok(at + word.len())
+            }
             _ => Err((at, What::LiteralExpected)),
         }
     }
@@ -342,15 +382,14 @@ impl Reading<'_> {
             let byte = self.text.get(end).copied().unwrap_or(b' ');
             match number.next(byte) {
                 Next::Part(more) => number = more,
-                Next::After => return Ok(self.scalar(at, end, Kind::Number)),
+                Next::After => {
+                    self.node(at, end, Kind::Number);
+                    return Ok(end);
+                }
                 Next::Wrong => return Err((end, What::DigitExpected)),
             }
             end += 1;
         }
-    }
-
-    fn next(&self, at: usize) -> Result<(usize, u8), Wrong> {
-        skip_space(self.text, at).ok_or((self.text.len(), What::EndOfText))
     }
 }
 

@@ -13,9 +13,11 @@
 mod completeness;
 pub mod error;
 mod find;
+mod grammar;
 mod index;
 mod number;
 pub mod scanner;
+mod stops;
 mod template;
 pub mod text;
 mod watch;

@@ -1,8 +1,9 @@
 //! Checks a request's JSON while it arrives, and finds the top-level members that we read.
 
 use super::error::{JsonError, What};
-use super::find::find_stop;
+use super::grammar::{Expect, HEX_DIGITS, Role, is_escape, skip_space};
 use super::number::{Next, Number};
+use super::stops::{Stops, Tail, TextEnd};
 use super::watch::{Kind, Member, Watch};
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -36,6 +37,9 @@ pub struct Scanner {
     /// Containers open around the current place: the lowest bit is the innermost one, 1 for an object.
     containers: u128,
     depth: usize,
+    /// How a string must end to be noted, and whether one did.
+    ending: Option<[u8; ENDING_BYTES]>,
+    noted: bool,
 }
 
 impl Scanner {
@@ -45,7 +49,22 @@ impl Scanner {
     ///
     /// If there are more than 16 keys, or one too long to be compared when all of its letters are escaped.
     pub fn new(keys: &'static [&'static str]) -> Scanner {
-        Scanner { state: State::Start, error: None, watch: Watch::new(keys), before: 0, containers: 0, depth: 0 }
+        let watch = Watch::new(keys);
+        Scanner {
+            state: State::Start,
+            error: None,
+            watch,
+            before: 0,
+            containers: 0,
+            depth: 0,
+            ending: None,
+            noted: false,
+        }
+    }
+
+    /// The same, which also notes whether a string ends with `ending`, as it stands: one that needs no escapes.
+    pub fn noting(self, ending: [u8; ENDING_BYTES]) -> Scanner {
+        Scanner { ending: Some(ending), ..self }
     }
 
     /// Makes it ready for another body.
@@ -56,6 +75,7 @@ impl Scanner {
         self.before = 0;
         self.containers = 0;
         self.depth = 0;
+        self.noted = false;
     }
 
     /// Takes the body's next bytes. Once it has failed it fails in the same way until [`Scanner::reset`].
@@ -64,8 +84,8 @@ impl Scanner {
         while at < input.len() && self.state != State::Failed {
             at = self.step(input, at);
         }
-        if let State::Text(role) | State::Escape(role) | State::Hex(role, _) = self.state
-            && role == Role::TopKey
+        if let State::Text(Role::Key) | State::Escape(Role::Key) | State::Hex(Role::Key, _) = self.state
+            && self.depth == 1
         {
             self.watch.hold(input.get(self.key_from()..).unwrap_or_default());
         }
@@ -87,62 +107,163 @@ impl Scanner {
         self.watch.get(key)
     }
 
+    /// Whether a value, at any depth, was a string with the ending that is noted. It may be mistaken if a push began within
+    /// such an ending's length of a string's end, but overlooks none.
+    pub fn noted(&self) -> bool {
+        self.noted
+    }
+
     /// Where the value begins that is being read, if it is that of a member that we look for.
     pub fn value_start(&self) -> Option<usize> {
         self.watch.value_start()
     }
 
-    /// Reads on from `at`, a valid index, to a change of state; gives the index reached.
+    /// Reads on from `at`, a valid index: what an earlier push left off, or all that lies here as a whole. Gives the index
+    /// reached.
     fn step(&mut self, input: &[u8], at: usize) -> usize {
-        match self.state {
-            State::Expect(expect) => match skip_space(input, at) {
-                Some((at, byte)) => self.token(expect, byte, input, at),
-                None => input.len(),
-            },
-            State::Text(role) => self.text(input, at, role),
-            State::Escape(role) => self.escape(input, at, role),
-            State::Hex(role, left) => self.hex(input, at, role, left),
+        let ahead = match self.state {
+            State::Text(role) => return self.walk(input, at, role),
+            State::Expect(expect) => Ok((expect, at)),
+            State::Escape(role) => Err(self.escape(input, at, role)),
+            State::Hex(role, left) => Err(self.hex(input, at, role, left)),
             State::Number(number) => self.number(input, at, number),
             State::Literal(word, seen) => self.literal(input, at, word, seen),
-            State::Start => self.start(input, at),
-            State::Bom(seen) => self.bom(input, at, seen),
-            State::Failed => input.len(),
+            State::Start => Err(self.start(input, at)),
+            State::Bom(seen) => Err(self.bom(input, at, seen)),
+            State::Failed => Err(input.len()),
+        };
+        match ahead.and_then(|(expect, at)| self.structure(input, expect, at)) {
+            Ok((role, at)) => self.walk(input, at, role),
+            Err(at) => at,
         }
     }
 
-    /// A token's first byte.
-    fn token(&mut self, expect: Expect, byte: u8, input: &[u8], at: usize) -> usize {
-        // By state first: one jump, then one or two comparisons.
-        match expect {
-            Expect::Object if byte == b'{' => return self.open(Kind::Object, at),
-            Expect::FirstKey if byte == b'}' => self.close(at),
-            Expect::FirstKey | Expect::Key if byte == b'"' => return self.key(input, at),
-            Expect::Colon if byte == b':' => self.state = State::Expect(Expect::Value),
-            Expect::FirstValue if byte == b']' => self.close(at),
-            Expect::FirstValue | Expect::Value => return self.value(expect, byte, input, at),
-            Expect::AfterMember if byte == b',' => self.state = State::Expect(Expect::Key),
-            Expect::AfterMember if byte == b'}' => self.close(at),
-            Expect::AfterElement if byte == b',' => self.state = State::Expect(Expect::Value),
-            Expect::AfterElement if byte == b']' => self.close(at),
-            _ => return self.fail(at, expect.what()),
-        }
-        at + 1
-    }
-
-    fn value(&mut self, expect: Expect, byte: u8, input: &[u8], at: usize) -> usize {
-        let (kind, word) = match byte {
-            b'"' => {
-                self.begin_value(Kind::String, at);
-                return self.text(input, at + 1, Role::Other);
+    /// From within a string on, as far as everything lies here as a whole.
+    fn walk(&mut self, input: &[u8], at: usize, role: Role) -> usize {
+        let tail = Tail::of(input);
+        let (mut stops, mut role) = (Stops::new(input, &tail, at), role);
+        loop {
+            let ahead = self.strings(input, &mut stops, role);
+            match ahead.and_then(|(expect, at)| self.structure(input, expect, at)) {
+                Ok((next, at)) => {
+                    role = next;
+                    stops.seek(at);
+                }
+                Err(at) => return at,
             }
-            b'{' => return self.open(Kind::Object, at),
-            b'[' => return self.open(Kind::Array, at),
+        }
+    }
+
+    /// One token after another, up to a string and into it.
+    #[inline(always)]
+    fn structure(&mut self, input: &[u8], expect: Expect, at: usize) -> Result<(Role, usize), usize> {
+        let (mut expect, mut at) = (expect, at);
+        while let Some((token, byte)) = skip_space(input, at) {
+            if byte == b'"'
+                && let Some(role) = expect.string()
+            {
+                self.begin_string(token, role);
+                return Ok((role, token + 1));
+            }
+            // By state first: one jump, then one or two comparisons.
+            (expect, at) = match expect {
+                Expect::FirstKey | Expect::AfterMember if byte == b'}' => self.close(input, token),
+                Expect::FirstValue | Expect::AfterElement if byte == b']' => self.close(input, token),
+                Expect::FirstValue | Expect::Value if byte == b'{' => self.open(Kind::Object, token)?,
+                Expect::FirstValue | Expect::Value if byte == b'[' => self.open(Kind::Array, token)?,
+                Expect::FirstValue | Expect::Value => self.value(input, token, expect, byte)?,
+                Expect::Colon if byte == b':' => (Expect::Value, token + 1),
+                Expect::AfterMember if byte == b',' => (Expect::Key, token + 1),
+                Expect::AfterElement if byte == b',' => (Expect::Value, token + 1),
+                Expect::Object if byte == b'{' => self.open(Kind::Object, token)?,
+                _ => return Err(self.fail(token, expect.what())),
+            };
+        }
+        self.state = State::Expect(expect);
+        Err(input.len())
+    }
+
+    /// From within a string to its end, and through those behind it that nothing parts from it but a colon or a comma.
+    #[inline(always)]
+    fn strings(&mut self, input: &[u8], stops: &mut Stops<'_>, role: Role) -> Ahead {
+        let (is_top, mut role) = (self.depth == 1, role);
+        let (element, behind) = match self.containers & 1 {
+            1 => (Role::Key, Expect::AfterMember),
+            _ => (Role::Value, Expect::AfterElement),
+        };
+        loop {
+            let (quote, next) = match stops.text_end() {
+                TextEnd::Quote(at, next) => (at, next),
+                TextEnd::Control(at) => return Err(self.fail(at, What::ControlCharacter)),
+                TextEnd::Escape(at) => return Err(self.leave(State::Escape(role), at + 1)),
+                TextEnd::Input => return Err(self.leave(State::Text(role), input.len())),
+            };
+            if is_top && !self.end_top_string(input, quote, role) {
+                return Err(quote);
+            }
+            if role == Role::Value
+                && let Some(ending) = self.ending
+            {
+                let last = quote.checked_sub(ENDING_BYTES).and_then(|from| input.get(from..quote));
+                self.noted |= last.is_none_or(|last| last == ending);
+            }
+            role = match (role, next) {
+                (Role::Key, [b':', b'"']) => Role::Value,
+                (Role::Key, [b':', _]) => return Ok((Expect::Value, quote + 2)),
+                (Role::Key, _) => return Ok((Expect::Colon, quote + 1)),
+                (Role::Value, [b',', b'"']) => element,
+                (Role::Value, _) => return Ok((behind, quote + 1)),
+            };
+            if is_top {
+                self.begin_string(quote + 2, role);
+            }
+            stops.step(quote, 3);
+        }
+    }
+
+    /// What follows is to be read in that state, from `at` on.
+    fn leave(&mut self, state: State, at: usize) -> usize {
+        self.state = state;
+        at
+    }
+
+    /// A string's opening quote is at `at`.
+    #[inline]
+    fn begin_string(&mut self, at: usize, role: Role) {
+        if self.depth == 1 {
+            match role {
+                Role::Key => self.watch.begin_key(self.before + at),
+                Role::Value => self.watch.begin_value(Kind::String, self.before + at),
+            }
+        }
+    }
+
+    /// The closing quote of a string of the top level is at `at`. Says whether it may stand there.
+    #[inline(never)]
+    fn end_top_string(&mut self, input: &[u8], at: usize, role: Role) -> bool {
+        if role == Role::Value {
+            self.watch.end_value(self.before + at + 1);
+            return true;
+        }
+        let last = input.get(self.key_from()..at).unwrap_or_default();
+        match self.watch.end_key(last) {
+            Ok(()) => true,
+            Err(JsonError { offset, what }) => {
+                self.fail_at(offset, what);
+                false
+            }
+        }
+    }
+
+    /// A number or a literal.
+    fn value(&mut self, input: &[u8], at: usize, expect: Expect, byte: u8) -> Ahead {
+        let (kind, word) = match byte {
             b't' => (Kind::True, Word::True),
             b'f' => (Kind::False, Word::False),
             b'n' => (Kind::Null, Word::Null),
             _ => {
                 let Some(number) = Number::begin(byte) else {
-                    return self.fail(at, expect.what());
+                    return Err(self.fail(at, expect.what()));
                 };
                 self.begin_value(Kind::Number, at);
                 return self.number(input, at + 1, number);
@@ -160,69 +281,36 @@ impl Scanner {
     }
 
     /// A value ended before `at`.
-    fn end_value(&mut self, at: usize) {
+    fn end_value(&mut self, input: &[u8], at: usize) -> (Expect, usize) {
         if self.depth == 1 {
             self.watch.end_value(self.before + at);
         }
-        self.state = State::Expect(match self.containers & 1 {
-            1 => Expect::AfterMember,
-            _ => Expect::AfterElement,
-        });
+        // Most often the comma stands right behind it.
+        match (self.containers & 1, input.get(at)) {
+            (1, Some(b',')) => (Expect::Key, at + 1),
+            (1, _) => (Expect::AfterMember, at),
+            (_, Some(b',')) => (Expect::Value, at + 1),
+            (_, _) => (Expect::AfterElement, at),
+        }
     }
 
-    fn open(&mut self, kind: Kind, at: usize) -> usize {
+    fn open(&mut self, kind: Kind, at: usize) -> Ahead {
         if self.depth == JSON_DEPTH_MAX {
-            return self.fail(at, What::TooDeep);
+            return Err(self.fail(at, What::TooDeep));
         }
         self.begin_value(kind, at);
         self.depth += 1;
-        self.containers <<= 1;
-        if kind == Kind::Object {
-            self.containers |= 1;
-            self.state = State::Expect(Expect::FirstKey);
-        } else {
-            self.state = State::Expect(Expect::FirstValue);
-        }
-        at + 1
+        self.containers = self.containers << 1 | u128::from(kind == Kind::Object);
+        Ok((if kind == Kind::Object { Expect::FirstKey } else { Expect::FirstValue }, at + 1))
     }
 
-    fn close(&mut self, at: usize) {
+    fn close(&mut self, input: &[u8], at: usize) -> (Expect, usize) {
         self.depth -= 1;
         self.containers >>= 1;
-        if self.depth == 0 {
-            self.state = State::Expect(Expect::End);
-        } else {
-            self.end_value(at + 1);
+        match self.depth {
+            0 => (Expect::End, at + 1),
+            _ => self.end_value(input, at + 1),
         }
-    }
-
-    /// A key's opening quote is at `at`.
-    fn key(&mut self, input: &[u8], at: usize) -> usize {
-        if self.depth > 1 {
-            return self.text(input, at + 1, Role::Key);
-        }
-        self.watch.begin_key(self.before + at);
-        self.text(input, at + 1, Role::TopKey)
-    }
-
-    /// Inside a string: to its closing quote, or to an escape that does not lie here as a whole and in order.
-    fn text(&mut self, input: &[u8], at: usize, role: Role) -> usize {
-        let mut at = at;
-        while let Some((found, rest)) = find_stop(input, at) {
-            at = found;
-            at += match rest {
-                [b'"', ..] => return self.end_text(input, at, role),
-                [0..0x20, ..] => return self.fail(at, What::ControlCharacter),
-                [_, b'u', hex @ ..] if begins_with_hex_digits(hex) => 2 + HEX_DIGITS,
-                [_, byte, ..] if is_escape(*byte) => 2,
-                _ => {
-                    self.state = State::Escape(role);
-                    return at + 1;
-                }
-            };
-        }
-        self.state = State::Text(role);
-        input.len()
     }
 
     /// The byte after a backslash.
@@ -247,59 +335,39 @@ impl Scanner {
         at + 1
     }
 
-    /// A string's closing quote is at `at`.
-    fn end_text(&mut self, input: &[u8], at: usize, role: Role) -> usize {
-        if role == Role::Other {
-            self.end_value(at + 1);
-            return at + 1;
-        }
-        self.state = State::Expect(Expect::Colon);
-        if role == Role::TopKey {
-            let last = input.get(self.key_from()..at).unwrap_or_default();
-            if let Err(JsonError { offset, what }) = self.watch.end_key(last) {
-                self.fail_at(offset, what);
-            }
-        }
-        at + 1
-    }
-
     /// Where in the current input the text of the current top-level key begins or goes on.
     fn key_from(&self) -> usize {
         (self.watch.key_start() + 1).saturating_sub(self.before)
     }
 
-    fn number(&mut self, input: &[u8], at: usize, number: Number) -> usize {
+    fn number(&mut self, input: &[u8], at: usize, number: Number) -> Ahead {
         let (mut at, mut number) = (at, number);
         while let Some(&byte) = input.get(at) {
             match number.next(byte) {
                 Next::Part(next) => number = next,
-                Next::After => {
-                    self.end_value(at);
-                    return at;
-                }
-                Next::Wrong => return self.fail(at, What::DigitExpected),
+                Next::After => return Ok(self.end_value(input, at)),
+                Next::Wrong => return Err(self.fail(at, What::DigitExpected)),
             }
             at += 1;
         }
         self.state = State::Number(number);
-        at
+        Err(at)
     }
 
     /// Inside `true`, `false` or `null`, of which so many bytes have been seen.
-    fn literal(&mut self, input: &[u8], at: usize, word: Word, seen: u8) -> usize {
+    fn literal(&mut self, input: &[u8], at: usize, word: Word, seen: u8) -> Ahead {
         let (mut at, mut seen) = (at, seen);
         while let Some(expected) = word.text().get(usize::from(seen)) {
             match input.get(at) {
                 Some(byte) if byte == expected => (at, seen) = (at + 1, seen + 1),
-                Some(_) => return self.fail(at, What::LiteralExpected),
+                Some(_) => return Err(self.fail(at, What::LiteralExpected)),
                 None => {
                     self.state = State::Literal(word, seen);
-                    return at;
+                    return Err(at);
                 }
             }
         }
-        self.end_value(at);
-        at
+        Ok(self.end_value(input, at))
     }
 
     /// The body's first byte: of a BOM, or of the text proper.
@@ -373,67 +441,12 @@ impl Word {
     }
 }
 
-/// What the next token must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expect {
-    Object,
-    FirstKey,
-    Key,
-    Colon,
-    Value,
-    FirstValue,
-    AfterMember,
-    AfterElement,
-    End,
-}
+/// What must come next, and where; or the index reached, where the state says how it goes on.
+type Ahead = Result<(Expect, usize), usize>;
 
-impl Expect {
-    fn what(self) -> What {
-        match self {
-            Expect::Object => What::ObjectExpected,
-            Expect::FirstKey => What::KeyOrBraceExpected,
-            Expect::Key => What::KeyExpected,
-            Expect::Colon => What::ColonExpected,
-            Expect::Value => What::ValueExpected,
-            Expect::FirstValue => What::ValueOrBracketExpected,
-            Expect::AfterMember => What::CommaOrBraceExpected,
-            Expect::AfterElement => What::CommaOrBracketExpected,
-            Expect::End => What::AfterEnd,
-        }
-    }
-}
-
-/// What a string is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// A key of the top level, which is compared to those we read.
-    TopKey,
-    Key,
-    Other,
-}
-
-/// The next byte that is not white space (RFC 8259 §2), and where.
-pub(super) fn skip_space(input: &[u8], at: usize) -> Option<(usize, u8)> {
-    let mut at = at;
-    loop {
-        match *input.get(at)? {
-            b' ' | b'\n' | b'\t' | b'\r' => at += 1,
-            byte => return Some((at, byte)),
-        }
-    }
-}
-
-/// RFC 8259 §7: what may follow a backslash, `u` aside.
-pub(super) fn is_escape(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
-}
-
-pub(super) fn begins_with_hex_digits(bytes: &[u8]) -> bool {
-    bytes.get(..HEX_DIGITS).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-}
-
+/// How long an ending is that a scanner can note.
+pub const ENDING_BYTES: usize = 8;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
-pub(super) const HEX_DIGITS: usize = 4;
 /// One bit of `Scanner::containers` for each level.
 const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
 
@@ -609,6 +622,33 @@ mod tests {
         assert_eq!(scanner.get("stream"), None);
         scanner.push(b" ").unwrap();
         assert!(scanner.get("stream").is_some());
+    }
+
+    #[test]
+    fn endings_are_noted() {
+        #[rustfmt::skip]
+        let table = [
+            (r#"{"type":"thinking"}"#,                  true),
+            (r#"{"a":[{"b": "redacted_thinking" }]}"#,  true),
+            (r#"{"a":["x","thinking","y"]}"#,           true),
+            (r#"{"thinking":"x","a":{"thinking":1}}"#,  false),
+            (r#"{"a":"thinking "}"#,                    false),
+            (r#"{"a":"\"thinking\""}"#,                 false),
+            (r#"{"longer":"ng","think":"ing"}"#,        false),
+            (r#"{"longer":"think\u0069ng"}"#,           false),
+        ];
+        let mut scanner = Scanner::new(&[]).noting(*b"thinking");
+        for (body, noted) in table {
+            for cut in 0..body.len() {
+                let (first, second) = body.as_bytes().split_at(cut);
+                scanner.reset();
+                scanner.push(first).unwrap();
+                scanner.push(second).unwrap();
+                scanner.finish().unwrap();
+                assert!(scanner.noted() || !noted, "{body} cut at {cut}");
+                assert!(scanner.noted() == noted || cut > 0, "{body}");
+            }
+        }
     }
 
     #[test]

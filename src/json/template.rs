@@ -5,7 +5,7 @@
 //! event need not be read. If anything differs it is read in full, and learned again.
 
 use super::find::{but_digits, find_stop, first_hit};
-use super::scanner::{HEX_DIGITS, begins_with_hex_digits, is_escape};
+use super::grammar::{HEX_DIGITS, begins_with_hex_digits, is_escape};
 use super::{Kind, Value};
 use crate::limits::TEMPLATE_SCALARS_MAX;
 

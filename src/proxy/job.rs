@@ -10,6 +10,7 @@ use crate::config::provider::Provider;
 use crate::dialect::Dialect;
 use crate::dialect::chores::Chore;
 use crate::dialect::loss::Losses;
+use crate::dialect::messages::signature;
 use crate::dialect::usage::UsageReader;
 use crate::fault::Who;
 use crate::http::head::{HeadScanner, RequestHead, ResponseHead};
@@ -158,7 +159,7 @@ impl Default for Job {
                 scanner: HeadScanner::default(),
                 response_scanner: HeadScanner::default(),
                 response: ResponseHead::default(),
-                members: Scanner::new(MEMBERS),
+                members: Scanner::new(MEMBERS).noting(signature::TYPE_ENDING),
                 body: Body::default(),
                 model: String::new(),
                 looked_for: String::new(),

@@ -225,7 +225,9 @@ async fn prepare_and_try(
             Err(stop) => return Err(stop.into()),
         }
     } else {
-        match translate::spare_foreign_thinking(errand.path, body, destination, target) {
+        // The scanner has seen whether there may be any.
+        let thought = work.members.noted().then_some(&*body);
+        match thought.and_then(|body| translate::spare_foreign_thinking(errand.path, body, destination, target)) {
             Some(spared) => spared,
             None => {
                 *splice = plan::rename(target, work);

@@ -17,6 +17,9 @@ use crate::json::{Index, Value};
 /// What our signatures begin with. No base64 has a dot.
 pub const MARK: &str = "px1.";
 
+/// How the types of thinking blocks end: a body in which no string does goes as it is.
+pub const TYPE_ENDING: [u8; 8] = *b"thinking";
+
 /// The shortest of Anthropic's are some hundred characters long; this keeps apart what is no signature at all.
 const GENUINE_BYTES_MIN: usize = 16;
 
