@@ -43,6 +43,30 @@ require_io_uring() {
 
 pytest_run() { (cd tests && ../.venv/bin/python -m pytest "$@"); }
 
+# pytest_side_by_side SUITE LEFT_OUT PART...: each part's files, and all others but those left out, at the same time; what each says
+# comes when it is over. A file that no part names is never forgotten.
+pytest_side_by_side() {
+    local suite=$1 left_out=$2 part name status=0 logs pids=() others=()
+    shift 2
+    logs=$(mktemp -d)
+    for name in $left_out "$@"; do
+        for name in $name; do others+=(--ignore "$suite/test_$name.py"); done
+    done
+    for part in "$@" ""; do
+        local files=()
+        for name in $part; do files+=("$suite/test_$name.py"); done
+        [ -n "$part" ] || files=("$suite" "${others[@]}")
+        pytest_run -p no:cacheprovider "${files[@]}" >"$logs/${#pids[@]}" 2>&1 &
+        pids+=($!)
+    done
+    for part in "${!pids[@]}"; do
+        wait "${pids[part]}" || status=1
+        cat "$logs/$part"
+    done
+    rm -rf "$logs"
+    return "$status"
+}
+
 # Runs the steps named in the arguments, or all of STEPS, each under a heading; states what failed.
 run_steps() {
     local steps=("$@") step began failed=()

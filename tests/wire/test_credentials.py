@@ -88,6 +88,9 @@ def environment(fleet, key) -> dict[str, str]:
         "SIDESTREAM_TOKENS": f"canary-token-other,{TOKEN}",
         "SIDESTREAM_ROUTES": "; ".join(f"{start}>{end} -> {start}, {end}" for start in DOWN for end in PROVIDERS),
         "SIDESTREAM_LOG": "debug",
+        # A spare that its other end closes meanwhile would be one try more.
+        "SIDESTREAM_WARM_UP": "off",
+        **{f"{name.upper().replace('-', '_')}_WARM_CONNECTIONS": "0" for name in PROVIDERS},
         "FILED_API_KEY_FILE": str(key),
     }
     for name, (variables, _) in PROVIDERS.items():
