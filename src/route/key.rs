@@ -12,8 +12,8 @@ pub struct Key(u64);
 pub const REFUSED_MS: u64 = 300_000;
 /// Where an upstream says that a key is used too often, but not for how long: doubled each time in a row.
 pub const LIMITED_MIN_MS: u64 = 1_000;
-/// The longest such rest.
-pub const LIMITED_MAX_MS: u64 = 60_000;
+/// The longest such rest: other requests wait for it, which a guess shall not make them do for long.
+pub const LIMITED_MAX_MS: u64 = 2_000;
 /// No rest is longer, whatever an upstream says.
 pub const BENCHED_MAX_MS: u64 = 3_600_000;
 
@@ -93,7 +93,7 @@ mod tests {
             rests.push(until - now);
             now = until;
         }
-        assert_eq!(rests[..3], [LIMITED_MIN_MS, 2 * LIMITED_MIN_MS, 4 * LIMITED_MIN_MS]);
+        assert_eq!(rests[..3], [LIMITED_MIN_MS, LIMITED_MAX_MS, LIMITED_MAX_MS]);
         assert_eq!(rests.last(), Some(&LIMITED_MAX_MS));
         key = key.worked(now);
         assert_eq!(key, Key::default());
