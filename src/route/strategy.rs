@@ -109,7 +109,8 @@ fn first_token(runner: &Runner) -> f64 {
 fn score(runner: &Runner, best: f64) -> f64 {
     const RECENT_MS: f64 = 60_000.0;
     let latency = match first_token(runner) {
-        0.0 => 1.0,
+        // Not known, and before its equals: only so it becomes known.
+        0.0 => 1.01,
         time => (best / time).min(1.0),
     };
     let recency = runner.seen.idle_ms.map_or(1.0, |idle| 1.0 - (idle as f64 / RECENT_MS).min(1.0));
@@ -215,6 +216,8 @@ mod tests {
             ([seen(1, Some(100.0), 0.5, 0), seen(2, Some(120.0), 1.0, 0)], [1, 0]),
             ([seen(1, Some(100.0), 1.0, 60_000), seen(2, Some(100.0), 1.0, 0)], [1, 0]),
             ([seen(1, Some(100.0), 0.9, 0), seen(2, None, 1.0, 0)], [1, 0]),
+            ([seen(1, Some(100.0), 1.0, 0), seen(2, None, 1.0, 0)], [1, 0]),
+            ([seen(1, Some(100.0), 1.0, 0), seen(2, None, 0.9, 0)], [0, 1]),
         ] {
             assert_eq!(order(Strategy::Score, &runners, None, 0), want, "{runners:?}");
         }
