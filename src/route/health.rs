@@ -123,6 +123,8 @@ impl Health {
                 self.heard(true, now);
                 self.key_worked(key, now);
             }
+            // For how long is not known, and there is no other key: a rest would only make everybody wait for a guess.
+            Blame::Key(KeyFault::Limited) if rest.is_none() && self.keys.len() == 1 => self.heard(true, now),
             Blame::Key(fault) => {
                 self.heard(true, now);
                 if let Some(key) = self.keys.get(key) {
@@ -292,6 +294,16 @@ mod tests {
         assert_eq!((used(0), health.keys_benched(0)), (vec![2, 2, 2], 3));
         health.report(2, MODEL, verdict(Blame::Nobody), None, 5_000);
         assert_eq!(health.outlook(MODEL, 5_000), Outlook::Fair);
+    }
+
+    #[test]
+    fn an_only_key_rests_for_as_long_as_it_is_told_and_never_for_a_guess() {
+        let health = Health::new(1, Limits::default(), true);
+        let limited = verdict(Blame::Key(KeyFault::Limited));
+        health.report(0, MODEL, limited, None, 0);
+        assert_eq!(health.outlook(MODEL, 0), Outlook::Fair);
+        health.report(0, MODEL, limited, Some(5_000), 0);
+        assert_eq!(health.outlook(MODEL, 0), Outlook::Cooling(5_000));
     }
 
     #[test]
