@@ -51,7 +51,7 @@ pub struct Provider {
     pub warm_connections: usize,
     /// Tries beyond the first.
     pub max_retries: u32,
-    /// It is passed over for a while when it fails too often.
+    /// It is passed over for a while when it fails too often, and its keys when they are at fault.
     pub breaker: bool,
     /// What each of its keys may be used for.
     pub limits: Limits,

@@ -147,7 +147,7 @@ pub const PROVIDER_VARIABLES: &[Variable] = &[
     Variable::new("_MAX_RETRIES", "2", "extra tries on this provider"),
     Variable::new("_REQUESTS_PER_MINUTE", "", "what each key may be used for; more waits"),
     Variable::new("_TOKENS_PER_MINUTE", "", "the same for tokens of input and output together"),
-    Variable::new("_BREAKER", "on", "off: never passed over for its failures"),
+    Variable::new("_BREAKER", "on", "off: neither it nor its keys are passed over for failures"),
     Variable::new("_REPLAY", "on", "off: never send a POST again after a stale connection"),
     Variable::new("_MAX_CONNECTIONS", "100", "connections, and so requests at once, per worker"),
     Variable::new("_QUEUE", "1000", "requests per worker that wait for one of them"),

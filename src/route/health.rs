@@ -123,6 +123,8 @@ impl Health {
                 self.heard(true, now);
                 self.key_worked(key, now);
             }
+            // Neither it nor its keys are passed over.
+            Blame::Key(_) if !self.has_breaker => {}
             // For how long is not known, and there is no other key: a rest would only make everybody wait for a guess.
             Blame::Key(KeyFault::Limited) if rest.is_none() && self.keys.len() == 1 => self.heard(true, now),
             Blame::Key(fault) => {
@@ -253,6 +255,7 @@ mod tests {
     fn without_a_breaker_nothing_opens() {
         let health = Health::new(1, Limits::default(), false);
         blamed(&health, Blame::Upstream, 100);
+        blamed(&health, Blame::Key(KeyFault::Refused), 1);
         assert_eq!((health.outlook(MODEL, 0), health.breaker(0)), (Outlook::Fair, "closed"));
     }
 

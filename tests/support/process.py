@@ -163,6 +163,7 @@ class Sidestream(Program):
             "MOCK_API_KEY": "sk-the-providers-own",
             # Most tests look at what one try comes to.
             "MOCK_MAX_RETRIES": "0",
+            "MOCK_BREAKER": "off",
             **env,
         }
         super().__init__(args, settings, is_started, denied=driver == "denied")
