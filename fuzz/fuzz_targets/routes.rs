@@ -21,7 +21,13 @@ fuzz_target!(|input: &str| {
     assert_eq!(Routes::parse(&shown, &providers).as_ref(), Ok(&routes));
     assert!(routes.models().all(|model| !model.is_empty() && !model.contains('*')));
 
-    let asked = Asked { model, dialect: Dialect::Messages, stream: text.len() % 2 == 0, provider: None, features: Features::default() };
+    let asked = Asked {
+        model,
+        dialect: Dialect::Messages,
+        stream: text.len() % 2 == 0,
+        provider: None,
+        features: Features::default(),
+    };
     if let Ok(plan) = routes.plan(&asked, &providers) {
         assert!(plan.first().is_some());
         for candidate in plan.candidates() {
