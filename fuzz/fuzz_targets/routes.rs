@@ -57,11 +57,17 @@ fn provider(name: &str, openai: bool, anthropic: bool) -> Arc<Provider> {
         roots: None,
         timeout: None,
         connect_timeout: Duration::ZERO,
+        tls_timeout: Duration::ZERO,
         first_byte_timeout: Duration::ZERO,
         idle_timeout: Duration::ZERO,
         max_connections: 1,
+        queue: 1,
+        queue_timeout: Duration::ZERO,
         keepalive_connections: 1,
         warm_connections: 0,
+        max_retries: 0,
+        breaker: true,
+        limits: Default::default(),
         replay: true,
     })
 }
