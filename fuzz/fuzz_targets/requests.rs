@@ -35,7 +35,10 @@ fuzz_target!(|input: &[u8]| {
     for dialect in [Dialect::Chat, Dialect::Messages, Dialect::Responses] {
         let wanted = Wanted { features: true, session: true };
         let features = look(body, dialect, wanted, &mut Index::default()).features;
-        assert!(features.text_bytes >= if features.image { PICTURE_BYTES } else { 0 });
+        assert!(
+            features.text_bytes
+                >= if features.holds.has(sidestream::route::Feature::Image) { PICTURE_BYTES } else { 0 }
+        );
     }
     if Index::default().read(body).is_ok()
         && let Some(spared) = spare_foreign_thinking(body, &mut Index::default())

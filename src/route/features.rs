@@ -6,15 +6,60 @@ use crate::dialect::Dialect;
 use crate::json::{Kind, Value};
 use crate::tokens::estimate::{PICTURE_BYTES, file_bytes};
 
+/// What a request may hold, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// A picture, in a message or in a tool's result.
+    Image,
+    /// The model shall think.
+    Thinking,
+    /// The model may call something.
+    Tools,
+}
+
+impl Feature {
+    /// All, in the order of their declaration.
+    pub const ALL: [Self; 3] = [Self::Image, Self::Thinking, Self::Tools];
+
+    /// As in a rule's brackets.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Thinking => "thinking",
+            Self::Tools => "tools",
+        }
+    }
+}
+
+/// Some of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeatureSet(u8);
+
+impl FeatureSet {
+    /// Adds one, if `is_there`.
+    pub fn add(&mut self, feature: Feature, is_there: bool) {
+        self.0 |= u8::from(is_there) << feature as u8;
+    }
+
+    /// Whether it is among them.
+    pub fn has(self, feature: Feature) -> bool {
+        self.0 >> feature as u8 & 1 == 1
+    }
+}
+
+impl FromIterator<Feature> for FeatureSet {
+    fn from_iter<T: IntoIterator<Item = Feature>>(features: T) -> Self {
+        let mut set = Self::default();
+        features.into_iter().for_each(|feature| set.add(feature, true));
+        set
+    }
+}
+
 /// What a request holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// A picture, in a message or in a tool's result.
-    pub image: bool,
-    /// The model shall think.
-    pub thinking: bool,
-    /// The model may call something.
-    pub tools: bool,
+    /// What is there.
+    pub holds: FeatureSet,
     /// Bytes of the body that are text to a model, with what goes around it: pictures and files do not count by their
     /// base64, but by the text that has about as many tokens.
     pub text_bytes: usize,
@@ -25,19 +70,20 @@ pub struct Features {
 /// Reads a whole request.
 pub fn of(body: Value<'_>, dialect: Dialect) -> Features {
     let mut parts = Parts::default();
-    let (thinking, tools) = match dialect {
+    match dialect {
         Dialect::Chat => of_chat(body, &mut parts),
         Dialect::Messages => of_messages(body, &mut parts),
         Dialect::Responses => of_responses(body, &mut parts),
-    };
+    }
     let text = body.raw().len().saturating_sub(parts.base64_bytes);
-    Features { image: parts.image, thinking, tools, text_bytes: text + parts.as_text_bytes, tokens: 0 }
+    Features { holds: parts.holds, text_bytes: text + parts.as_text_bytes, tokens: 0 }
 }
 
-fn of_chat(body: Value<'_>, parts: &mut Parts) -> (bool, bool) {
+fn of_chat(body: Value<'_>, parts: &mut Parts) {
     let [messages, tools, functions] = body.pick(["messages", "tools", "functions"]);
     parts.messages(messages);
-    (chat_thinks(body), holds_any(tools) || holds_any(functions))
+    parts.holds.add(Feature::Thinking, chat_thinks(body));
+    parts.holds.add(Feature::Tools, holds_any(tools) || holds_any(functions));
 }
 
 /// `reasoning_effort`, and what compatible servers have instead: OpenRouter's `reasoning`, the `thinking` of z.ai, DeepSeek
@@ -57,19 +103,22 @@ fn chat_thinks(body: Value<'_>) -> bool {
     reasons || is_effort(effort) || is_thinking(thinking) || switches.into_iter().any(|one| is_on(one) == Some(true))
 }
 
-fn of_messages(body: Value<'_>, parts: &mut Parts) -> (bool, bool) {
+fn of_messages(body: Value<'_>, parts: &mut Parts) {
     let [messages, tools, thinking] = body.pick(["messages", "tools", "thinking"]);
     parts.messages(messages);
-    (is_thinking(thinking), holds_any(tools))
+    parts.holds.add(Feature::Thinking, is_thinking(thinking));
+    parts.holds.add(Feature::Tools, holds_any(tools));
 }
 
-fn of_responses(body: Value<'_>, parts: &mut Parts) -> (bool, bool) {
+fn of_responses(body: Value<'_>, parts: &mut Parts) {
     let [input, tools, reasoning, prompt] = body.pick(["input", "tools", "reasoning", "prompt"]);
     input.iter().flat_map(Value::items).for_each(|item| parts.item(item));
     // A stored prompt's places for texts and pictures.
     let variables = prompt.and_then(|prompt| prompt.get("variables"));
     variables.iter().flat_map(Value::members).for_each(|(_, value)| parts.part(value, 0));
-    (is_effort(reasoning.and_then(|reasoning| reasoning.get("effort"))), holds_any(tools))
+    let effort = reasoning.and_then(|reasoning| reasoning.get("effort"));
+    parts.holds.add(Feature::Thinking, is_effort(effort));
+    parts.holds.add(Feature::Tools, holds_any(tools));
 }
 
 fn is_effort(effort: Option<Value<'_>>) -> bool {
@@ -86,10 +135,10 @@ fn holds_any(list: Option<Value<'_>>) -> bool {
     list.is_some_and(|list| list.items().next().is_some())
 }
 
-/// What was found among the parts of messages.
+/// What was found, most of it among the parts of messages.
 #[derive(Default)]
 struct Parts {
-    image: bool,
+    holds: FeatureSet,
     /// Of pictures, files and sounds.
     base64_bytes: usize,
     /// As many bytes of text have about the tokens of these.
@@ -161,7 +210,7 @@ impl Parts {
     }
 
     fn picture(&mut self, data: Option<&[u8]>) {
-        self.image = true;
+        self.holds.add(Feature::Image, true);
         self.base64_bytes += data.map_or(0, data_bytes);
         self.as_text_bytes += PICTURE_BYTES;
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::features::Feature;
 use super::pattern::Pattern;
 use super::rule::{Condition, Faces, Force, Rule, Target};
 use super::strategy::Strategy;
@@ -108,11 +109,11 @@ fn condition(text: &str) -> Result<Condition, String> {
         let wrong = || format!("has the condition `{text}`; `api=` takes chat, messages or responses");
         return named.map(Condition::Api).ok_or_else(wrong);
     }
+    if let Some(feature) = Feature::ALL.into_iter().find(|feature| feature.name() == text) {
+        return Ok(Condition::Holds(feature));
+    }
     match text {
         "stream" => Ok(Condition::Stream),
-        "image" => Ok(Condition::Image),
-        "thinking" => Ok(Condition::Thinking),
-        "tools" => Ok(Condition::Tools),
         "tokens" => Err("has the condition `tokens` without a bound; write e.g. `tokens>100000`".to_owned()),
         "" => Err("has an empty condition; a name that holds `[` stands in quotes".to_owned()),
         _ => Err(format!(
@@ -260,9 +261,7 @@ impl fmt::Display for Rule {
             match condition {
                 Condition::Api(dialect) => write!(f, "api={}", dialect.name())?,
                 Condition::Stream => f.write_str("stream")?,
-                Condition::Image => f.write_str("image")?,
-                Condition::Thinking => f.write_str("thinking")?,
-                Condition::Tools => f.write_str("tools")?,
+                Condition::Holds(feature) => f.write_str(feature.name())?,
                 Condition::TokensOver(bound) => write!(f, "tokens>{bound}")?,
             }
         }

@@ -34,7 +34,7 @@ pub mod verdict;
 use std::fmt;
 use std::sync::Arc;
 
-pub use features::Features;
+pub use features::{Feature, Features};
 pub(crate) use pattern::matches;
 pub use plan::{Asked, Candidate, NoRoute, Plan};
 

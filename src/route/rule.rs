@@ -1,5 +1,6 @@
 //! A rule, and what its targets make of a request.
 
+use super::features::Feature;
 use super::pattern::Pattern;
 use super::plan::{Asked, Candidate};
 use super::strategy::Strategy;
@@ -51,9 +52,7 @@ impl Rule {
 pub(super) enum Condition {
     Api(Dialect),
     Stream,
-    Image,
-    Thinking,
-    Tools,
+    Holds(Feature),
     TokensOver(u64),
 }
 
@@ -62,9 +61,7 @@ impl Condition {
         match self {
             Self::Api(dialect) => dialect == asked.dialect,
             Self::Stream => asked.stream,
-            Self::Image => asked.features.image,
-            Self::Thinking => asked.features.thinking,
-            Self::Tools => asked.features.tools,
+            Self::Holds(feature) => asked.features.holds.has(feature),
             Self::TokensOver(bound) => asked.features.tokens > bound,
         }
     }
@@ -73,7 +70,7 @@ impl Condition {
     fn looks_inside(self) -> bool {
         match self {
             Self::Api(_) | Self::Stream => false,
-            Self::Image | Self::Thinking | Self::Tools | Self::TokensOver(_) => true,
+            Self::Holds(_) | Self::TokensOver(_) => true,
         }
     }
 }

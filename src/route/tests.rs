@@ -301,27 +301,30 @@ fn models_are_the_names_without_a_star() {
     assert_eq!(routes.models().collect::<Vec<_>>(), ["b", "x y", "a"]);
 }
 
-const NOTHING: Features = Features { image: false, thinking: false, tools: false, text_bytes: 0, tokens: 0 };
+fn holding(features: &[Feature]) -> Features {
+    Features { holds: features.iter().copied().collect(), ..Features::default() }
+}
 
 #[test]
 fn conditions_on_what_a_request_holds() {
     let rules = "m[image, tools] -> zai/both; m[image] -> zai/sees; m[thinking, stream] -> zai/thinks-aloud; \
                  m[thinking] -> zai/thinks; m[tokens>1m] -> zai/huge; m[tokens>100k] -> zai/large; m[tools] -> zai/calls; \
                  m -> zai/plain";
+    use Feature::{Image, Thinking, Tools};
     for (features, stream, want) in [
-        (NOTHING, false, "plain"),
-        (Features { image: true, ..NOTHING }, false, "sees"),
-        (Features { image: true, tools: true, ..NOTHING }, false, "both"),
-        (Features { image: true, thinking: true, tokens: 2_000_000, ..NOTHING }, true, "sees"),
-        (Features { thinking: true, ..NOTHING }, false, "thinks"),
-        (Features { thinking: true, tools: true, ..NOTHING }, true, "thinks-aloud"),
-        (Features { tools: true, ..NOTHING }, true, "calls"),
-        (Features { tools: true, tokens: 100_000, ..NOTHING }, false, "calls"),
-        (Features { tools: true, tokens: 100_001, ..NOTHING }, false, "large"),
-        (Features { tokens: 1_000_000, ..NOTHING }, false, "large"),
-        (Features { tokens: 1_000_001, ..NOTHING }, false, "huge"),
+        (holding(&[]), false, "plain"),
+        (holding(&[Image]), false, "sees"),
+        (holding(&[Image, Tools]), false, "both"),
+        (Features { tokens: 2_000_000, ..holding(&[Image, Thinking]) }, true, "sees"),
+        (holding(&[Thinking]), false, "thinks"),
+        (holding(&[Thinking, Tools]), true, "thinks-aloud"),
+        (holding(&[Tools]), true, "calls"),
+        (Features { tokens: 100_000, ..holding(&[Tools]) }, false, "calls"),
+        (Features { tokens: 100_001, ..holding(&[Tools]) }, false, "large"),
+        (Features { tokens: 1_000_000, ..holding(&[]) }, false, "large"),
+        (Features { tokens: 1_000_001, ..holding(&[]) }, false, "huge"),
         // Bytes are not asked for: how many tokens they are, others know.
-        (Features { text_bytes: 100_000_000, ..NOTHING }, false, "plain"),
+        (Features { text_bytes: 100_000_000, ..holding(&[]) }, false, "plain"),
     ] {
         let got = planned(rules, &many(), Asked { features, stream, ..asked("m", Messages) });
         assert_eq!(got, format!("zai {want} messages"), "{features:?}");
@@ -444,7 +447,7 @@ proptest! {
         let routes = Routes::parse(&rules, &providers).unwrap();
         let asked = Asked { stream, provider: picked, ..asked(&model, Responses) };
         if !routes.must_look(&asked) {
-            let all = Features { image: true, thinking: true, tools: true, text_bytes: 9, tokens: u64::MAX };
+            let all = Features { text_bytes: 9, tokens: u64::MAX, ..holding(&Feature::ALL) };
             prop_assert_eq!(routes.plan(&asked, &providers), routes.plan(&Asked { features: all, ..asked }, &providers));
         }
         if let Ok(plan) = routes.plan(&asked, &providers) {

@@ -12,8 +12,8 @@ fn seen(body: &str, dialect: Dialect) -> Features {
 
 /// `image thinking tools`, those that hold.
 fn names(features: Features) -> String {
-    let all = [(features.image, "image"), (features.thinking, "thinking"), (features.tools, "tools")];
-    all.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect::<Vec<_>>().join(" ")
+    let there = Feature::ALL.into_iter().filter(|feature| features.holds.has(*feature));
+    there.map(Feature::name).collect::<Vec<_>>().join(" ")
 }
 
 /// One user's message with one part.
@@ -110,7 +110,7 @@ fn pictures() {
         (Messages, json!(null), false),
     ];
     for (dialect, body, want) in table {
-        assert_eq!(seen(&body.to_string(), dialect).image, want, "{body}");
+        assert_eq!(seen(&body.to_string(), dialect).holds.has(Feature::Image), want, "{body}");
     }
 }
 
@@ -121,7 +121,7 @@ fn nesting_ends() {
         (0..depth).fold(picture, |inner, _| json!({"type": "tool_result", "content": [inner]}))
     };
     for (depth, want) in [(0, true), (1, true), (DEEPEST, true), (DEEPEST + 1, false), (40, false)] {
-        assert_eq!(seen(&with_part(nested(depth)).to_string(), Messages).image, want, "{depth}");
+        assert_eq!(seen(&with_part(nested(depth)).to_string(), Messages).holds.has(Feature::Image), want, "{depth}");
     }
 }
 
@@ -274,7 +274,7 @@ fn only_what_is_wanted() {
     let mut index = Index::default();
     let mut look = |features, session| look(body, Chat, Wanted { features, session }, &mut index);
     let both = look(true, true);
-    assert!(both.features.tools && both.session.is_some());
+    assert!(both.features.holds.has(Feature::Tools) && both.session.is_some());
     assert_eq!(look(true, false), Seen { session: None, ..both });
     assert_eq!(look(false, true), Seen { features: Features::default(), ..both });
     assert_eq!(look(false, false), Seen::default());
@@ -336,8 +336,9 @@ proptest! {
         let text = body.to_string();
         let wanted = Wanted { features: true, session: true };
         let features = look(text.as_bytes(), dialect, wanted, &mut Index::default()).features;
-        prop_assert!(features.image || features.text_bytes >= PICTURE_BYTES || features.text_bytes <= text.len());
-        if features.image {
+        let is_seen = features.holds.has(Feature::Image);
+        prop_assert!(is_seen || features.text_bytes >= PICTURE_BYTES || features.text_bytes <= text.len());
+        if is_seen {
             prop_assert!(features.text_bytes >= PICTURE_BYTES && text.contains("image"));
         }
     }
