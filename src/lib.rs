@@ -16,18 +16,21 @@
 //! 4. **peek, plan** – [`proxy::plan`]: the model's name, and the targets that [`route`] makes of it, in their order; where
 //!    a rule asks what the body holds, after a look into it ([`mod@proxy::look`]). Tokens are counted here
 //!    ([`proxy::count`], [`tokens`]) where the first target cannot count them.
-//! 5. **reach** – [`proxy::reach`] goes through the targets. One that speaks another dialect gets the request anew, from
-//!    [`proxy::translate`]: a reader, the waist [`dialect::turn`], a writer; large bodies on a helper ([`proxy::aside`]).
+//! 5. **reach** – [`proxy::reach`], try after try: which target is next, and when, [`route::course`] says from what
+//!    [`route::verdict`] makes of the tries before and what all workers know of each provider ([`route::health`]). A target
+//!    that speaks another dialect gets the request anew, from [`proxy::translate`]: a reader, the waist [`dialect::turn`], a
+//!    writer; large bodies on a helper ([`proxy::aside`]).
 //! 6. **take or dial** – [`net::pool`]: a kept connection that was looked at, a place in the line, or a new one by
 //!    [`net::origin`]: name ([`net::dns`]), TCP ([`net::dial`]), proxy ([`net::tunnel`]), TLS ([`net::tls`]), in one
-//!    deadline. A target without a connection is passed over for the next.
+//!    deadline.
 //! 7. **send, hear** – [`proxy::outbound`] writes the head, with the one credential that belongs there; [`proxy::ask`]
 //!    sends and hears at once, so that an early answer is heard. A stale connection costs one more try. A stream's head
-//!    waits in [`proxy::hold`] until the answer has begun.
+//!    waits in [`proxy::hold`] until the answer has begun; what is no success is read ([`proxy::refusal`]) if another try may
+//!    help, and told if none did.
 //! 8. **relay** – [`proxy::relay`]: bytes untouched, one write per read, framing by [`http::passage`]; what the answer
 //!    says of its tokens is read in passing ([`dialect::usage`]). Or **deliver** – [`proxy::deliver`]: event by event
 //!    ([`sse`]) through a reader, the [`dialect::sequencer`] and a writer.
-//! 9. **settle** – [`proxy::settle`]: counts and one line in the [`telemetry::log`]. The pool and the client's connection
+//! 9. **settle** – [`proxy::settle`]: counts, what they teach about the provider, one line by [`proxy::access_log`]. The pool and the client's connection
 //!    get back what can be used again.
 //!
 //! What ends a request early is a [`fault::Fault`], told in the client's dialect. A reload makes a new

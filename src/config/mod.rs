@@ -79,16 +79,8 @@ pub struct Config {
     pub providers: Vec<Arc<Provider>>,
     /// Which model name goes where.
     pub routes: Routes,
-    /// In which order a rule's targets are tried, where the rule does not say.
-    pub strategy: Option<Strategy>,
-    /// A conversation stays at its target.
-    pub sticky: bool,
-    /// Per cent of requests of which a late first token may send a second copy to the next target.
-    pub hedge: u64,
-    /// The whole of a request, over all tries.
-    pub deadline: Option<Duration>,
-    /// Tries of one request, over all targets.
-    pub max_tries: u32,
+    /// How requests are tried, whatever their rules say.
+    pub tries: Tries,
     /// How much fits into models, and what clients believe.
     pub windows: Windows,
     /// What tokens cost.
@@ -123,6 +115,21 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What need not be mended, but should be known: whole sentences, without secrets.
     pub warnings: Vec<String>,
+}
+
+/// How requests are tried, whatever their rules say.
+#[derive(Clone, Debug)]
+pub struct Tries {
+    /// In which order a rule's targets are tried, where the rule does not say.
+    pub strategy: Option<Strategy>,
+    /// A conversation stays at its target.
+    pub sticky: bool,
+    /// Per cent of requests of which a late first token may send a second copy to the next target.
+    pub hedge: u64,
+    /// The whole of a request, over all tries.
+    pub deadline: Option<Duration>,
+    /// Tries of one request, over all targets.
+    pub max: u32,
 }
 
 /// Where to listen.
@@ -229,11 +236,13 @@ impl Config {
             tokens: from.optional("SIDESTREAM_TOKENS", value::tokens).unwrap_or_default(),
             allow_hosts: from.parse("SIDESTREAM_ALLOW_HOSTS", value::hosts),
             allow_origins: from.parse("SIDESTREAM_ALLOW_ORIGINS", value::origins),
-            strategy: from.optional("SIDESTREAM_STRATEGY", value::strategy),
-            sticky: from.parse("SIDESTREAM_STICKY", value::on_off),
-            hedge: from.parse("SIDESTREAM_HEDGE", value::percent),
-            deadline: from.optional("SIDESTREAM_DEADLINE", value::time_limit),
-            max_tries: from.parse("SIDESTREAM_MAX_TRIES", value::at_least_one) as u32,
+            tries: Tries {
+                strategy: from.optional("SIDESTREAM_STRATEGY", value::strategy),
+                sticky: from.parse("SIDESTREAM_STICKY", value::on_off),
+                hedge: from.parse("SIDESTREAM_HEDGE", value::percent),
+                deadline: from.optional("SIDESTREAM_DEADLINE", value::time_limit),
+                max: from.parse("SIDESTREAM_MAX_TRIES", value::at_least_one) as u32,
+            },
             routes,
             windows: Windows::new(
                 real_windows,
@@ -258,7 +267,7 @@ impl Config {
             providers,
         };
         exposure::check(&mut from, &config);
-        for rule in config.routes.idle_weights(config.strategy) {
+        for rule in config.routes.idle_weights(config.tries.strategy) {
             from.warn(format!("SIDESTREAM_ROUTES: the weights of `{rule}` have no effect with its strategy"));
         }
         let is_called =
@@ -383,7 +392,7 @@ mod tests {
             ("a -> mock", "", vec![Order], 0),
         ] {
             let config = read(&with(&[("SIDESTREAM_ROUTES", routes), ("SIDESTREAM_STRATEGY", strategy)])).unwrap();
-            let found: Vec<_> = config.routes.strategies(config.strategy).collect();
+            let found: Vec<_> = config.routes.strategies(config.tries.strategy).collect();
             assert_eq!((found, config.warnings.len()), (want, told), "{routes} {strategy}");
             assert!(config.warnings.iter().all(|warning| warning.contains("have no effect")));
         }

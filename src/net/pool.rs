@@ -7,10 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::buffers::Buffers;
@@ -430,17 +427,8 @@ impl Pool {
         };
         let waiting = self.slots.wait(fresh, session, patience).map_err(|LineFull { wait }| full(None, wait))?;
         let mut in_line = InLine { pool: self, waiting };
-        let mut over = pin!(monoio::time::sleep(patience));
-        let turn = {
-            let mut turn = pin!(in_line.waiting.turn());
-            poll_fn(|cx| match turn.as_mut().poll(cx) {
-                Poll::Ready(turn) => Poll::Ready(Some(turn)),
-                Poll::Pending => over.as_mut().poll(cx).map(|()| None),
-            })
-            .await
-        };
-        match turn {
-            Some(Turn::Kept(upstream)) => match upstream.inlet.pulse() {
+        match monoio::time::timeout(patience, in_line.waiting.turn()).await {
+            Ok(Turn::Kept(upstream)) => match upstream.inlet.pulse() {
                 Pulse::Quiet => {
                     self.count_reuse();
                     Ok(Turn::Kept(upstream))
@@ -452,8 +440,8 @@ impl Pool {
                     Ok(Turn::Place(slot))
                 }
             },
-            Some(place) => Ok(place),
-            None => Err(full(Some(patience), None)),
+            Ok(place) => Ok(place),
+            Err(_) => Err(full(Some(patience), None)),
         }
     }
 

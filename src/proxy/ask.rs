@@ -98,7 +98,7 @@ pub async fn connect(
         match until {
             None => Some(pool.acquire(fresh, asker).await),
             // Boxed: few requests have a time of their own.
-            Some(until) => Box::pin(unless_late(until, pool.acquire(fresh, asker))).await,
+            Some(until) => Box::pin(monoio::time::timeout_at(until.into(), pool.acquire(fresh, asker))).await.ok(),
         }
     };
     let acquired = world.unless_stopped(pin!(acquiring)).await;
@@ -248,16 +248,6 @@ pub async fn ask(
         }
         (Some(Err(HeadError::Client)), _) | (None, _) => Err(Stop::Gone.into()),
     }
-}
-
-/// The work's outcome, unless it is late.
-async fn unless_late<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
-    let (mut work, mut late) = (pin!(work), pin!(monoio::time::sleep_until(until.into())));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-        Poll::Pending => late.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }
 
 /// Whether the request's own time is over.

@@ -366,7 +366,7 @@ fn write_head(out: &mut Vec<u8>, work: &mut Work, request: &RequestHead, destina
     }
     let (from, now) = (work.record.upstream_dialect.unwrap_or(work.record.dialect), now_unix());
     for (name, value) in fields::end_to_end(&work.response) {
-        let overruled = work.record.spent && name.eq_ignore_ascii_case(relay::SHOULD_RETRY);
+        let overruled = work.spent && name.eq_ignore_ascii_case(relay::SHOULD_RETRY);
         let stays = is_about_the_body(name) || relay::is_ours(name) || overruled;
         if !stays && !failure::error_field(from, work.record.dialect, name, value, now, out) {
             write::read_field(out, name, value);
@@ -377,7 +377,7 @@ fn write_head(out: &mut Vec<u8>, work: &mut Work, request: &RequestHead, destina
     }
     write::field(out, b"x-sidestream-request-id", work.record.id.as_bytes());
     write_tries(out, &destination.provider, work);
-    if work.record.spent {
+    if work.spent {
         write::field(out, relay::SHOULD_RETRY, b"false");
     }
     if !work.losses.is_empty() {

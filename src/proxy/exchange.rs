@@ -238,7 +238,7 @@ async fn arrange(
     dialect: Dialect,
     work: &mut Work,
 ) -> Result<(), Stop> {
-    if site.config().sticky {
+    if site.config().tries.sticky {
         work.record.session = session::of_head(request);
         if work.record.session.is_none() {
             unless_gone(client.inbox, pin!(look::for_session(world, dialect, work))).await??;

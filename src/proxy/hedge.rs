@@ -23,7 +23,7 @@ impl<'a, 't> Journey<'a, 't> {
     /// How long the first token of this try may take before it gets company; `None` if it gets none.
     pub(super) fn hedge_after(&self, errand: &Errand<'a>, to: Try<'a, 't>, work: &Work) -> Option<Duration> {
         let settings = &errand.site.settings;
-        let percent = settings.config.hedge;
+        let percent = settings.config.tries.hedge;
         if percent == 0 || !errand.may_replay || work.record.attempts > 0 {
             return None;
         }
@@ -56,7 +56,7 @@ impl<'a, 't> Journey<'a, 't> {
         spare.work.begin_beside(work);
         let (mut one, mut two) = (caller.silent(), caller.silent());
         let mut first = Box::pin(try_target(world, &mut one, errand, to, work, upload));
-        let early = unless_late(first.as_mut(), after).await;
+        let early = monoio::time::timeout(after, first.as_mut()).await.ok();
         let other = if early.is_none() { self.company(errand, to, &mut spare.work) } else { None };
         let (winner, ended, lost) = match (early, other) {
             (Some(ended), _) => (to, ended, None),
@@ -86,24 +86,14 @@ impl<'a, 't> Journey<'a, 't> {
     fn company(&mut self, errand: &Errand<'a>, to: Try<'a, 't>, work: &mut Work) -> Option<Try<'a, 't>> {
         let demand = work.record.demand;
         let is_fair = |place| self.outlook(errand, place, demand) == Outlook::Fair;
-        let place = self.course.beside(to.place, is_fair)?;
+        let (place, again) = self.course.beside(to.place, is_fair)?;
         let take = |bits| Allowance::from_bits(bits).taken().map(Allowance::to_bits);
         errand.site.settings.hedges.fetch_update(Relaxed, Relaxed, take).ok()?;
-        let other = self.enter(errand, place, false, work)?;
+        let other = self.enter(errand, place, again, work)?;
         self.course.began(place);
         other.destination.numbers.hedges.add(1);
         Some(other)
     }
-}
-
-/// The work's outcome, unless it takes longer.
-async fn unless_late<T>(mut work: Pin<&mut impl Future<Output = T>>, after: Duration) -> Option<T> {
-    let mut late = pin!(monoio::time::sleep(after));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(ended) => Poll::Ready(Some(ended)),
-        Poll::Pending => late.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }
 
 /// The first of two that begins an answer; whether that is the second, and what the other came to if it ended before.

@@ -61,6 +61,8 @@ pub struct Work {
     pub strategy: Strategy,
     /// Tries that came to nothing, and why, for the log.
     pub tried: Vec<Tried>,
+    /// Every try that there was came to nothing: clients need not try again.
+    pub spent: bool,
     /// Reads the tokens that the answer reports.
     pub usage: UsageReader,
     /// What a translated request's answer needs.
@@ -137,8 +139,6 @@ pub struct Record {
     pub key: usize,
     /// What it was expected to cost of the provider's limits.
     pub demand: Demand,
-    /// Every try that there was came to nothing: clients need not try again.
-    pub spent: bool,
     /// Tries made.
     pub attempts: u16,
     /// The last try used a kept connection.
@@ -169,6 +169,7 @@ impl Default for Job {
                 course: Course::default(),
                 strategy: Strategy::Order,
                 tried: Vec::new(),
+                spent: false,
                 usage: UsageReader::default(),
                 translation: None,
                 losses: Losses::default(),
@@ -206,7 +207,6 @@ impl Record {
             asked: None,
             key: 0,
             demand: Demand::default(),
-            spent: false,
             attempts: 0,
             reused: false,
             bytes_in: 0,
@@ -253,6 +253,7 @@ impl Job {
         self.work.provider = None;
         self.work.targets.clear();
         self.work.tried.clear();
+        self.work.spent = false;
         self.work.usage.reset();
         self.work.translation = None;
         self.work.losses.clear();

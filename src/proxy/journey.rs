@@ -173,8 +173,8 @@ impl<'a, 't> Journey<'a, 't> {
             return Judged::Bad(answering);
         }
         to.destination.health.report(to.key, to.demand, verdict, answer.retry_after, self.now);
-        work.record.spent = verdict.retry != Retry::Never;
-        if work.record.spent && errand.is_json {
+        work.spent = verdict.retry != Retry::Never;
+        if work.spent && errand.is_json {
             count(errand, work, to, status, "");
         }
         let Try { destination, pool, target, .. } = to;
@@ -272,7 +272,7 @@ impl<'a, 't> Journey<'a, 't> {
 
     /// Nothing is left to try.
     fn over(&mut self, errand: &Errand<'a>, limited_until: Option<u64>, work: &mut Work) -> Result<Reached<'a>, Stop> {
-        work.record.spent = true;
+        work.spent = true;
         match (self.last.take(), limited_until) {
             (Some(Last::Refusal(refusal)), _) => Ok(Reached::Refusal(refusal)),
             (Some(Last::Fault(fault)), _) => Err(fault.into()),

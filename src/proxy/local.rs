@@ -144,14 +144,7 @@ pub async fn models(
             }
         },
     }
-    let answer = Answer {
-        status: 200,
-        content_type: "application/json",
-        body: &body,
-        error: None,
-        retry_after: None,
-        real_tokens: None,
-    };
+    let answer = json(&body);
     finish(world, client, request, asked, work, answer).await
 }
 
@@ -168,15 +161,7 @@ pub async fn count(
     work: &mut Work,
 ) -> Result<After, Stop> {
     let body = counted.body();
-    let real_tokens = Some(counted.real);
-    let answer = Answer {
-        status: 200,
-        content_type: "application/json",
-        body: &body,
-        error: None,
-        retry_after: None,
-        real_tokens,
-    };
+    let answer = Answer { real_tokens: Some(counted.real), ..json(&body) };
     finish(world, client, request, asked, work, answer).await
 }
 
@@ -194,7 +179,7 @@ pub async fn message(
     work: &mut Work,
 ) -> Result<After, Stop> {
     let content_type = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
-    let answer = Answer { status: 200, content_type, body, error: None, retry_after: None, real_tokens: None };
+    let answer = Answer { content_type, ..text(200, body) };
     finish(world, client, request, asked, work, answer).await
 }
 
@@ -220,7 +205,7 @@ pub async fn admin(
     let answer = match request.path() {
         STOP => {
             made = format!("{{\"stopped\": {}}}\n", Box::pin(stop::everywhere(world)).await);
-            Answer { content_type: "application/json", ..text(200, made.as_bytes()) }
+            json(made.as_bytes())
         }
         b"/healthz" => text(200, b"ok\n"),
         b"/readyz" if world.shared.leaving.load(Relaxed) => text(503, b"draining\n"),
@@ -252,6 +237,10 @@ fn readiness(site: &Site, now: u64) -> String {
         );
     }
     text
+}
+
+fn json(body: &[u8]) -> Answer<'_> {
+    Answer { content_type: "application/json", ..text(200, body) }
 }
 
 fn text(status: u16, body: &[u8]) -> Answer<'_> {

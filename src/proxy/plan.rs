@@ -59,7 +59,7 @@ const DEADLINE_FIELD: &str = "x-sidestream-deadline";
 /// # Errors
 /// 400: what the client says is no duration.
 pub fn deadline(site: &Site, request: &RequestHead, began: Instant) -> Result<Option<Instant>, Fault> {
-    let configured = site.config().deadline;
+    let configured = site.config().tries.deadline;
     let Some(asked) = request.get(DEADLINE_FIELD) else { return Ok(configured.map(|whole| began + whole)) };
     let asked = value::time_limit(String::from_utf8_lossy(asked).trim())
         .map_err(|wrong| Fault::client(400, "deadline-invalid", format!("{DEADLINE_FIELD} {wrong}.")))?;
@@ -113,7 +113,7 @@ pub fn plan(site: &Site, dialect: Dialect, path: &str, chosen: Option<usize>, wo
     let asked = Asked { model, dialect, stream: wants_stream(members), provider: chosen, features: *features };
     let config = site.config();
     let plan = config.routes.plan(&asked, &config.providers).map_err(|none| no_route(&none))?;
-    *strategy = plan.strategy(config.strategy);
+    *strategy = plan.strategy(config.tries.strategy);
     for candidate in plan.candidates() {
         if candidate.dialect != dialect && !is_translatable(path, candidate.dialect) {
             // The order is the user's: a later place must not answer because an earlier one cannot yet.

@@ -81,7 +81,7 @@ pub async fn answered<'a>(
     let provider = |target: &Target| errand.site.destinations.get(target.provider).map(|one| one.provider.max_retries);
     let candidates = targets.iter().map(|target| (target.provider, provider(target).unwrap_or(0)));
     let until = work.record.until.map(|until| world.millis(until));
-    course.begin(candidates, errand.site.config().max_tries, until);
+    course.begin(candidates, errand.site.config().tries.max, until);
     let now = world.millis(work.record.routed.unwrap_or(work.record.began));
     let mut journey = Journey { targets: &targets, course: &mut course, lent_to: None, last: None, now };
     let reached = journey.run(world, &mut Caller::of(client), errand, work, upload).await;

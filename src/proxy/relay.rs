@@ -367,7 +367,7 @@ fn write_head(
     keep_client: bool,
 ) {
     let status = work.response.status();
-    let spent = work.record.spent;
+    let spent = work.spent;
     write::status_line(out, status);
     for (name, value) in fields::end_to_end(&work.response) {
         // A length is not allowed there, whatever the upstream thinks (RFC 9110 §8.6).

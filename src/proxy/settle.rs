@@ -61,7 +61,7 @@ fn learn(world: &World, site: &Site, destination: &Destination, usage: &Usage, w
     let used = [usage.input, usage.cache_write, usage.output].into_iter().flatten().sum::<u64>();
     let more = used.saturating_sub(record.demand.tokens);
     let limited = destination.provider.limits.tokens.is_some() && more > 0;
-    let stats = site.settings.stats.as_ref().filter(|_| !record.spent);
+    let stats = site.settings.stats.as_ref().filter(|_| !work.spent);
     if !broke_off && !limited && stats.is_none() {
         return;
     }

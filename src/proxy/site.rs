@@ -78,11 +78,11 @@ impl Settings {
         let health = config.providers.iter().map(|provider| health_of(provider, before)).collect();
         // Weights and prices give a session the same place each time by themselves.
         let watches = |strategy| matches!(strategy, Strategy::Latency | Strategy::Score);
-        let chooses = config.routes.strategies(config.strategy).any(watches);
-        let is_watched = chooses || config.hedge > 0;
+        let chooses = config.routes.strategies(config.tries.strategy).any(watches);
+        let is_watched = chooses || config.tries.hedge > 0;
         let stats = is_watched.then(|| before.and_then(|before| before.stats.clone()).unwrap_or_default());
         let sessions = before.and_then(|before| before.sessions.clone());
-        let sessions = (chooses && config.sticky).then(|| sessions.unwrap_or_default());
+        let sessions = (chooses && config.tries.sticky).then(|| sessions.unwrap_or_default());
         Ok(Self { config, listener_tls, health, stats, hedges: AtomicU64::new(0), sessions, upstream_tls })
     }
 

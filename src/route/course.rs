@@ -138,10 +138,16 @@ impl Course {
         }
     }
 
-    /// A candidate that was not tried yet and may be tried beside the one at `place`: the first that is fair.
-    pub fn beside(&self, place: usize, is_fair: impl Fn(usize) -> bool) -> Option<usize> {
+    /// A candidate that was not tried yet and may be tried beside the one at `place`: the first that is fair. And whether the
+    /// request was at its provider before, as in [`Step::Go`].
+    pub fn beside(&self, place: usize, is_fair: impl Fn(usize) -> bool) -> Option<(usize, bool)> {
         let may = |(other, leg): &(usize, &Leg)| *other != place && !leg.done && leg.tried == 0 && is_fair(*other);
-        self.legs.iter().enumerate().filter(|_| self.left > 0).find(may).map(|(other, _)| other)
+        self.legs
+            .iter()
+            .enumerate()
+            .filter(|_| self.left > 0)
+            .find(may)
+            .map(|(other, leg)| (other, self.was_at(leg.provider)))
     }
 
     /// Whether another try could follow if the one that has begun fails.

@@ -1,5 +1,8 @@
+use std::future::poll_fn;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::pin;
+use std::task::Poll;
 
 use super::*;
 use crate::net::testing::{BlackHole, each_driver, listener, nobody, until};

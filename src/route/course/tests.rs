@@ -153,6 +153,27 @@ fn whether_anything_can_follow() {
 }
 
 #[test]
+fn who_is_tried_beside_another() {
+    for (candidates, fair, want) in [
+        (&[(0, 2), (1, 2), (2, 2)][..], &[0, 1, 2][..], Some((1, false))),
+        (&[(0, 2), (1, 2), (2, 2)], &[0, 2], Some((2, false))),
+        // Another model of the same provider is a try more for it, and paid for.
+        (&[(0, 2), (0, 2)], &[0, 1], Some((1, true))),
+        (&[(0, 2), (1, 2)], &[0], None),
+        (&[(0, 2)], &[0], None),
+    ] {
+        let mut course = Course::default();
+        course.begin(candidates.iter().copied(), 4, None);
+        course.began(0);
+        assert_eq!(course.beside(0, |place| fair.contains(&place)), want, "{candidates:?} {fair:?}");
+    }
+    let mut course = Course::default();
+    course.begin([(0, 2), (1, 2)].into_iter(), 1, None);
+    course.began(0);
+    assert_eq!(course.beside(0, |_| true), None, "no try is left");
+}
+
+#[test]
 fn a_pause_is_anything_up_to_its_end() {
     for (tried, end) in [(1, 500), (2, 1_000), (5, 8_000), (60, 8_000)] {
         let pauses: Vec<_> = (0..20_000).map(|random| pause(tried, random * 7_919)).collect();
