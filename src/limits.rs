@@ -245,6 +245,9 @@ pub const SURPLUS_REST: Duration = Duration::from_secs(1);
 pub const UPSTREAM_LOOK: Duration = Duration::from_secs(1);
 /// An origin without a request for so long is not in use: no spare connections are kept.
 pub const WARM_FOR: Duration = Duration::from_secs(600);
+/// Before its first request, after a start or a reload, it counts as in use for so long: the application starts beside us. A
+/// guest that nobody calls on is silent after that.
+pub const EXPECTED_FOR: Duration = Duration::from_secs(60);
 /// The pause after a spare connection failed; doubled each time.
 pub const SPARE_BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest such pause.

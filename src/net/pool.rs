@@ -286,10 +286,10 @@ impl Pool {
         self.bounds.warm > 0 && !self.draining.get() && self.spares.get().in_use(now)
     }
 
-    /// A worker begins, or a reload brought this origin: it counts as in use from now on, before its first request. Gives
+    /// A worker begins, or a reload brought this origin: it counts as in use for a while, before its first request. Gives
     /// how many spares may be opened at once.
     pub fn expect(&self) -> usize {
-        self.update(&self.spares, |spares| spares.used(self.now()));
+        self.update(&self.spares, |spares| spares.expected(self.now()));
         self.bounds.warm.min(self.bounds.kept_max).min(self.bounds.max)
     }
 

@@ -5,22 +5,27 @@ use crate::limits;
 /// The plan of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spares {
-    /// When the last request came.
-    used: Option<u32>,
+    /// Until when the origin counts as in use.
+    wanted_until: u32,
     /// Failures in a row.
     failures: u32,
     not_before: u32,
 }
 
 impl Spares {
-    /// A request came.
+    /// A request came: for [`limits::WARM_FOR`] another one may.
     pub fn used(&mut self, now: u32) {
-        self.used = Some(now);
+        self.wanted_until = now.saturating_add(limits::ticks(limits::WARM_FOR));
     }
 
-    /// The origin is in use: its last request is less than [`limits::WARM_FOR`] ago.
+    /// A first request may come soon: within [`limits::EXPECTED_FOR`].
+    pub fn expected(&mut self, now: u32) {
+        self.wanted_until = self.wanted_until.max(now.saturating_add(limits::ticks(limits::EXPECTED_FOR)));
+    }
+
+    /// The origin is in use.
     pub fn in_use(&self, now: u32) -> bool {
-        self.used.is_some_and(|used| now.saturating_sub(used) < limits::ticks(limits::WARM_FOR))
+        now < self.wanted_until
     }
 
     /// A spare may be opened now.
@@ -56,6 +61,16 @@ mod tests {
         spares.used(100);
         assert!(spares.due(100) && spares.due(6099));
         assert!(!spares.due(6100) && !spares.in_use(6100));
+    }
+
+    #[test]
+    fn what_is_expected_is_forgotten_sooner_than_what_was_used() {
+        let mut spares = Spares::default();
+        spares.expected(0);
+        assert!(spares.due(0) && spares.in_use(599) && !spares.in_use(600));
+        spares.used(100);
+        spares.expected(200);
+        assert!(spares.in_use(6099) && !spares.in_use(6100));
     }
 
     #[test]
