@@ -81,7 +81,7 @@ WELL = {
     "all tries spent, Messages": (failed(529, "messages"), SPENT),
     "one stale connection more than tries": (answered(visit("beta", 1, 0.9)), [stale, *(dataclasses.replace(one, visit=one.visit + (one.provider == "alpha")) for one in SPENT[:3]), visit("beta", 1, 0.9)]),
     "a refusal": (refused, [visit("alpha", 0, 0.1, "400")]),
-    "ended early by its provider, untouched": (cut(end="no end", body=""), [dataclasses.replace(CUT, fault="ends-early", path=cut().path)]),
+    "ended early by its provider, untouched": (cut(end="no end", body=""), [dataclasses.replace(CUT, fault="ends-early", path="/anthropic" + cut().path)]),
     "cut in the middle, and told": (cut(), [CUT]),
     "a blocking answer cut by its upstream": (heard(scripts=MID, first_byte=0.1, status=200, end="cut"), [visit("alpha", 0, 0.1, "cut")]),
     "the deadline passed": (failed(504, tries=1, scripts=SCRIPTS, ended=25.0), [visit("alpha", 0, 0.1, "slow", status=0, lasts=24.0)]),
