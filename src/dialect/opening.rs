@@ -23,6 +23,21 @@ pub enum Opening {
     Failed(Failure),
 }
 
+impl Opening {
+    /// What the stream has said with its next part.
+    pub fn add(&mut self, next: impl FnOnce() -> Self) {
+        match self {
+            Self::Failed(_) => {}
+            Self::Nothing => *self = next(),
+            Self::Begun => {
+                if let failed @ Self::Failed(_) = next() {
+                    *self = failed;
+                }
+            }
+        }
+    }
+}
+
 /// Reads one stream at a time up to its first event that means something. Its memory is reused.
 ///
 /// ```
@@ -56,13 +71,14 @@ impl Watcher {
         self.index.shrink(NODES_KEPT);
     }
 
-    /// Takes the stream's next bytes. Behind an answer other than [`Opening::Nothing`] the watcher has done its work.
+    /// Takes the stream's next bytes, all that came at once: a failure counts also behind the answer's beginning, for nothing
+    /// of it has gone out yet. Behind an answer other than [`Opening::Nothing`] the watcher has done its work.
     pub fn push(&mut self, payload: &[u8]) -> Opening {
         let Self { dialect, splitter, index } = self;
         let mut opening = Opening::Nothing;
         let split = splitter.push(payload, |event| {
-            if opening == Opening::Nothing {
-                opening = read(*dialect, event.name, event.data, index);
+            if opening == Opening::Nothing || names_a_failure(event.name) || names_a_failure(event.data) {
+                opening.add(|| read(*dialect, event.name, event.data, index));
             }
         });
         match split {
@@ -70,6 +86,12 @@ impl Watcher {
             _ => opening,
         }
     }
+}
+
+/// What tells of a failure has one of these words in it. Behind an answer's beginning nothing else is looked into: an event
+/// that cannot be read proves nothing there.
+fn names_a_failure(text: &[u8]) -> bool {
+    [&b"error"[..], b"failed"].iter().any(|word| memmem::find(text, word).is_some())
 }
 
 /// What one event says.

@@ -28,12 +28,21 @@ pub struct Upstream {
     pub inlet: Inlet,
     /// What we send.
     pub outlet: Outlet,
-    /// It was kept before this request: its failure may be no more than a stale keep-alive.
+    /// It was open before this request.
     pub reused: bool,
+    /// It has carried a request before.
+    served: bool,
     /// For how long it had been idle when it was taken.
     pub idle_ticks: u32,
     /// Declared last, dropped last: the place is free when the socket is closed.
     slot: Slot<Upstream>,
+}
+
+impl Upstream {
+    /// Its failure may be no more than that of a stale keep-alive. A spare that was opened just now is as good as a new one.
+    pub fn may_be_stale(&self) -> bool {
+        self.served || self.idle_ticks > 1
+    }
 }
 
 /// What a request gets.
@@ -199,7 +208,11 @@ impl Pool {
         };
         let Opened { inlet, outlet, timings } = Box::pin(self.open()).await.map_err(PoolError::Open)?;
         self.count(|numbers| numbers.connect_micros += timings.total_micros());
-        Ok(Taken { upstream: Upstream { inlet, outlet, reused: false, idle_ticks: 0, slot }, timings, waited })
+        Ok(Taken {
+            upstream: Upstream { inlet, outlet, reused: false, served: false, idle_ticks: 0, slot },
+            timings,
+            waited,
+        })
     }
 
     /// Takes back a connection whose answer ended exactly at its framed end: the first who waits gets it, else it is kept,
@@ -214,7 +227,7 @@ impl Pool {
         if now < self.distrusted_until.get() {
             return;
         }
-        (upstream.reused, upstream.idle_ticks) = (true, 0);
+        (upstream.reused, upstream.served, upstream.idle_ticks) = (true, true, 0);
         let Err(upstream) = self.slots.offer(upstream) else { return };
         // Whoever waits still wants a new connection: closing this one gives it the place.
         if self.slots.waiting() == 0 && !self.draining.get() {
@@ -317,7 +330,7 @@ impl Pool {
         let Opened { inlet, outlet, .. } =
             opened.inspect_err(|_| self.update(&self.spares, |spares| spares.failed(self.now())))?;
         self.count(|numbers| numbers.spares += 1);
-        let upstream = Upstream { inlet, outlet, reused: true, idle_ticks: 0, slot };
+        let upstream = Upstream { inlet, outlet, reused: true, served: false, idle_ticks: 0, slot };
         let Err(upstream) = self.slots.offer(upstream) else { return Ok(()) };
         // Neither at the cost of a warmer one, nor of somebody who waits for its place.
         let room = self.idle.borrow().len() < self.bounds.kept_max && self.slots.waiting() == 0;

@@ -71,9 +71,9 @@ pub async fn ask(destination: &Destination, question: Question<'_>) -> Result<An
     for fresh in [false, true] {
         let taken = pool.acquire(fresh, || OURS).await.map_err(|error| Unanswered(error.to_string()))?;
         let Taken { upstream, timings, .. } = taken;
-        let (reused, idle_ticks) = (upstream.reused, upstream.idle_ticks);
+        let (may_be_stale, idle_ticks) = (upstream.may_be_stale(), upstream.idle_ticks);
         match converse(pool, upstream, request.clone(), question).await {
-            Err(Ended::Closed) if reused => pool.failed_reuse(idle_ticks),
+            Err(Ended::Closed) if may_be_stale => pool.failed_reuse(idle_ticks),
             Err(Ended::Closed) => return Err(Unanswered("it closed the connection without an answer".into())),
             Err(Ended::Because(what)) => return Err(Unanswered(what.into())),
             Ok(answer) => return Ok(Answer { timings, ..answer }),

@@ -83,10 +83,8 @@ impl Reading {
         let Self { body, watcher } = self;
         let mut opening = Opening::Nothing;
         body.push(input, |piece| {
-            if let Piece::Data(range) = piece
-                && opening == Opening::Nothing
-            {
-                opening = watcher.push(input.get(range).unwrap_or_default());
+            if let Piece::Data(range) = piece {
+                opening.add(|| watcher.push(input.get(range).unwrap_or_default()));
             }
         })?;
         Ok(opening)

@@ -289,8 +289,8 @@ async fn try_once(
                 Err(ConnectError::NotReached(outcome, fault)) => return Err(TryError::Failed(outcome, fault)),
                 Err(ConnectError::Fault(fault)) => return Err(fault.into()),
             };
-        let (reused, idle_ticks) = (upstream.reused, upstream.idle_ticks);
-        work.record.reused = reused;
+        let (may_be_stale, idle_ticks) = (upstream.may_be_stale(), upstream.idle_ticks);
+        work.record.reused = upstream.reused;
         world.buffers.give(std::mem::replace(&mut work.out, world.buffers.take()));
         outbound.write_head(&mut work.out, framing);
         let asked = ask::ask(world, destination, caller, upstream, errand.request.version(), work, upload);
@@ -298,10 +298,10 @@ async fn try_once(
         let (outcome, fault) = match asked.inspect_err(|_| numbers.aborts.add(1))? {
             Ok(answering) => return Ok(answering),
             Err(AskError::Closed) => {
-                if reused {
+                if may_be_stale {
                     pool.failed_reuse(idle_ticks);
                 }
-                if reused && may_replay && !fresh {
+                if may_be_stale && may_replay && !fresh {
                     numbers.replays.add(1);
                     fresh = true;
                     continue;

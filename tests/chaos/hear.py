@@ -90,6 +90,7 @@ def _messages_event(data: str, said: list[str], heard: Heard) -> str:
     if event["type"] == "error":
         heard.body = data[:BODY_MAX]
         return "error event"
+    heard.begun |= event["type"] == "content_block_start"
     if event["type"] == "content_block_delta":
         said.append(event["delta"]["text"])
     return "whole" if event["type"] == "message_stop" else ""

@@ -85,7 +85,7 @@ def lost(case: Case) -> Iterator[str]:
 def gave_up(case: Case) -> Iterator[str]:
     """No error reaches a client while a candidate that may still be asked would answer."""
     heard, last = case.heard, case.last
-    if heard.kind != "ask" or heard.well or heard.words:
+    if heard.kind != "ask" or heard.well or heard.begun or heard.words:
         return
     # The body of a blocking answer goes out as it comes in, or is held back to be translated: that is the proxy's affair.
     if not heard.stream and (heard.first_byte or last and when(last.fault) is When.INSIDE):

@@ -59,6 +59,7 @@ class Heard:
     ended: float = 0.0
     status: int = 0
     end: str = "none"
+    begun: bool = False  # a block of an answer was opened, with or without words in it
     words: int = 0
     text: str = ""
     body: str = ""  # of an error, or the error event's data

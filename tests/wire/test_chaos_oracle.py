@@ -83,6 +83,7 @@ WELL = {
     "a refusal": (refused, [visit("alpha", 0, 0.1, "400")]),
     "ended early by its provider, untouched": (cut(end="no end", body=""), [dataclasses.replace(CUT, fault="ends-early", path="/anthropic" + cut().path)]),
     "cut in the middle, and told": (cut(), [CUT]),
+    "broken behind an empty block, and told": (cut(dialect="messages", path=plan.MESSAGES, words=0, text="", begun=True, body=json.dumps(words.error(plan.MESSAGES, 502))), [dataclasses.replace(CUT, words=0, path=plan.MESSAGES)]),
     "a blocking answer cut by its upstream": (heard(scripts=MID, first_byte=0.1, status=200, end="cut"), [visit("alpha", 0, 0.1, "cut")]),
     "the deadline passed": (failed(504, tries=1, scripts=SCRIPTS, ended=25.0), [visit("alpha", 0, 0.1, "slow", status=0, lasts=24.0)]),
     "nobody twice where it was slow": (failed(504, tries=2, scripts={"alpha": ["slow", *FINE_ALL], "beta": ["slow", *FINE_ALL]}), [visit("alpha", 0, 0.1, "slow"), visit("beta", 0, 0.2, "slow")]),

@@ -41,6 +41,12 @@ def http_date(seconds: float) -> str:
     return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + seconds))
 
 
+def first_words(spoken: str) -> bytes:
+    """A stream's beginning, up to the first piece of its text."""
+    _, _, stream = STREAM[spoken].removeprefix(SSE_HEAD).partition(b"\r\n")
+    return SSE_HEAD + chunk(stream[: stream.index(b"\n\n", stream.index(b"fine")) + 2])
+
+
 def outcomes(spoken: str) -> dict[str, tuple[object, str]]:
     """name: (the reply, what log and metrics call it)."""
     told = {str(status): (error(status), str(status)) for status in STATUSES}
@@ -56,6 +62,7 @@ def outcomes(spoken: str) -> dict[str, tuple[object, str]]:
         "an empty stream": (SSE_HEAD + LAST_CHUNK, "502"),
         "a stream that overloads": (failing_stream(spoken), "529" if spoken == "messages" else "503"),
         "a stream that fails": (failing_stream(spoken, "api_error"), "500"),
+        "a stream that fails in one breath with its first words": (first_words(spoken) + failing_stream(spoken, "api_error").removeprefix(SSE_HEAD), "500"),
         "a stream cut before it begins": (SSE_HEAD + chunk(b": hi\n\n"), "closed"),
     }
 
@@ -189,9 +196,7 @@ def test_an_upload_is_sent_elsewhere_only_if_nothing_was_sent(driver, owned):
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_sent_again_after_a_byte(driver, owned, way):
     client, spoken = WAYS[way]
-    stream = STREAM[spoken].removeprefix(SSE_HEAD)
-    _, _, stream = stream.partition(b"\r\n")
-    begun = SSE_HEAD + chunk(stream[: stream.index(b"\n\n", stream.index(b"fine")) + 2])
+    begun = first_words(spoken)
 
     def breaks(peer, request):
         peer.send(begun)

@@ -184,14 +184,6 @@ fn a_glance_sees_what_reading_sees() {
 }
 
 #[test]
-fn what_follows_the_first_word_changes_nothing() {
-    let error = "data: {\"error\":{\"message\":\"late\"}}\n\n";
-    let begun = chat(r#"{"delta":{"content":"a"}}"#);
-    assert_eq!(said(Dialect::Chat, &[format!("{begun}{error}").as_bytes()]).0, BEGUN);
-    assert_eq!(said(Dialect::Chat, &[format!("{error}{begun}").as_bytes()]).0, "failed Api: late");
-}
-
-#[test]
 fn an_event_that_is_too_long_is_an_answers() {
     let mut watcher = Watcher::default();
     watcher.reset(Dialect::Chat);
@@ -200,4 +192,31 @@ fn an_event_that_is_too_long_is_an_answers() {
     watcher.reset(Dialect::Messages);
     let error = watcher.push(b"data: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"x\"}}\n\n");
     assert!(matches!(error, Opening::Failed(Failure { class: Class::Server, .. })), "{error:?}");
+}
+
+/// What comes in one read has not gone out: a failure in it counts, wherever it stands.
+#[test]
+fn a_failure_behind_the_beginning() {
+    use Dialect::{Chat, Messages, Responses};
+    let text = chat(r#"{"index":0,"delta":{"content":"an error?"},"finish_reason":null}"#);
+    let block = "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n";
+    let item = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n";
+    let failed = "data: {\"error\":{\"message\":\"busy\",\"type\":\"overloaded_error\"}}\n\n";
+    let named =
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
+    let broke = "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_is_overloaded\",\"message\":\"busy\"}}}\n\n";
+    let want = "failed Overloaded: busy";
+    for (dialect, stream, want) in [
+        (Chat, format!("{text}{failed}"), want),
+        (Chat, format!("{text}{text}{failed}{text}"), want),
+        (Chat, format!("{text}data: not an answer\n\n{text}"), BEGUN),
+        (Chat, format!("{text}{text}data: [DONE]\n\n"), BEGUN),
+        (Messages, format!("{block}{named}"), want),
+        (Responses, format!("{item}{broke}"), want),
+        (Chat, format!("{failed}{text}"), want),
+    ] {
+        let (told, _) = said(dialect, &[stream.as_bytes()]);
+        assert_eq!(told, want, "{dialect:?} {stream}");
+    }
+    assert_eq!(said(Chat, &[text.as_bytes(), failed.as_bytes()]).0, BEGUN, "it has gone out");
 }
