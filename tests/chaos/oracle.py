@@ -16,18 +16,21 @@ from .records import Heard, Try, line
 MARK = re.compile(r"<([ds]-\d+)/([\w-]+)/(\d+)>")
 # Of a wait that an upstream asked for, what its clock and the proxy's may differ.
 SLACK_SECONDS = 0.010
+# An upstream notes a request when it comes to read it, which was sent before.
+LATE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the proxy was told, and what it promises: retries at a provider are at most `retry_share` of first visits and
-    `retry_floor` more."""
+    """What the proxy was told, and what it promises: retries at a provider are at most `retry_share` of first visits, one in
+    `retry_seconds`, and `retry_floor` more, which is also the most that can be saved up."""
 
     max_tries: int = plan.MAX_TRIES
     max_retries: int = plan.MAX_RETRIES
     deadline: float = plan.DEADLINE_SECONDS
     retry_share: float = 0.5
     retry_floor: int = 20
+    retry_seconds: float = 10.0
     retry_slack: int = 5  # visits that overtook each other on their way
     key_seconds: float = 1.0  # a key that was refused rests for longer than that
 
@@ -102,7 +105,7 @@ def would_answer(case: Case, provider: str) -> str:
     left = min(limits.max_tries - max(len(case.tries), case.told), limits.max_retries + 1 - len(visits))
     if left <= 0 or any(map(was_silent, visits)):
         return ""
-    if visits and any(case.heard.began <= at <= case.heard.ended for at in case.spent.get(provider, ())):
+    if visits and any(case.heard.began <= at <= case.heard.ended + LATE_SECONDS for at in case.spent.get(provider, ())):
         return ""
     script = case.heard.scripts.get(provider)
     if script is None:
@@ -309,19 +312,20 @@ def retry_budget(tries: Sequence[Try], limits: Limits) -> tuple[list[Violation],
     """Retries must not double a struggling upstream's load: `broken`, and per provider the moments when no more were allowed."""
     broken, spent = [], {}
     for provider in sorted({one.provider for one in tries}):
-        first, again, over = 0, 0, None
+        visits = sorted((one for one in tries if one.provider == provider), key=lambda one: one.began)
+        owed, over, before = 0.0, None, visits[0].began
         counted = set()  # where the try before was stale, this one is not counted
-        for one in sorted((one for one in tries if one.provider == provider), key=lambda one: one.began):
+        for one in visits:
+            owed, before = max(0.0, owed - (one.began - before) / limits.retry_seconds), one.began
             if one.visit == 0:
-                first += 1
+                owed = max(0.0, owed - limits.retry_share)
             elif one.id not in counted:
-                again += 1
+                owed += 1
             (counted.add if one.stale else counted.discard)(one.id)
-            allowed = limits.retry_share * first + limits.retry_floor
-            if again >= allowed - limits.retry_slack:
+            if owed >= limits.retry_floor - limits.retry_slack:
                 spent.setdefault(provider, []).append(one.began)
-            if again > allowed + limits.retry_slack and not over:
-                over = Violation("over budget", one.id, f"{provider} had {again} retries to {first} first visits, of {allowed:.0f} allowed", (line(one),))
+            if owed > limits.retry_floor + limits.retry_slack and not over:
+                over = Violation("over budget", one.id, f"{provider} had {owed:.0f} retries more than its visits allow, which may be {limits.retry_floor}", (line(one),))
         broken += [over] if over else []
     return broken, spent
 

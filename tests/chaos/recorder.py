@@ -81,7 +81,7 @@ class Passing:
             return FINE
         if self.status != 200:
             return str(self.status) if self.status else "closed"
-        if not self.words:
+        if not self.words and b'"content_block_start"' not in self.body:
             return "error-first" if self.ended else "cut-first"
         return "ends-early" if self.ended else "cut"
 
