@@ -94,18 +94,6 @@ fn names_a_failure(text: &[u8]) -> bool {
     [&b"error"[..], b"failed"].iter().any(|word| memmem::find(text, word).is_some())
 }
 
-/// Whether a stream, in whatever framing, holds what may be the end of an answer: its last event, or a reason to stop.
-pub fn may_be_whole(stream: &[u8]) -> bool {
-    let last = [&b"[DONE]"[..], b"[done]", b"message_stop", b"response.completed", b"response.incomplete"];
-    let reasons = [&b"finish_reason\""[..], b"stop_reason\""];
-    let is_given = |at: &[u8]| at.iter().find(|byte| !b": \t".contains(*byte)).is_some_and(|byte| *byte != b'n');
-    let given = |word: &[u8]| {
-        let ends = memmem::find_iter(stream, word).map(|at| at + word.len());
-        ends.filter_map(|end| stream.get(end..)).any(is_given)
-    };
-    last.iter().any(|word| memmem::find(stream, word).is_some()) || reasons.iter().any(|word| given(word))
-}
-
 /// What one event says.
 fn read(dialect: Dialect, name: &[u8], data: &[u8], index: &mut Index) -> Opening {
     if let Some(opening) = glance(dialect, data) {

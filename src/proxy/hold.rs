@@ -13,7 +13,7 @@ use super::site::Destination;
 use super::world::World;
 use crate::dialect::Dialect;
 use crate::dialect::failure::{Class, Failure};
-use crate::dialect::opening::{self, Opening, Watcher};
+use crate::dialect::opening::{Opening, Watcher};
 use crate::fault::Fault;
 use crate::http::body::BodyReader;
 use crate::http::chunked::{ChunkError, Piece};
@@ -63,13 +63,6 @@ pub async fn hold(
         Ok(found) => Ok(found),
         Err(error) => Err(broken_coding(destination, error)),
     };
-    // A translation that broke off would become an error; all of it is still here.
-    let is_broken_off =
-        || work.translation.is_some() && reading.body.is_done() && !opening::may_be_whole(&work.inbound);
-    let found = match found {
-        Ok(Opening::Begun) if is_broken_off() => Ok(ended(destination)),
-        found => found,
-    };
     world.watchers.give(reading.watcher);
     match found {
         Ok(Opening::Failed(failure)) => Held::Failed(failure, answering),
@@ -107,7 +100,7 @@ impl Reading {
     ) -> Result<Opening, Fault> {
         loop {
             if self.body.is_done() {
-                return Ok(ended(intake.destination));
+                return Ok(ended(intake));
             }
             let before = work.inbound.len();
             if before > head_bytes + limits::HELD_OPENING_BYTES_MAX {
@@ -122,19 +115,17 @@ impl Reading {
                     Err(error) => return Err(broken_coding(intake.destination, error)),
                 },
                 Received::Due => return Ok(Opening::Nothing),
-                end if intake.ended_itself(world, end) && self.body.is_complete_at_eof() => {
-                    return Ok(ended(intake.destination));
-                }
+                end if intake.ended_itself(world, end) && self.body.is_complete_at_eof() => return Ok(ended(intake)),
                 Received::End | Received::Error => return Err(intake.cut_short(world)),
             }
         }
     }
 }
 
-/// A stream that came to its end without an answer.
-fn ended(destination: &Destination) -> Opening {
-    let name = &destination.provider.name;
-    Opening::Failed(Failure::new(Class::Api, format!("{name} ended its stream before its answer.")))
+/// A stream that is whole, and says nothing.
+fn ended(intake: &Intake<'_>) -> Opening {
+    let name = &intake.destination.provider.name;
+    Opening::Failed(Failure::new(Class::Api, format!("{name} ended its stream before an answer began.")))
 }
 
 /// Watchers that are used again.

@@ -127,17 +127,6 @@ def test_what_another_provider_can_mend_is_not_seen(driver, owned, way):
     assert of_provider(proxy, "retries_total", "two") == of_provider(proxy, "retries_total", "one") == 0
 
 
-@pytest.mark.parametrize("way", ["chat-to-messages", "messages-to-chat"])
-def test_a_translation_that_would_break_off_is_another_providers(driver, owned, way):
-    """The stream ends, as its framing says, with its first words, and all of it came at once: nothing has gone out."""
-    client, spoken = WAYS[way]
-    one, two = owned(Member(first_words(spoken) + LAST_CHUNK)), owned(Member(STREAM[spoken]))
-    proxy = owned(crew(driver, {"one": one, "two": two}, face=spoken))
-    response = call(proxy, client, stream=True)
-    assert is_well(response, client, streamed=True), response
-    assert response.get("x-sidestream-provider") == "two"
-
-
 def test_nobody_listens(driver, owned):
     two = owned(Member(WHOLE["chat"]))
     proxy = owned(crew(driver, {"one": dead_port(), "two": two}))

@@ -220,22 +220,3 @@ fn a_failure_behind_the_beginning() {
     }
     assert_eq!(said(Chat, &[text.as_bytes(), failed.as_bytes()]).0, BEGUN, "it has gone out");
 }
-
-#[test]
-fn what_may_be_a_whole_answer() {
-    for (stream, want) in [
-        ("", false),
-        (r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}"#, false),
-        (r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason" : null}]}"#, false),
-        (r#"data: {"choices":[{"delta":{"content":"a"}}]}"#, false),
-        (r#"data: {"choices":[{"finish_reason":null}]} data: {"choices":[{"finish_reason": "stop"}]}"#, true),
-        ("data: [DONE]", true),
-        (r#"data: {"type":"message_start","message":{"stop_reason":null}}"#, false),
-        (r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#, true),
-        ("event: message_stop", true),
-        (r#"data: {"type":"response.in_progress"}"#, false),
-        (r#"data: {"type":"response.completed"}"#, true),
-    ] {
-        assert_eq!(may_be_whole(stream.as_bytes()), want, "{stream}");
-    }
-}
