@@ -50,8 +50,6 @@ class Fleet(Upstream):
         super().__init__(self._serve)
 
     def _serve(self, peer) -> None:
-        # An idle connection is the proxy's to close: one that ended here meanwhile would be one try more.
-        peer.sock.settimeout(None)
         while True:
             request = peer.request()
             peer.send(self.reply(request))
