@@ -4,7 +4,7 @@
 //!
 //! - A short trouble (no connection, a 500) is tried again at the same candidate, after a pause with full jitter.
 //! - One that takes longer (overloaded, limited) is better tried at another candidate at once; at the same one when it has
-//!   recovered, as the upstream says or after a pause.
+//!   recovered, as the upstream says or after a pause. Of two that may be tried at once, the one that was tried less often is.
 //! - What another try there cannot mend (a refused key, a missing model) is tried elsewhere only.
 //! - A candidate that its health speaks against is tried after the others, and only once: alone it is still better than
 //!   nothing, and to ask it takes less time than a long wait for the others.
@@ -100,7 +100,9 @@ impl Course {
             return over;
         }
         let wait_max = self.until.min(now.saturating_add(self.patience));
-        let (mut best, mut worst, mut limited): (Option<(u64, usize)>, Option<usize>, Option<u64>) = (None, None, None);
+        let (mut worst, mut limited): (Option<usize>, Option<u64>) = (None, None);
+        // When, how often it was tried, and its place: a pause of nothing is no reason to pass over who was not asked yet.
+        let mut best: Option<(u64, u32, usize)> = None;
         let mut bad = None;
         for (place, leg) in self.legs.iter().enumerate() {
             if !self.is_usable(leg) {
@@ -124,12 +126,12 @@ impl Course {
                 worst = worst.or((asked_anyway && leg.tried == 0).then_some(place));
             } else if self.stay == Some(place) {
                 return self.go(place, at);
-            } else if best.is_none_or(|(known, _)| at < known) {
-                best = Some((at, place));
+            } else if best.is_none_or(|(known, tried, _)| (at, leg.tried) < (known, tried)) {
+                best = Some((at, leg.tried, place));
             }
         }
         match (best, worst) {
-            (Some((at, place)), _) => match bad {
+            (Some((at, _, place)), _) => match bad {
                 Some(bad) if at > now.saturating_add(PAUSE_MAX_MS) => self.go(bad, now),
                 _ => self.go(place, at),
             },
