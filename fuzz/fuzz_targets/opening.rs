@@ -1,4 +1,5 @@
-//! What a stream opens with does not depend on how it is split, and the watcher serves any stream after any other.
+//! What a stream opens with does not depend on how it is split, but for a failure that comes in one piece with the beginning;
+//! and the watcher serves any stream after any other.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -13,7 +14,10 @@ fuzz_target!(|input: &[u8]| {
         watcher.reset(dialect);
         stream.chunks(size).map(|piece| watcher.push(piece)).find(|opening| *opening != Opening::Nothing)
     };
-    let whole = opening(usize::MAX);
-    assert_eq!(opening(1), whole);
-    assert_eq!(opening(1 + usize::from(mode / 3) % 29), whole);
+    let first = opening(1);
+    for size in [usize::MAX, 1 + usize::from(mode / 3) % 29] {
+        let found = opening(size);
+        let is_behind = first == Some(Opening::Begun) && matches!(found, Some(Opening::Failed(_)));
+        assert!(found == first || is_behind, "{found:?}, by pieces {first:?}");
+    }
 });
