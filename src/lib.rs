@@ -30,8 +30,8 @@
 //! 8. **relay** – [`proxy::relay`]: bytes untouched, one write per read, framing by [`http::passage`]; what the answer
 //!    says of its tokens is read in passing ([`dialect::usage`]). Or **deliver** – [`proxy::deliver`]: event by event
 //!    ([`sse`]) through a reader, the [`dialect::sequencer`] and a writer.
-//! 9. **settle** – [`proxy::settle`]: counts, what they teach about the provider, one line by [`proxy::access_log`]. The pool and the client's connection
-//!    get back what can be used again.
+//! 9. **settle** – [`proxy::settle`]: counts, what they teach about the provider, one line by [`proxy::access_log`]. The pool
+//!    and the client's connection get back what can be used again.
 //!
 //! What ends a request early is a [`fault::Fault`], told in the client's dialect. A reload makes a new
 //! [`proxy::site::Site`]; a request keeps the one it began with.
