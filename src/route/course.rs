@@ -2,9 +2,10 @@
 //!
 //! The rules, in short:
 //!
-//! - A short trouble (no connection, a 500) is tried again at the same candidate, after a pause with full jitter.
-//! - One that takes longer (overloaded, limited) is better tried at another candidate at once; at the same one when it has
-//!   recovered, as the upstream says or after a pause. Of two that may be tried at once, the one that was tried less often is.
+//! - A short trouble (a connection that ends, a 500) is tried again at the same candidate, after a pause with full jitter.
+//! - One that takes longer (overloaded, limited, nobody listens) is better tried at another candidate at once; at the same
+//!   one when it has recovered, as the upstream says or after a pause. At the same moment the one that was tried less often
+//!   comes first.
 //! - What another try there cannot mend (a refused key, a missing model) is tried elsewhere only.
 //! - A candidate that its health speaks against is tried after the others, and only once: alone it is still better than
 //!   nothing, and to ask it takes less time than a long wait for the others.
