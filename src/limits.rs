@@ -201,6 +201,11 @@ pub const TLS_SESSIONS_MAX: usize = 256;
 pub const TLS_RECORD_BYTES: usize = 16 * 1024;
 /// Ciphertext made for one write: about 30 µs of encryption, and a buffer that the free list keeps.
 pub const TLS_PIECE_BYTES: usize = 64 * 1024;
+/// With so many sends in a turn of the loop the next ones go out together ([`crate::net::gather`]). With two or three, what
+/// is saved goes into one more turn of each task.
+pub const GATHER_SENDS_MIN: u32 = 4;
+/// Larger ones go out at once: copying them is most of the work.
+pub const GATHER_BYTES_MAX: usize = 16 * 1024;
 
 // ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use monoio::io::{CancelHandle, Canceller};
 
+use super::gather::Gather;
 use super::pauses::Pauses;
 use super::sys::Socket;
 use crate::limits;
@@ -30,6 +31,7 @@ pub struct Deadlines {
     /// The next tick comes even if nothing is watched.
     stirred: Cell<bool>,
     pauses: Rc<Pauses>,
+    gather: Rc<Gather>,
 }
 
 /// Whose connection it is.
@@ -167,6 +169,7 @@ impl Deadlines {
     pub async fn sweep(&self, mut each: impl FnMut(u32) -> bool) {
         // Now, so that no connection has to.
         self.pauses.keep();
+        self.gather.keep();
         let mut more = false;
         loop {
             poll_fn(|cx| {
@@ -362,6 +365,11 @@ impl Deadline {
     /// Rests of this thread's connections.
     pub(super) fn pauses(&self) -> &Rc<Pauses> {
         self.table.pauses()
+    }
+
+    /// How this thread's sends go out.
+    pub(super) fn gather(&self) -> &Gather {
+        &self.table.gather
     }
 
     /// The connection's socket.

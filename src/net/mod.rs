@@ -17,6 +17,7 @@
 //! | [`dial`] | new TCP connections: the addresses of a name race |
 //! | [`tunnel`] | through an outbound proxy |
 //! | [`pauses`] | rests of connections that had their turn, by one timer |
+//! | [`gather`] | whether the sends of one turn go out one by one or together |
 //! | [`buffers`] | the worker's free list of byte vectors |
 //! | `sys` | the crate's only unsafe code: borrowed descriptors |
 
@@ -26,6 +27,7 @@ pub mod deadlines;
 pub mod dial;
 pub mod dns;
 pub mod driver;
+pub mod gather;
 pub mod idle_limit;
 pub mod inbox;
 pub mod listener;

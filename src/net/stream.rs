@@ -293,7 +293,9 @@ impl Outlet {
             while from < to {
                 // Nearly always there is room, and then this is all: no operation, no turn of the loop. An error is told by
                 // the operation.
-                if let Ok(sent @ 1..) = self.deadline.socket().send_now(buffer.get(from..to).unwrap_or_default()) {
+                if !self.deadline.gather().together(to - from)
+                    && let Ok(sent @ 1..) = self.deadline.socket().send_now(buffer.get(from..to).unwrap_or_default())
+                {
                     from += sent;
                     continue;
                 }
