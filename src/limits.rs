@@ -246,7 +246,7 @@ pub const UPSTREAM_IDLE_REST: Duration = Duration::from_secs(60);
 /// Idle connections beyond `{NAME}_KEEPALIVE_CONNECTIONS` are closed after so long: a busy moment would close and open them
 /// by turns.
 pub const SURPLUS_REST: Duration = Duration::from_secs(1);
-/// How often idle upstream connections are looked at.
+/// So long after a request idle upstream connections are looked at; each later time is half as long again as the one before.
 pub const UPSTREAM_LOOK: Duration = Duration::from_secs(1);
 /// An origin without a request for so long is not in use: no spare connections are kept.
 pub const WARM_FOR: Duration = Duration::from_secs(600);

@@ -28,8 +28,7 @@ pub async fn serve(listener: TcpListener, options: Rc<Options>) -> io::Result<()
     let ready = monoio::net::TcpListener::from_std(listener.try_clone()?)?;
     let shared = Rc::new(Shared::new(options));
     if shared.options.tls.is_some() {
-        let deadlines = shared.deadlines.clone();
-        monoio::spawn(async move { deadlines.sweep(|_| false).await });
+        shared.deadlines.keep_sweeping();
     }
     loop {
         // Waiting is by readiness: an accept that is dropped with its runtime would lose a connection.

@@ -1,16 +1,18 @@
 //! One table per worker of everything that waits. A sweep every [`limits::TICK`] ends what waits too long and takes
 //! the buffer from a read that stays silent; the path of a request only stores numbers.
 //!
-//! Time is counted in ticks: arming a deadline costs one store, no timer and no look at the clock.
+//! Time is counted in ticks: arming a deadline costs one store, no timer and no look at the clock. While nothing is due,
+//! there are no ticks either: the table dozes until something is, or until somebody asks for the time.
 //! Expiry is `shutdown` of the socket: it completes every pending operation under both drivers, so that no future is
 //! ever dropped while the kernel still writes into its buffer.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::net::Shutdown;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monoio::io::{CancelHandle, Canceller};
 
@@ -19,17 +21,18 @@ use super::pauses::Pauses;
 use super::sys::Socket;
 use crate::limits;
 
-const NEVER: u32 = u32::MAX;
+/// The tick that never comes.
+pub const NEVER: u32 = u32::MAX;
 
 /// The worker's table.
 #[derive(Default)]
 pub struct Deadlines {
     now: Cell<u32>,
+    /// When the current tick began; `None` before the first sweep.
+    began: Cell<Option<Instant>>,
     watches: RefCell<Vec<Rc<Watch>>>,
-    /// The sweeper, asleep because nothing is watched.
-    sleeper: Cell<Option<Waker>>,
-    /// The next tick comes even if nothing is watched.
-    stirred: Cell<bool>,
+    /// The sweeper does not come at the next tick: what it is woken by.
+    dozing: Cell<Option<Waker>>,
     pauses: Rc<Pauses>,
     gather: Rc<Gather>,
 }
@@ -126,20 +129,12 @@ impl Deadlines {
             sleeper: Cell::default(),
         });
         watches.push(watch.clone());
-        self.wake_sweeper();
         Deadline { table: self.clone(), watch }
     }
 
     /// Makes sure that there is a next tick: somebody has become interested in it who watches nothing.
     pub fn stir(&self) {
-        self.stirred.set(true);
-        self.wake_sweeper();
-    }
-
-    fn wake_sweeper(&self) {
-        if let Some(sleeper) = self.sleeper.take() {
-            sleeper.wake();
-        }
+        self.now();
     }
 
     /// Rests of this thread's connections.
@@ -147,9 +142,24 @@ impl Deadlines {
         &self.pauses
     }
 
-    /// Ticks since the worker began: the coarse clock of everything that only needs to be roughly on time.
+    /// Ticks since the worker began: the coarse clock of everything that only needs to be roughly on time. Whoever asks has
+    /// something to wait for: from now on the ticks come one by one.
     pub fn now(&self) -> u32 {
+        if let Some(sweeper) = self.dozing.take() {
+            self.catch_up();
+            sweeper.wake();
+        }
         self.now.get()
+    }
+
+    /// Counts the ticks that passed since the last one that was counted.
+    #[cold]
+    fn catch_up(&self) {
+        let began = self.began();
+        let passed = (began.elapsed().as_nanos() / limits::TICK.as_nanos()) as u32;
+        // u32 ticks of 100 ms last 13 years.
+        self.now.set(self.now.get() + passed);
+        self.began.set(Some(began + limits::TICK * passed));
     }
 
     /// Virtual time, where no sweep runs.
@@ -161,38 +171,77 @@ impl Deadlines {
     /// Sweeps from now on, as a task of its own: for a thread that has nothing else to do each tick.
     pub fn keep_sweeping(self: &Rc<Self>) {
         let table = self.clone();
-        monoio::spawn(async move { table.sweep(|_| false).await });
+        monoio::spawn(async move { table.sweep(|_| NEVER).await });
     }
 
-    /// Sweeps for ever; `each` runs once per tick, after the sweep, and says whether it has more to do. Sleeps without a
-    /// timer while nothing is watched and nothing is to do, until [`Deadlines::stir`].
-    pub async fn sweep(&self, mut each: impl FnMut(u32) -> bool) {
+    /// Sweeps for ever; `each` runs after each sweep, and gives the tick at which it has something to do. No timer runs
+    /// while nothing is due ever.
+    pub async fn sweep(&self, mut each: impl FnMut(u32) -> u32) {
         // Now, so that no connection has to.
         self.pauses.keep();
         self.gather.keep();
-        let mut more = false;
+        self.began.set(Some(Instant::now()));
+        // Somebody may have come before.
+        let mut due = self.now.get() + 1;
         loop {
-            poll_fn(|cx| {
-                if self.watches.borrow().is_empty() && !more && !self.stirred.take() {
-                    self.sleeper.set(Some(cx.waker().clone()));
-                    return Poll::Pending;
-                }
-                Poll::Ready(())
-            })
-            .await;
-            monoio::time::sleep(limits::TICK).await;
-            self.tick();
-            more = each(self.now.get());
+            let slept = due.saturating_sub(self.now.get()) > 1 && self.doze(due).await;
+            if !slept {
+                self.next_tick().await;
+            }
+            due = self.look();
+            due = due.min(each(self.now.get()));
         }
     }
 
+    /// Waits until it is `due`; false if somebody asked for the time before.
+    async fn doze(&self, due: u32) -> bool {
+        let ticks = due.saturating_sub(self.now.get());
+        let mut until_due = pin!(async {
+            match due {
+                NEVER => pending().await,
+                _ => monoio::time::sleep_until((self.began() + limits::TICK * ticks).into()).await,
+            }
+        });
+        let mut asleep = false;
+        poll_fn(|cx| {
+            // Who asked took the waker, and has counted.
+            if std::mem::replace(&mut asleep, true) && self.dozing.take().is_none() {
+                return Poll::Ready(false);
+            }
+            if until_due.as_mut().poll(cx).is_ready() {
+                self.began.set(Some(Instant::now()));
+                self.now.set(due);
+                return Poll::Ready(true);
+            }
+            self.dozing.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits for the end of the current tick. Whatever holds the thread up meanwhile is not held against those who wait: the
+    /// next tick begins when this one is heard of.
+    async fn next_tick(&self) {
+        monoio::time::sleep_until((self.began() + limits::TICK).into()).await;
+        self.began.set(Some(Instant::now()));
+        self.now.set(self.now.get().saturating_add(1));
+    }
+
+    fn began(&self) -> Instant {
+        self.began.get().unwrap_or_else(Instant::now)
+    }
+
+    /// Ends what waits too long, and gives the tick at which there is something to look at again.
+    fn look(&self) -> u32 {
+        let now = self.now.get();
+        self.watches.borrow().iter().map(|watch| watch.look(now)).min().unwrap_or(NEVER)
+    }
+
     /// One tick has passed.
+    #[cfg(test)]
     pub(super) fn tick(&self) {
-        // u32 ticks of 100 ms last 13 years.
         self.now.set(self.now.get() + 1);
-        for watch in self.watches.borrow().iter() {
-            watch.look(self.now.get());
-        }
+        self.look();
     }
 
     /// Ends the clients that wait between two requests (the worker drains); new ones get `patience` for their first.
@@ -250,12 +299,13 @@ impl Deadlines {
 
     /// The tick at which `after` will surely have passed: the current one has partly gone.
     fn due(&self, after: Duration) -> u32 {
-        self.now.get() + limits::ticks(after) + 1
+        self.now() + limits::ticks(after) + 1
     }
 }
 
 impl Watch {
-    fn look(&self, now: u32) {
+    /// Gives the tick at which it must be looked at again.
+    fn look(&self, now: u32) -> u32 {
         if self.receive_due.get() <= now {
             self.receive_due.set(NEVER);
             self.expired.set(Some(Expired::Receiving));
@@ -274,11 +324,13 @@ impl Watch {
                 sleeper.wake();
             }
         }
-        let is_quiet = now.saturating_sub(posted) > limits::ticks(limits::QUIET);
-        if posted != NEVER && (is_quiet || self.roused.get()) {
+        let quiet_at = posted.saturating_add(limits::ticks(limits::QUIET) + 1);
+        if posted != NEVER && (quiet_at <= now || self.roused.get()) {
             self.posted.set(NEVER);
             self.canceller.replace_with(|canceller| std::mem::take(canceller).cancel());
+            return self.receive_due.get().min(self.send_due.get()).min(self.rouse_due.get());
         }
+        self.receive_due.get().min(self.send_due.get()).min(self.rouse_due.get()).min(quiet_at)
     }
 }
 
@@ -392,5 +444,71 @@ impl Deadline {
 impl Drop for Deadline {
     fn drop(&mut self) {
         self.table.remove(&self.watch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::net::testing::each_driver;
+
+    /// A swept table, how often it was swept, and an end of a pair that nobody writes to.
+    fn swept() -> (Rc<Deadlines>, Rc<Cell<u32>>, UnixStream) {
+        let (deadlines, sweeps): (Rc<Deadlines>, Rc<Cell<u32>>) = Default::default();
+        let (table, count) = (deadlines.clone(), sweeps.clone());
+        let each = move |_| {
+            count.set(count.get() + 1);
+            NEVER
+        };
+        monoio::spawn(async move { table.sweep(each).await });
+        let (silent, other) = UnixStream::pair().unwrap();
+        std::mem::forget(other);
+        (deadlines, sweeps, silent)
+    }
+
+    async fn ticks(count: u32) {
+        monoio::time::sleep(limits::TICK * count).await;
+    }
+
+    #[test]
+    fn without_anything_due_there_are_no_ticks_and_the_time_is_known() {
+        each_driver(async || {
+            let (deadlines, sweeps, silent) = swept();
+            let _watched = deadlines.watch(Side::Client, Socket::new(silent.as_raw_fd()));
+            ticks(4).await;
+            assert_eq!(sweeps.get(), 1, "the first tick");
+            assert!((4..9).contains(&deadlines.now()), "{}", deadlines.now());
+            ticks(4).await;
+            assert_eq!(sweeps.get(), 2, "who asks for the time gets one tick");
+        });
+    }
+
+    #[test]
+    fn what_is_due_is_ended_neither_early_nor_much_later() {
+        each_driver(async || {
+            let (deadlines, sweeps, silent) = swept();
+            let watched = deadlines.watch(Side::Client, Socket::new(silent.as_raw_fd()));
+            // From a doze without an end; and a shorter one from a doze until the longer one is due.
+            for (patience, shortened) in [(6, None), (9, Some(3))] {
+                watched.watch.expired.set(None);
+                let (before, began) = (sweeps.get(), Instant::now());
+                watched.arm(limits::TICK * patience);
+                let mut least = limits::TICK * patience;
+                if let Some(shortened) = shortened {
+                    ticks(2).await;
+                    watched.arm(limits::TICK * shortened);
+                    least = limits::TICK * (2 + shortened);
+                }
+                while watched.expired().is_none() {
+                    monoio::time::sleep(Duration::from_millis(5)).await;
+                    assert!(began.elapsed() < least + limits::TICK * 10, "it was forgotten");
+                }
+                assert!(began.elapsed() >= least, "{:?} of {least:?}", began.elapsed());
+                assert!(sweeps.get() - before <= 3, "{} sweeps", sweeps.get() - before);
+            }
+        });
     }
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::buffers::Buffers;
-use super::deadlines::{Deadlines, Stage};
+use super::deadlines::{Deadlines, NEVER, Stage};
 use super::dns::Resolver;
 use super::idle_limit::IdleLimit;
 use super::origin::{OpenError, Opened, Origin, Timings};
@@ -145,11 +145,16 @@ pub struct Pool {
     savings: Cell<Savings>,
     /// When the idle connections were last looked at.
     looked: Cell<u32>,
+    /// How many ticks later they are again.
+    look_after: Cell<u32>,
     /// Until this tick nothing is kept: see [`Pool::distrust`].
     distrusted_until: Cell<u32>,
     draining: Cell<bool>,
     numbers: Cell<PoolNumbers>,
 }
+
+const LOOK_TICKS: u32 = limits::ticks(limits::UPSTREAM_LOOK);
+const SURPLUS_TICKS: u32 = limits::ticks(limits::SURPLUS_REST);
 
 struct Idle {
     upstream: Upstream,
@@ -172,6 +177,7 @@ impl Pool {
             spares_on_their_way: Cell::new(0),
             savings: Cell::default(),
             looked: Cell::new(0),
+            look_after: Cell::new(LOOK_TICKS),
             distrusted_until: Cell::new(0),
             draining: Cell::new(false),
             numbers: Cell::default(),
@@ -195,6 +201,7 @@ impl Pool {
     /// See [`PoolError`]. The wait for a place has the asker's patience, the opening the origin's `connect_timeout`.
     pub async fn acquire(&self, fresh: bool, asker: impl Fn() -> Asker) -> Result<Taken, PoolError> {
         self.update(&self.spares, |spares| spares.used(self.now()));
+        self.look_after.set(LOOK_TICKS);
         if !fresh && let Some(upstream) = self.take_idle() {
             return Ok(Taken { upstream, timings: Timings::default(), waited: false });
         }
@@ -261,15 +268,16 @@ impl Pool {
         self.clear();
     }
 
-    /// Once a tick: closes what idled for too long, and about once a second looks at what is idle. True when a spare
-    /// connection is wanted: see [`Pool::add_spare`].
+    /// Closes what idled for too long, and looks at what is idle: a second after a request, and then after ever longer
+    /// times. To be called at the latest when [`Pool::due`] says. True when a spare connection is wanted: see
+    /// [`Pool::add_spare`].
     pub fn sweep(&self, now: u32) -> bool {
-        let look = now.saturating_sub(self.looked.get()) >= limits::ticks(limits::UPSTREAM_LOOK);
+        let look = now.saturating_sub(self.looked.get()) >= self.look_after.get();
         if look {
             self.looked.set(now);
+            self.look_after.set(self.look_after.get().saturating_add(self.look_after.get() / 2));
         }
         let max = self.idle_limit.get().ticks();
-        let rested = limits::ticks(limits::SURPLUS_REST);
         let mut ended = Vec::new();
         let mut idle = self.idle.borrow_mut();
         let mut surplus = idle.len().saturating_sub(self.bounds.kept_max);
@@ -277,7 +285,7 @@ impl Pool {
         while let Some(one) = idle.get_mut(index) {
             let idle_for = now.saturating_sub(one.since);
             // The front ones were not needed for the longest.
-            let expired = idle_for >= max || (surplus > 0 && idle_for >= rested);
+            let expired = idle_for >= max || (surplus > 0 && idle_for >= SURPLUS_TICKS);
             let sound = !(look || expired) || self.is_sound(one, now);
             if expired && sound {
                 self.update(&self.idle_limit, |limit| limit.alive_after(idle_for, now));
@@ -294,7 +302,22 @@ impl Pool {
         self.wants_spare(now)
     }
 
-    /// The origin is in use and spares are configured: the pool wants its sweeps, also while nothing is open.
+    /// When a sweep finds something to do, if nothing happens before.
+    pub fn due(&self, now: u32) -> u32 {
+        let spare = match self.lacks_spare(now) && self.slots.taken() < self.slots.max() {
+            true => self.spares.get().not_before().max(self.distrusted_until.get()),
+            // Somebody has to give a place back first.
+            false => NEVER,
+        };
+        let idle = self.idle.borrow();
+        let Some(oldest) = idle.iter().map(|one| one.since).min() else { return spare.max(now + 1) };
+        let surplus = idle.len() > self.bounds.kept_max;
+        let rest = self.idle_limit.get().ticks().min(if surplus { SURPLUS_TICKS } else { NEVER });
+        let look = self.looked.get() + self.look_after.get();
+        (oldest + rest).min(look).min(spare).max(now + 1)
+    }
+
+    /// The origin is in use and spares are configured: the pool wants them, also while nothing is open.
     pub fn is_warm(&self, now: u32) -> bool {
         self.bounds.warm > 0 && !self.draining.get() && self.spares.get().in_use(now)
     }
@@ -308,11 +331,15 @@ impl Pool {
 
     /// One spare is missing, and may be opened now.
     pub fn wants_spare(&self, now: u32) -> bool {
-        self.is_warm(now)
-            && self.idle.borrow().len() + self.spares_on_their_way.get() < self.bounds.warm.min(self.bounds.kept_max)
+        self.lacks_spare(now)
             && now >= self.distrusted_until.get()
             && self.slots.taken() < self.slots.max()
             && self.spares.get().due(now)
+    }
+
+    fn lacks_spare(&self, now: u32) -> bool {
+        let ready = self.idle.borrow().len() + self.spares_on_their_way.get();
+        self.is_warm(now) && ready < self.bounds.warm.min(self.bounds.kept_max)
     }
 
     /// Opens one spare connection, if one is wanted. A failure is counted, and the next attempt waits. It has its own

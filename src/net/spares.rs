@@ -28,6 +28,11 @@ impl Spares {
         now < self.wanted_until
     }
 
+    /// After failures, the tick of the next attempt.
+    pub fn not_before(&self) -> u32 {
+        self.not_before
+    }
+
     /// A spare may be opened now.
     pub fn due(&self, now: u32) -> bool {
         self.in_use(now) && now >= self.not_before

@@ -20,7 +20,7 @@ use super::stop::Stops;
 use crate::json::Index;
 use crate::limits;
 use crate::net::buffers::Buffers;
-use crate::net::deadlines::Deadlines;
+use crate::net::deadlines::{Deadlines, NEVER};
 use crate::net::dns::Resolver;
 use crate::net::driver::Chosen;
 use crate::net::pool::{Means, Pool};
@@ -137,6 +137,8 @@ pub struct World {
     stop_waiters: Cell<Vec<Waker>>,
     /// Requests counted when the memory was last trimmed.
     trimmed_at: Cell<u64>,
+    /// When memory may be given back again.
+    trim_due: Cell<u32>,
 }
 
 /// Random once, then counted: ids made of a seed are hashes of it.
@@ -195,6 +197,7 @@ impl World {
             stages: RefCell::default(),
             stop_waiters: Cell::default(),
             trimmed_at: Cell::new(0),
+            trim_due: Cell::new(limits::TRIM_TICKS),
             shared,
         }
     }
@@ -293,32 +296,42 @@ impl World {
         }
     }
 
-    /// Once a tick: looks after kept upstream connections, notes log lines that were lost, and gives memory back. True
-    /// while there is something left to do for later ticks.
-    pub fn tick(&self, now: u32) -> bool {
+    /// Looks after kept upstream connections, notes log lines that were lost, and gives memory back. Gives the tick at which
+    /// there is something left to do.
+    pub fn tick(&self, now: u32) -> u32 {
         let site = self.site();
-        let mut warm = false;
+        let mut due = NEVER;
         for (destination, pool) in site.pools() {
-            let wants_spare = pool.sweep(now);
-            destination.collect(&pool);
-            warm |= pool.is_warm(now);
-            if wants_spare {
-                let counters = self.counters.clone();
+            if pool.sweep(now) {
+                let (pool, counters) = (pool.clone(), self.counters.clone());
                 // That it failed is counted; who was waited for at the start was told once.
                 let open = async move { drop(pool.add_spare().await) };
                 monoio::spawn(async move { counters.panics.add(u64::from(contained(pin!(open)).await)) });
             }
+            destination.collect(&pool);
+            due = due.min(pool.due(now));
         }
         self.counters.log_dropped.add(self.shared.log.take_dropped());
-        // Buffers of a busy hour lie between long-lived blocks, where the allocator keeps them until it is asked.
+        due.min(self.trim(now))
+    }
+
+    /// Buffers of a busy hour lie between long-lived blocks, where the allocator keeps them until it is asked.
+    fn trim(&self, now: u32) -> u32 {
         let requests = self.counters.requests.get();
-        let served_since = requests != self.trimmed_at.get();
-        if now.is_multiple_of(limits::TRIM_TICKS) && served_since && self.counters.requests_open.get() == 0 {
-            self.trimmed_at.set(requests);
-            trim_memory();
-            return warm;
+        if requests == self.trimmed_at.get() {
+            return NEVER;
         }
-        served_since || warm
+        let due = self.trim_due.get();
+        if now < due {
+            return due;
+        }
+        self.trim_due.set(now + limits::TRIM_TICKS);
+        if self.counters.requests_open.get() > 0 {
+            return self.trim_due.get();
+        }
+        self.trimmed_at.set(requests);
+        trim_memory();
+        NEVER
     }
 }
 

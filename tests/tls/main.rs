@@ -49,8 +49,7 @@ impl Net {
     }
 
     fn sweep(&self) {
-        let deadlines = self.deadlines.clone();
-        monoio::spawn(async move { deadlines.sweep(|_| false).await });
+        self.deadlines.keep_sweeping();
     }
 }
 
