@@ -1,6 +1,6 @@
 //! Which fields travel on: hop-by-hop fields belong to one connection and stop here (RFC 9110 §7.6.1).
 
-use super::head::{FieldTable, Names};
+use super::head::{FieldTable, Name, Names};
 
 /// The fields of a head that travel on, in order: all but the hop-by-hop ones and those that Connection names.
 ///
@@ -8,11 +8,24 @@ use super::head::{FieldTable, Names};
 /// same holds for credentials: what we add is added after this, so that a client's Connection cannot remove it.
 pub fn end_to_end(head: &impl AsRef<FieldTable>) -> impl Iterator<Item = (&[u8], &[u8])> {
     let table = head.as_ref();
-    table.iter().filter(move |(name, _)| !is_hop_by_hop(name) && !is_named_by_connection(table, name))
+    table.iter().filter(move |(name, _)| !is_hop_by_hop(*name) && !is_named_by_connection(table, name))
+}
+
+/// Appends the lines of the fields that travel on and that `goes` lets pass.
+#[inline]
+pub fn write_end_to_end(
+    out: &mut Vec<u8>,
+    head: &impl AsRef<FieldTable>,
+    mut goes: impl FnMut(Name<'_>, &[u8]) -> bool,
+) {
+    let table = head.as_ref();
+    table.copy_lines(out, |name, value| {
+        !is_hop_by_hop(name) && !is_named_by_connection(table, name.as_bytes()) && goes(name, value)
+    });
 }
 
 /// Whether a field of this name belongs to one connection, always.
-pub fn is_hop_by_hop(name: &[u8]) -> bool {
+pub fn is_hop_by_hop<'a>(name: impl Into<Name<'a>>) -> bool {
     HOP_BY_HOP.contains(name)
 }
 
@@ -33,7 +46,7 @@ const HOP_BY_HOP: Names<10> = Names::new([
 pub const CREDENTIALS: Names<5> = Names::new(["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"]);
 
 /// Whether a field of this name holds a credential.
-pub fn is_credential(name: &[u8]) -> bool {
+pub fn is_credential<'a>(name: impl Into<Name<'a>>) -> bool {
     CREDENTIALS.contains(name)
 }
 
@@ -98,6 +111,27 @@ mod tests {
         ];
         for (rule, fields, want) in cases {
             assert_eq!(kept(fields), want, "{rule}");
+        }
+    }
+
+    #[test]
+    fn lines_are_copied_as_they_were_written() {
+        let cases = [
+            ("A: 1\r\nB: 2\r\nC: 3\r\n", "B", "A: 1\r\nC: 3\r\n"),
+            ("A:1\r\nb:\t 2\r\nC:   3\r\n", "-", "A:1\r\nb:\t 2\r\nC:   3\r\n"),
+            ("A: 1 \t \r\nB: 2 \r\n", "-", "A: 1\r\nB: 2\r\n"),
+            ("A:\r\nB: \r\nC: 3\r\nD:\r\n", "-", "A:\r\nB: \r\nC: 3\r\nD:\r\n"),
+            ("A:\r\nA: 2\r\nB:\r\n", "A", "B:\r\n"),
+            ("Connection: B\r\nA: 1\r\nB: 2\r\nTE: trailers\r\nA: 3\r\n", "-", "A: 1\r\nA: 3\r\n"),
+            ("A: 1\r\n", "A", ""),
+            ("", "-", ""),
+        ];
+        for (fields, left, want) in cases {
+            let mut head = ResponseHead::default();
+            head.parse(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes()).unwrap();
+            let mut out = Vec::new();
+            write_end_to_end(&mut out, &head, |name, _| name.as_bytes() != left.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&out), want, "{fields:?}");
         }
     }
 

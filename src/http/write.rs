@@ -51,7 +51,18 @@ pub fn end(out: &mut Vec<u8>) {
 
 /// A number in decimal.
 pub fn number(out: &mut Vec<u8>, value: u64) {
-    digits::<10>(out, value);
+    match value {
+        // Most numbers of a head or a line have one to three digits.
+        0..10 => out.push(b'0' + value as u8),
+        10..100 => out.extend_from_slice(&[b'0' + (value / 10) as u8, b'0' + (value % 10) as u8]),
+        100..1000 => out.extend_from_slice(&decimals(value as u32)),
+        _ => digits::<10>(out, value),
+    }
+}
+
+/// The last three decimal digits of a number.
+pub fn decimals(value: u32) -> [u8; 3] {
+    [100, 10, 1].map(|place| b'0' + (value / place % 10) as u8)
 }
 
 /// A number in the given base (10 or 16).

@@ -480,7 +480,8 @@ mod tests {
             let _watched = deadlines.watch(Side::Client, Socket::new(silent.as_raw_fd()));
             ticks(4).await;
             assert_eq!(sweeps.get(), 1, "the first tick");
-            assert!((4..9).contains(&deadlines.now()), "{}", deadlines.now());
+            // What it was late for the first one is not counted.
+            assert!((3..9).contains(&deadlines.now()), "{}", deadlines.now());
             ticks(4).await;
             assert_eq!(sweeps.get(), 2, "who asks for the time gets one tick");
         });

@@ -8,7 +8,7 @@ use crate::config::provider::{Auth, Base, Credential, Provider};
 use crate::dialect::{Dialect, Face};
 use crate::http::fields;
 use crate::http::framing::Framing;
-use crate::http::head::{Names, RequestHead};
+use crate::http::head::{Name, Names, RequestHead};
 use crate::http::write;
 
 /// One request to an upstream, as far as its head needs it.
@@ -64,12 +64,10 @@ impl Outbound<'_> {
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write::field(out, b"host", self.base.authority.as_bytes());
-        for (name, value) in fields::end_to_end(self.request) {
+        fields::write_end_to_end(out, self.request, |name, value| {
             let stays = translated && !is_of_any_dialect(name);
-            if !stays && !self.replaces(name, value) {
-                write::read_field(out, name, value);
-            }
-        }
+            !stays && !self.replaces(name, value)
+        });
         if translated {
             let version = (&b"anthropic-version"[..], MESSAGES_VERSION);
             let ours =
@@ -98,11 +96,12 @@ impl Outbound<'_> {
     }
 
     /// Whether a field of the client's stays behind.
-    fn replaces(&self, name: &[u8], value: &[u8]) -> bool {
+    fn replaces(&self, name: Name<'_>, value: &[u8]) -> bool {
+        const CODING: Names<1> = Names::new(["accept-encoding"]);
         is_ours(name)
             || (fields::is_credential(name) && !self.passes_credential(value))
-            || (self.cargo != Cargo::Unread && name.eq_ignore_ascii_case(b"accept-encoding"))
-            || self.is_configured(name)
+            || (self.cargo != Cargo::Unread && CODING.contains(name))
+            || self.is_configured(name.as_bytes())
     }
 
     /// The provider's own extra fields say it.
@@ -132,7 +131,7 @@ const MESSAGES_VERSION: &[u8] = b"2023-06-01";
 
 /// Fields that mean the same to every vendor. All others of a request that is translated stay behind: they were written
 /// for another one (`anthropic-beta`, `openai-organization`, `x-stainless-*`).
-fn is_of_any_dialect(name: &[u8]) -> bool {
+fn is_of_any_dialect(name: Name<'_>) -> bool {
     const FIELDS: Names<8> = Names::new([
         "user-agent",
         "x-request-id",
@@ -220,7 +219,7 @@ fn write_names(out: &mut Vec<u8>, before: Option<&[u8]>, name: &str) {
     out.extend_from_slice(name.as_bytes());
 }
 
-fn is_ours(name: &[u8]) -> bool {
+fn is_ours(name: Name<'_>) -> bool {
     const OWN: Names<4> = Names::new(["host", "content-length", "transfer-encoding", "expect"]);
-    OWN.contains(name) || name.get(..13).is_some_and(|start| start.eq_ignore_ascii_case(b"x-sidestream-"))
+    OWN.contains(name) || name.as_bytes().get(..13).is_some_and(|start| start.eq_ignore_ascii_case(b"x-sidestream-"))
 }

@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::http::chunked::write_chunk;
 use crate::http::fields;
 use crate::http::framing::{self, Framing};
-use crate::http::head::{Names, RequestHead, ResponseHead, Version};
+use crate::http::head::{Name, Names, RequestHead, ResponseHead, Version};
 use crate::http::passage::{Form, Passage, Passed};
 use crate::http::write;
 use crate::net::deadlines::Stage;
@@ -336,7 +336,7 @@ pub(super) fn is_event_stream(response: &ResponseHead) -> bool {
 }
 
 /// What a sidestream behind us said of the same answer: ours counts.
-pub(super) fn is_ours(name: &[u8]) -> bool {
+pub(super) fn is_ours<'a>(name: impl Into<Name<'a>>) -> bool {
     const OWN: Names<6> = Names::new([
         "x-sidestream-request-id",
         "x-sidestream-provider",
@@ -369,17 +369,15 @@ fn write_head(
     let status = work.response.status();
     let spent = work.spent;
     write::status_line(out, status);
-    for (name, value) in fields::end_to_end(&work.response) {
-        // A length is not allowed there, whatever the upstream thinks (RFC 9110 §8.6).
-        let no_length = status == 204 || matches!(sent, Sent::Whole(_));
-        let stray_length = no_length && name.eq_ignore_ascii_case(b"content-length");
-        let overruled = spent && name.eq_ignore_ascii_case(SHOULD_RETRY);
+    // A length is not allowed there, whatever the upstream thinks (RFC 9110 §8.6).
+    let no_length = status == 204 || matches!(sent, Sent::Whole(_));
+    fields::write_end_to_end(out, &work.response, |name, _| {
+        let stray_length = no_length && name.as_bytes().eq_ignore_ascii_case(b"content-length");
+        let overruled = spent && name.as_bytes().eq_ignore_ascii_case(SHOULD_RETRY);
         // What the upstream lets pages read is about its own address.
-        let of_upstream = work.record.page && cors::is_cors_field(name);
-        if !stray_length && !of_upstream && !overruled && !is_ours(name) {
-            write::read_field(out, name, value);
-        }
-    }
+        let of_upstream = work.record.page && cors::is_cors_field(name.as_bytes());
+        !stray_length && !of_upstream && !overruled && !is_ours(name)
+    });
     if let Some(origin) = request.get("origin").filter(|_| work.record.page) {
         cors::write(out, origin);
     }
@@ -442,8 +440,6 @@ pub fn write_connection(out: &mut Vec<u8>, version: Version, keep: bool) {
 /// Microseconds as milliseconds with three decimals.
 fn write_millis(out: &mut Vec<u8>, micros: u64) {
     write::number(out, micros / 1000);
-    out.push(b'.');
-    for place in [100, 10, 1] {
-        out.push(b'0' + (micros / place % 10) as u8);
-    }
+    let [a, b, c] = write::decimals((micros % 1000) as u32);
+    out.extend_from_slice(&[b'.', a, b, c]);
 }

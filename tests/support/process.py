@@ -132,6 +132,12 @@ class Program:
                 return int(line.split()[1])
         raise AssertionError("no VmRSS")
 
+    def wake_ups(self) -> int:
+        """How often its threads went to sleep so far, and so were woken."""
+        texts = (thread.joinpath("status").read_text() for thread in Path(f"/proc/{self.pid}/task").iterdir())
+        lines = (line for text in texts for line in text.splitlines())
+        return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 

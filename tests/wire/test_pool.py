@@ -222,3 +222,17 @@ def test_name_without_an_address(setup, rule):
             assert (told.get("type") == "error") == (path == MESSAGES)
             assert f"the name {NOWHERE[rule]} cannot be resolved" in told["error"]["message"]
     assert len(upstream.requests) == 40
+
+
+def test_a_sidecar_at_rest_sleeps(setup):
+    """A spare connection, an idle one, and a client that stays: a second after the last request only what is due wakes it."""
+    proxy, _ = setup(MOCK_WARM_CONNECTIONS="2")
+    with Client(proxy.address) as client:
+        assert client.ask("POST", CHAT, JSON).status == 200
+        assert proxy.wait_counter("sidestream_upstream_spares_total", 1) >= 1
+        time.sleep(2)  # the silence is the subject
+        before = proxy.wake_ups()
+        time.sleep(3)
+        # In ticks it would be 30 and more. A look at the idle connections, and time for one that is late.
+        assert proxy.wake_ups() - before <= 8
+        assert client.ask("POST", CHAT, JSON).status == 200

@@ -12,7 +12,7 @@ mod scanner;
 mod table;
 
 pub use line::{Method, Version};
-pub use name::Names;
+pub use name::{Name, Names};
 pub use request::RequestHead;
 pub use response::{BadResponse, ResponseHead};
 pub use scanner::{HeadKind, HeadScanner};

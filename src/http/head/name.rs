@@ -23,6 +23,32 @@ impl Mark {
     }
 }
 
+/// A field's name, and its mark.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    text: &'a [u8],
+    mark: Mark,
+}
+
+impl<'a> Name<'a> {
+    /// A name of a head, whose mark is known.
+    pub(super) fn marked(text: &'a [u8], mark: Mark) -> Self {
+        Self { text, mark }
+    }
+
+    /// The name as it was written.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.text
+    }
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Name<'a> {
+    fn from(text: &'a T) -> Self {
+        let text = text.as_ref();
+        Self { text, mark: Mark::of(text) }
+    }
+}
+
 /// A fixed set of names, in lower case.
 ///
 /// ```
@@ -51,8 +77,9 @@ impl<const N: usize> Names<N> {
 
     /// Whether a name, in any case, is one of the set.
     #[inline]
-    pub fn contains(&self, name: &[u8]) -> bool {
-        self.marks & Mark::of(name).bit() != 0 && self.finds(name)
+    pub fn contains<'a>(&self, name: impl Into<Name<'a>>) -> bool {
+        let name = name.into();
+        self.marks & name.mark.bit() != 0 && self.finds(name.text)
     }
 
     /// The names, in their order.

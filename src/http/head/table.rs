@@ -1,7 +1,9 @@
 //! The fields of a head, shared by requests and responses.
 
+use std::ops::Range;
+
 use super::line::Version;
-use super::name::{Mark, Names};
+use super::name::{Mark, Name, Names};
 use crate::http::chunked::is_tchar;
 use crate::http::fields::{connection_names, list};
 use crate::limits::{CONNECTION_OPTIONS_MAX, FIELDS_MAX};
@@ -60,6 +62,32 @@ impl FieldTable {
     /// The fields in order: name as written, value without the white space around it.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| (self.slice(field.name), self.slice(field.value)))
+    }
+
+    /// Appends the lines of the fields that `goes` lets pass, in order and as they were written. What stands together is
+    /// copied together: most heads lose a line or two.
+    pub(in crate::http) fn copy_lines(&self, out: &mut Vec<u8>, mut goes: impl FnMut(Name<'_>, &[u8]) -> bool) {
+        let mut run = 0..0;
+        for field in &self.fields {
+            let name = Name::marked(self.slice(field.name), field.mark);
+            if !goes(name, self.slice(field.value)) {
+                continue;
+            }
+            let (start, end) = (usize::from(field.name.start), usize::from(field.value.end));
+            let follows = start == run.end + 2 && self.text.get(run.end..start) == Some(b"\r\n");
+            if !follows {
+                self.copy_line(out, std::mem::replace(&mut run, start..end));
+            }
+            run.end = end;
+        }
+        self.copy_line(out, run);
+    }
+
+    fn copy_line(&self, out: &mut Vec<u8>, line: Range<usize>) {
+        if !line.is_empty() {
+            out.extend_from_slice(self.text.get(line).unwrap_or_default());
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// The value of the first field of this name, in any case.
