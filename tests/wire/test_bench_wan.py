@@ -19,6 +19,7 @@ from lab.cases import chat
 from lab.goals import MET, MISSED
 from lab.wan import truth
 from lab.wan.call import Line
+from lab.wan.delay import Clock, End, Way
 from lab.wan.found import Found, Sample, wilson
 from lab.wan.gate import FINE
 from lab.wan.plan import LOSSY, cases
@@ -139,6 +140,19 @@ def test_bytes_arrive_whole_and_in_order_and_then_their_end(scene, echo):
             got += data
         sender.join()
     assert got == sent
+
+
+def test_nothing_overtakes_what_set_out_before():
+    """Its round of the loop began before the acknowledgement was due that is told first."""
+    clock, (near, far) = Clock(), socket.socketpair()
+    with near, far:
+        way = Way(clock, End(near), End(near), opened=0.0, window=Window(0.02), late=[])
+        for at, data in [(1.0, b"first "), (0.999, b"second "), (0.5, b"third")]:
+            way.waiting.append(data)
+            way.held += len(data)
+            way.depart(at)
+        clock.run()
+        assert far.recv(100) == b"first second third"
 
 
 def test_a_reset_is_passed_on_as_one(scene, echo):

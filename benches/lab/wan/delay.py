@@ -100,7 +100,7 @@ class Way:
     clock: Clock
     source: End
     target: End
-    opened: float  # nothing passes before
+    opened: float  # nothing passes before; then, when something last set out: nothing overtakes it
     window: Window
     late: list[float]
     waiting: deque[bytes] = field(default_factory=deque)
@@ -129,7 +129,9 @@ class Way:
             self.clock.at(self.opened, self.depart)
 
     def depart(self, now: float) -> None:
-        """Whatever the window lets go."""
+        """Whatever the window lets go. An acknowledgement is told the time at which it was due, a read that of its round of the
+        loop, which may have begun before."""
+        self.opened = now = max(now, self.opened)
         half = self.window.round_trip / 2
         if count := self.window.send(now, self.held):
             data = self._take(count)
