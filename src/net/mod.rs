@@ -9,7 +9,7 @@
 //! | [`deadlines`] | one table per worker that ends what waits too long, and takes buffers from what is silent |
 //! | [`inbox`] | what a client sent and nobody has read yet; learns at once that it is gone |
 //! | [`pool`] | the connections to one origin: kept, looked at, waited for, opened ahead |
-//! | [`slots`], [`idle_limit`], [`spares`] | what the pool decides by: places and who waits, how long to keep, when to open ahead |
+//! | [`slots`], [`idle_limit`], [`looks`], [`spares`] | what the pool decides by: places and who waits, how long to keep, when to look, when to open ahead |
 //! | [`savings`] | what connecting costs, and what kept connections save |
 //! | [`origin`] | from a name to a connection that is ready for a request, in one deadline |
 //! | [`dns`] | names, resolved on helper threads |
@@ -31,6 +31,7 @@ pub mod gather;
 pub mod idle_limit;
 pub mod inbox;
 pub mod listener;
+pub mod looks;
 pub mod origin;
 pub mod pauses;
 pub mod pool;

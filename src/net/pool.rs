@@ -14,6 +14,7 @@ use super::buffers::Buffers;
 use super::deadlines::{Deadlines, NEVER, Stage};
 use super::dns::Resolver;
 use super::idle_limit::IdleLimit;
+use super::looks::Looks;
 use super::origin::{OpenError, Opened, Origin, Timings};
 use super::savings::Savings;
 use super::slots::{LineFull, Slot, Slots, Turn, Waiting};
@@ -143,17 +144,13 @@ pub struct Pool {
     spares: Cell<Spares>,
     spares_on_their_way: Cell<usize>,
     savings: Cell<Savings>,
-    /// When the idle connections were last looked at.
-    looked: Cell<u32>,
-    /// How many ticks later they are again.
-    look_after: Cell<u32>,
+    looks: Cell<Looks>,
     /// Until this tick nothing is kept: see [`Pool::distrust`].
     distrusted_until: Cell<u32>,
     draining: Cell<bool>,
     numbers: Cell<PoolNumbers>,
 }
 
-const LOOK_TICKS: u32 = limits::ticks(limits::UPSTREAM_LOOK);
 const SURPLUS_TICKS: u32 = limits::ticks(limits::SURPLUS_REST);
 
 struct Idle {
@@ -176,8 +173,7 @@ impl Pool {
             spares: Cell::default(),
             spares_on_their_way: Cell::new(0),
             savings: Cell::default(),
-            looked: Cell::new(0),
-            look_after: Cell::new(LOOK_TICKS),
+            looks: Cell::default(),
             distrusted_until: Cell::new(0),
             draining: Cell::new(false),
             numbers: Cell::default(),
@@ -201,7 +197,7 @@ impl Pool {
     /// See [`PoolError`]. The wait for a place has the asker's patience, the opening the origin's `connect_timeout`.
     pub async fn acquire(&self, fresh: bool, asker: impl Fn() -> Asker) -> Result<Taken, PoolError> {
         self.update(&self.spares, |spares| spares.used(self.now()));
-        self.look_after.set(LOOK_TICKS);
+        self.update(&self.looks, Looks::used);
         if !fresh && let Some(upstream) = self.take_idle() {
             return Ok(Taken { upstream, timings: Timings::default(), waited: false });
         }
@@ -272,11 +268,7 @@ impl Pool {
     /// times. To be called at the latest when [`Pool::due`] says. True when a spare connection is wanted: see
     /// [`Pool::add_spare`].
     pub fn sweep(&self, now: u32) -> bool {
-        let look = now.saturating_sub(self.looked.get()) >= self.look_after.get();
-        if look {
-            self.looked.set(now);
-            self.look_after.set(self.look_after.get().saturating_add(self.look_after.get() / 2));
-        }
+        let look = self.update(&self.looks, |looks| looks.take(now));
         let max = self.idle_limit.get().ticks();
         let mut ended = Vec::new();
         let mut idle = self.idle.borrow_mut();
@@ -313,8 +305,7 @@ impl Pool {
         let Some(oldest) = idle.iter().map(|one| one.since).min() else { return spare.max(now + 1) };
         let surplus = idle.len() > self.bounds.kept_max;
         let rest = self.idle_limit.get().ticks().min(if surplus { SURPLUS_TICKS } else { NEVER });
-        let look = self.looked.get() + self.look_after.get();
-        (oldest + rest).min(look).min(spare).max(now + 1)
+        (oldest + rest).min(self.looks.get().due()).min(spare).max(now + 1)
     }
 
     /// The origin is in use and spares are configured: the pool wants them, also while nothing is open.
@@ -490,8 +481,7 @@ impl Pool {
     }
 
     fn count_reuse(&self) {
-        let mut saved = 0;
-        self.update(&self.savings, |savings| saved = savings.reused());
+        let saved = self.update(&self.savings, Savings::reused);
         self.count(|numbers| {
             numbers.reuses += 1;
             numbers.saved_micros += saved;
@@ -502,10 +492,11 @@ impl Pool {
         self.update(&self.numbers, add);
     }
 
-    fn update<T: Copy>(&self, cell: &Cell<T>, change: impl FnOnce(&mut T)) {
+    fn update<T: Copy, R>(&self, cell: &Cell<T>, change: impl FnOnce(&mut T) -> R) -> R {
         let mut value = cell.get();
-        change(&mut value);
+        let told = change(&mut value);
         cell.set(value);
+        told
     }
 }
 
