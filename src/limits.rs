@@ -213,6 +213,8 @@ pub const GATHER_BYTES_MAX: usize = 16 * 1024;
 pub const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two chances to give free memory back to the system: taken when no request is open.
 pub const TRIM_TICKS: u32 = 50;
+/// Ticks from the last request until that is done for the last time: by then, silent connections have given their buffers back.
+pub const TRIM_REST_TICKS: u32 = 2 * ticks(QUIET);
 /// A posted read that brought nothing for so long gives its buffer back and waits by readiness.
 pub const QUIET: Duration = Duration::from_secs(1);
 /// From the first byte of a request's head to its blank line, in all (slow-loris).

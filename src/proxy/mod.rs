@@ -28,6 +28,7 @@
 //! | [`count`] | counting tokens for an upstream that does not |
 //! | `remembered` | what belongs to a model: its price, its numbers |
 //! | [`chores`] | small requests that need no model, answered here |
+//! | [`trims`] | when free memory goes back to the system |
 //! | [`stop`] | ending all requests in flight |
 //! | [`cors`] | what browsers ask and are told |
 //! | [`job`], [`stage`] | a request's memory, and its future's, used again by the next |
@@ -66,6 +67,7 @@ pub mod site;
 pub mod stage;
 pub mod stop;
 pub mod translate;
+pub mod trims;
 pub mod upload;
 pub mod warm_up;
 pub mod world;

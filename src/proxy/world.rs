@@ -17,6 +17,7 @@ use super::job::Job;
 use super::site::{Settings, Site};
 use super::stage::Stage;
 use super::stop::Stops;
+use super::trims::Trims;
 use crate::json::Index;
 use crate::limits;
 use crate::net::buffers::Buffers;
@@ -135,10 +136,8 @@ pub struct World {
     stages: RefCell<Vec<Stage>>,
     /// Who waits for `stopping`.
     stop_waiters: Cell<Vec<Waker>>,
-    /// Requests counted when the memory was last trimmed.
-    trimmed_at: Cell<u64>,
-    /// When memory may be given back again.
-    trim_due: Cell<u32>,
+    /// When memory is given back.
+    trims: Cell<Trims>,
 }
 
 /// Random once, then counted: ids made of a seed are hashes of it.
@@ -196,8 +195,7 @@ impl World {
             jobs: RefCell::default(),
             stages: RefCell::default(),
             stop_waiters: Cell::default(),
-            trimmed_at: Cell::new(0),
-            trim_due: Cell::new(limits::TRIM_TICKS),
+            trims: Cell::default(),
             shared,
         }
     }
@@ -315,23 +313,16 @@ impl World {
         due.min(self.trim(now))
     }
 
-    /// Buffers of a busy hour lie between long-lived blocks, where the allocator keeps them until it is asked.
+    /// Buffers of a busy hour lie between long-lived blocks, where the allocator keeps them until it is asked: now and then while
+    /// requests come, if none is open just then, and once when they have ended and their connections have fallen silent.
     fn trim(&self, now: u32) -> u32 {
-        let requests = self.counters.requests.get();
-        if requests == self.trimmed_at.get() {
-            return NEVER;
+        let mut trims = self.trims.get();
+        let due = trims.due(self.counters.requests.get(), self.counters.requests_open.get() > 0, now);
+        if due == Some(now) {
+            trim_memory();
         }
-        let due = self.trim_due.get();
-        if now < due {
-            return due;
-        }
-        self.trim_due.set(now + limits::TRIM_TICKS);
-        if self.counters.requests_open.get() > 0 {
-            return self.trim_due.get();
-        }
-        self.trimmed_at.set(requests);
-        trim_memory();
-        NEVER
+        self.trims.set(trims);
+        due.filter(|due| *due > now).unwrap_or(NEVER)
     }
 }
 
