@@ -324,11 +324,11 @@ impl Watch {
                 sleeper.wake();
             }
         }
-        let quiet_at = posted.saturating_add(limits::ticks(limits::QUIET) + 1);
+        let mut quiet_at = posted.saturating_add(limits::ticks(limits::QUIET) + 1);
         if posted != NEVER && (quiet_at <= now || self.roused.get()) {
             self.posted.set(NEVER);
             self.canceller.replace_with(|canceller| std::mem::take(canceller).cancel());
-            return self.receive_due.get().min(self.send_due.get()).min(self.rouse_due.get());
+            quiet_at = NEVER;
         }
         self.receive_due.get().min(self.send_due.get()).min(self.rouse_due.get()).min(quiet_at)
     }
