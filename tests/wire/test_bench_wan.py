@@ -146,7 +146,7 @@ def test_nothing_overtakes_what_set_out_before():
     """Its round of the loop began before the acknowledgement was due that is told first."""
     clock, (near, far) = Clock(), socket.socketpair()
     with near, far:
-        way = Way(clock, End(near), End(near), opened=0.0, window=Window(0.02), late=[])
+        way = Way(clock, End(near), End(near), earliest=0.0, window=Window(0.02), late=[])
         for at, data in [(1.0, b"first "), (0.999, b"second "), (0.5, b"third")]:
             way.waiting.append(data)
             way.held += len(data)

@@ -100,7 +100,7 @@ class Way:
     clock: Clock
     source: End
     target: End
-    opened: float  # nothing passes before; then, when something last set out: nothing overtakes it
+    earliest: float  # nothing sets out before: the connection is not open yet, or it would overtake what did
     window: Window
     late: list[float]
     waiting: deque[bytes] = field(default_factory=deque)
@@ -123,15 +123,15 @@ class Way:
         if data:
             self.waiting.append(data)
             self.held += len(data)
-        if now >= self.opened:
+        if now >= self.earliest:
             self.depart(now)
         elif len(self.waiting) == 1 or self.ended:
-            self.clock.at(self.opened, self.depart)
+            self.clock.at(self.earliest, self.depart)
 
     def depart(self, now: float) -> None:
         """Whatever the window lets go. An acknowledgement is told the time at which it was due, a read that of its round of the
         loop, which may have begun before."""
-        self.opened = now = max(now, self.opened)
+        self.earliest = now = max(now, self.earliest)
         half = self.window.round_trip / 2
         if count := self.window.send(now, self.held):
             data = self._take(count)
@@ -147,7 +147,7 @@ class Way:
         self.waiting.clear()
         self.held = 0
         self.source.close()
-        self.clock.at(max(now, self.opened) + self.window.round_trip / 2, lambda _: self.target.close(reset=True))
+        self.clock.at(max(now, self.earliest) + self.window.round_trip / 2, lambda _: self.target.close(reset=True))
 
     def _take(self, count: int) -> bytes:
         taken, missing = [], count
