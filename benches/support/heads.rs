@@ -42,7 +42,7 @@ fn request_written() -> Work {
     parsed.parse(&head).unwrap();
     Work::new(head.len(), move || {
         out.clear();
-        fields::end_to_end(black_box(&parsed)).for_each(|(name, value)| write::read_field(&mut out, name, value));
+        fields::write_end_to_end(&mut out, black_box(&parsed), |_, _| true);
         black_box(out.len());
     })
 }
@@ -63,7 +63,7 @@ fn response_written() -> Work {
     Work::new(ANSWER_HEAD.len(), move || {
         out.clear();
         write::status_line(&mut out, black_box(&parsed).status());
-        fields::end_to_end(&parsed).for_each(|(name, value)| write::read_field(&mut out, name, value));
+        fields::write_end_to_end(&mut out, &parsed, |_, _| true);
         write::end(&mut out);
         black_box(out.len());
     })
