@@ -233,6 +233,6 @@ def test_a_sidecar_at_rest_sleeps(setup):
         time.sleep(2)  # the silence is the subject
         before = proxy.wake_ups()
         time.sleep(3)
-        # In ticks it would be 30 and more. A look at the idle connections, and time for one that is late.
-        assert proxy.wake_ups() - before <= 8
+        # A look at the idle connections, memory given back, and the log's last write: seven. With a tick of 100 ms it is 111.
+        assert proxy.wake_ups() - before <= 12
         assert client.ask("POST", CHAT, JSON).status == 200
