@@ -129,7 +129,7 @@ pub const OWN_PRICES_MAX: usize = 10_000;
 
 // ── Buffers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// What one posted read can bring: a few events, or a slice of a body.
+/// What one read can bring: a few events, or a slice of a body.
 pub const READ_BYTES: usize = 16 * 1024;
 /// The most that one read takes where a buffer has room for more (a large body).
 pub const READ_BYTES_MAX: usize = 128 * 1024;
@@ -213,10 +213,8 @@ pub const GATHER_BYTES_MAX: usize = 16 * 1024;
 pub const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two chances to give free memory back to the system: taken when no request is open.
 pub const TRIM_TICKS: u32 = 50;
-/// Ticks from the last request until that is done for the last time: by then, silent connections have given their buffers back.
-pub const TRIM_REST_TICKS: u32 = 2 * ticks(QUIET);
-/// A posted read that brought nothing for so long gives its buffer back and waits by readiness.
-pub const QUIET: Duration = Duration::from_secs(1);
+/// Ticks from the last request until that is done for the last time: sooner, another request would often undo it.
+pub const TRIM_REST_TICKS: u32 = 20;
 /// From the first byte of a request's head to its blank line, in all (slow-loris).
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// A client's TLS handshake, in all; 100 ms is usual, three round trips around the world with a slow server are 2 s.

@@ -1,10 +1,9 @@
-//! One table per worker of everything that waits. A sweep every [`limits::TICK`] ends what waits too long and takes
-//! the buffer from a read that stays silent; the path of a request only stores numbers.
+//! One table per worker of everything that waits. A sweep every [`limits::TICK`] ends what waits too long; the path of
+//! a request only stores numbers.
 //!
 //! Time is counted in ticks: arming a deadline costs one store, no timer and no look at the clock. While nothing is due,
 //! there are no ticks either: the table dozes until something is, or until somebody asks for the time.
-//! Expiry is `shutdown` of the socket: it completes every pending operation under both drivers, so that no future is
-//! ever dropped while the kernel still writes into its buffer.
+//! Expiry is `shutdown` of the socket: it ends every wait under both drivers, and whoever waited hears of it there.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -13,8 +12,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-
-use monoio::io::{CancelHandle, Canceller};
 
 use super::gather::Gather;
 use super::pauses::Pauses;
@@ -91,14 +88,11 @@ struct Watch {
     receive_how: Cell<Shutdown>,
     send_due: Cell<u32>,
     expired: Cell<Option<Expired>>,
-    /// Since when a read has been posted; `NEVER` when none is.
-    posted: Cell<u32>,
-    canceller: RefCell<Canceller>,
     /// When whoever receives has something else to do.
     rouse_due: Cell<u32>,
     /// It was due, and the receiver was not told yet.
     roused: Cell<bool>,
-    /// Who waits by readiness, and is to be roused.
+    /// Who waits, and is to be roused.
     sleeper: Cell<Option<Waker>>,
 }
 
@@ -122,8 +116,6 @@ impl Deadlines {
             receive_how: Cell::new(Shutdown::Both),
             send_due: Cell::new(NEVER),
             expired: Cell::new(None),
-            posted: Cell::new(NEVER),
-            canceller: RefCell::new(Canceller::new()),
             rouse_due: Cell::new(NEVER),
             roused: Cell::new(false),
             sleeper: Cell::default(),
@@ -316,7 +308,6 @@ impl Watch {
             self.expired.set(Some(Expired::Sending));
             self.socket.shutdown(Shutdown::Both);
         }
-        let posted = self.posted.get();
         if self.rouse_due.get() <= now {
             self.rouse_due.set(NEVER);
             self.roused.set(true);
@@ -324,13 +315,7 @@ impl Watch {
                 sleeper.wake();
             }
         }
-        let mut quiet_at = posted.saturating_add(limits::ticks(limits::QUIET) + 1);
-        if posted != NEVER && (quiet_at <= now || self.roused.get()) {
-            self.posted.set(NEVER);
-            self.canceller.replace_with(|canceller| std::mem::take(canceller).cancel());
-            quiet_at = NEVER;
-        }
-        self.receive_due.get().min(self.send_due.get()).min(self.rouse_due.get()).min(quiet_at)
+        self.receive_due.get().min(self.send_due.get()).min(self.rouse_due.get())
     }
 }
 
@@ -386,11 +371,6 @@ impl Deadline {
         if self.watch.rouse_due.get() != NEVER {
             self.watch.sleeper.set(Some(cx.waker().clone()));
         }
-        self.take_roused()
-    }
-
-    /// The same of a receiver whose read was cancelled.
-    pub(super) fn take_roused(&self) -> bool {
         self.watch.roused.take()
     }
 
@@ -427,17 +407,6 @@ impl Deadline {
     /// The connection's socket.
     pub fn socket(&self) -> Socket {
         self.watch.socket
-    }
-
-    /// A read is posted: should it stay silent, it is cancelled through this handle.
-    pub(super) fn posted(&self) -> CancelHandle {
-        self.watch.posted.set(self.table.now());
-        self.watch.canceller.borrow().handle()
-    }
-
-    /// The posted read completed.
-    pub(super) fn completed(&self) {
-        self.watch.posted.set(NEVER);
     }
 }
 

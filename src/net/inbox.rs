@@ -1,8 +1,8 @@
 //! What a client sent and nobody has read yet.
 //!
 //! A connection is two futures polled by one task: the requests, which read top to bottom, and the pump of this module,
-//! which keeps one read posted for the connection's whole life. So a client that goes away is noticed at once,
-//! whatever its request is waiting for, and no read is ever dropped before its connection.
+//! which receives for as long as the connection lives. So a client that goes away is noticed at once, whatever its request
+//! is waiting for.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -186,7 +186,7 @@ impl Inbox {
     }
 
     /// The vector that the next read appends to: our own while the requests wait for its continuation, so that a body
-    /// is received where it will stay; else a fresh one, because what is here may be read meanwhile. What was read stays in
+    /// is received where it will stay; else none, because what is here may be read meanwhile. What was read stays in
     /// front of a body, as far as it is no more than a head: the room is of use for the next one.
     fn lend(&self) -> Vec<u8> {
         self.lent_start.set(0);
@@ -202,7 +202,7 @@ impl Inbox {
                 bytes.reserve(expected.clamp(1, limits::BODY_AHEAD_BYTES));
                 bytes
             }
-            _ => self.buffers.take(),
+            _ => Vec::new(),
         }
     }
 
@@ -245,7 +245,7 @@ impl Drop for Wish<'_> {
 /// The requests go first: what they decide (wait for a body, or answer) tells the pump which buffer to lend. After a
 /// delivery they are polled again, before the task sleeps.
 ///
-/// The pump must never wait without a waker (a posted read, a timer) unless the requests have one: monoio frees a task
+/// The pump must never wait without a waker (readiness, a timer) unless the requests have one: monoio frees a task
 /// that nobody can wake.
 ///
 /// Like all combinators here it takes pinned futures: one that takes a future by value stores it twice, and a connection's

@@ -1,7 +1,8 @@
 //! One connection, as a receiving side and a sending side that wait independently.
 //!
-//! The rule that everything here serves: a posted read is never dropped before its connection. Under io_uring the
-//! kernel may already have written into its buffer, and those bytes would be lost; epoll hides the mistake.
+//! Receiving waits for readiness and then reads by a call of its own, under both drivers. A read that is posted to io_uring
+//! saves that call, but holds a buffer while it waits, loses its bytes when its future is dropped, and brings the bytes of
+//! all connections at once, so that they are out of the core's cache when their turn comes.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,8 +14,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncWriteRent, CancelableAsyncReadRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
+use monoio::buf::IoBuf;
+use monoio::io::{AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 
 use super::buffers::Buffers;
@@ -49,8 +50,8 @@ pub struct Inlet {
     half: ReadHalf,
     buffers: Rc<Buffers>,
     tls: Option<Rc<Tls>>,
-    /// The last wait was roused from one by readiness: the next goes on without a posted read.
-    is_resting: bool,
+    /// The last read left no room: most likely there is more, and the next one need not wait for readiness.
+    has_more: bool,
 }
 
 /// The sending side.
@@ -92,8 +93,7 @@ pub fn split(stream: Stream, side: Side, deadlines: &Rc<Deadlines>, buffers: &Rc
             (ReadHalf::Unix(read), WriteHalf::Unix(write))
         }
     };
-    let inlet =
-        Inlet { deadline: deadline.clone(), half: read, buffers: buffers.clone(), tls: None, is_resting: false };
+    let inlet = Inlet { deadline: deadline.clone(), half: read, buffers: buffers.clone(), tls: None, has_more: false };
     (inlet, Outlet { tls: None, deadline, half: write })
 }
 
@@ -138,7 +138,7 @@ impl Inlet {
         self.tls.as_ref().is_some_and(|tls| tls.is_resumed())
     }
 
-    /// Looks at a connection on which nothing is expected and no read is posted.
+    /// Looks at a connection on which nothing is expected and nobody receives.
     ///
     /// A plain one is only looked at. From an encrypted one what is there is read: session tickets (which are stored)
     /// and key updates leave it quiet, plaintext does not, and an alert, an end or an error is its death. A record whose end
@@ -151,35 +151,20 @@ impl Inlet {
     /// connection is encrypted: then it is all that a read and the record begun before it decrypt to, and an end
     /// that the peer did not announce is `UnexpectedEof`.
     ///
-    /// The read is posted when this is first polled. If it stays silent for [`limits::QUIET`], it is cancelled (a cancelled
-    /// read yields its bytes or nothing, never half), an empty buffer goes back to the free list, and the wait goes on by
-    /// readiness, which holds no memory.
+    /// The wait is for readiness and holds no memory: an empty buffer goes back to the free list meanwhile.
     ///
-    /// A wait that [`Deadline::rouse_at`] ends is `WouldBlock`, with the buffer as it was; the next call takes it up where it
-    /// was, also without a read where that had been silent.
-    ///
-    /// One place posts, and holds nothing else meanwhile: this future is a part of every idle connection, twice.
+    /// A wait that [`Deadline::rouse_at`] ends is `WouldBlock`, with the buffer as it was.
     pub async fn receive(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
         if let Some(tls) = &self.tls {
             buffer = tls.lend(buffer);
         }
         loop {
-            let mut result = match self.is_resting {
-                true => (Err(io::Error::from_raw_os_error(libc::ECANCELED)), buffer),
-                false => self.post(buffer).await,
+            let result = match &self.tls {
+                Some(tls) if tls.is_ready() => Ok(0),
+                _ => self.read(&mut buffer).await,
             };
-            if matches!(&result.0, Err(error) if error.raw_os_error() == Some(libc::ECANCELED)) {
-                let kept = self.rest(result.1);
-                match self.silence().await {
-                    Ok(()) => {
-                        buffer = kept.unwrap_or_else(|| self.buffers.take());
-                        continue;
-                    }
-                    Err(error) => result = (Err(error), kept.unwrap_or_default()),
-                }
-            }
-            let Some(tls) = &self.tls else { return result };
-            match tls.received(result, self.deadline.expired().is_some()) {
+            let Some(tls) = &self.tls else { return (result, buffer) };
+            match tls.received((result, buffer), self.deadline.expired().is_some()) {
                 ControlFlow::Break(result) => return result,
                 ControlFlow::Continue(back) => buffer = back,
             }
@@ -190,60 +175,47 @@ impl Inlet {
         }
     }
 
-    /// One posted read.
-    async fn post(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        if buffer.capacity() == 0 {
-            buffer = self.buffers.take();
-        } else if buffer.capacity() == buffer.len() {
-            buffer.reserve(limits::READ_BYTES);
+    /// One read, when there is something to read.
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        loop {
+            let has_waited = !std::mem::take(&mut self.has_more);
+            if has_waited {
+                if buffer.is_empty() {
+                    self.buffers.give(std::mem::take(buffer));
+                }
+                self.readable().await?;
+            }
+            if buffer.capacity() == 0 {
+                *buffer = self.buffers.take();
+            } else if buffer.capacity() == buffer.len() {
+                buffer.reserve(limits::READ_BYTES);
+            }
+            // Bounded, so that one read is one small slice of work for whoever looks into it.
+            let most = limits::READ_BYTES_MAX.min(buffer.capacity() - buffer.len());
+            match self.deadline.socket().receive_now(buffer, most) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    // Once, so that others have their turn.
+                    self.has_more = has_waited && matches!(result, Ok(count) if count == most);
+                    return result;
+                }
+            }
         }
-        if self.tls.as_ref().is_some_and(|tls| tls.is_ready()) {
-            return (Ok(0), buffer);
-        }
-        // Bounded, so that one read is one small slice of work for whoever looks into it.
-        let range = buffer.len()..buffer.capacity().min(buffer.len() + limits::READ_BYTES_MAX);
-        let handle = self.deadline.posted();
-        let spare = buffer.slice_mut(range);
-        let (result, spare) = match &mut self.half {
-            ReadHalf::Tcp(half) => half.cancelable_read(spare, handle).await,
-            ReadHalf::Unix(half) => half.cancelable_read(spare, handle).await,
-        };
-        self.deadline.completed();
-        (result, spare.into_inner())
     }
 
-    /// Gives an empty buffer back; one that holds bytes is kept.
-    fn rest(&self, buffer: Vec<u8>) -> Option<Vec<u8>> {
-        if buffer.is_empty() {
-            self.buffers.give(buffer);
-            return None;
-        }
-        Some(buffer)
-    }
-
-    /// Waits by readiness, unless the receiver is to be roused.
-    async fn silence(&mut self) -> io::Result<()> {
-        if self.deadline.take_roused() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.is_resting = true;
-        {
-            let mut readable = pin!(self.readable());
-            let unless_roused = poll_fn(|cx| match readable.as_mut().poll(cx) {
-                Poll::Pending if self.deadline.is_roused(cx) => Poll::Ready(Err(io::ErrorKind::WouldBlock.into())),
-                other => other,
-            });
-            unless_roused.await?;
-        }
-        self.is_resting = false;
-        Ok(())
-    }
-
+    /// Waits until there is something to read, or an end, unless the receiver is to be roused.
     async fn readable(&self) -> io::Result<()> {
-        match &self.half {
-            ReadHalf::Tcp(half) => sys::lend(&half.0).readable(false).await,
-            ReadHalf::Unix(half) => sys::lend(&half.0).readable(false).await,
-        }
+        let mut readable = pin!(async {
+            match &self.half {
+                ReadHalf::Tcp(half) => sys::lend(&half.0).readable(false).await,
+                ReadHalf::Unix(half) => sys::lend(&half.0).readable(false).await,
+            }
+        });
+        poll_fn(|cx| match readable.as_mut().poll(cx) {
+            Poll::Pending if self.deadline.is_roused(cx) => Poll::Ready(Err(io::ErrorKind::WouldBlock.into())),
+            other => other,
+        })
+        .await
     }
 }
 

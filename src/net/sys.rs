@@ -59,9 +59,11 @@ impl Socket {
         }
     }
 
-    /// Appends what is there, up to the spare capacity, without waiting; `Ok(0)` is the peer's end.
-    pub(super) fn receive_now(self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let spare = buffer.spare_capacity_mut();
+    /// Appends what is there without waiting, up to `most` and to the spare capacity; `Ok(0)` is the peer's end.
+    pub(super) fn receive_now(self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        let room = buffer.spare_capacity_mut();
+        let most = most.min(room.len());
+        let spare = room.get_mut(..most).unwrap_or_default();
         if spare.is_empty() {
             return Err(io::ErrorKind::InvalidInput.into());
         }

@@ -266,7 +266,7 @@ pub fn out_of_time(name: &str) -> Fault {
 /// What sending came to, and the memory of the head.
 type Sent = (Result<u64, Failed>, Vec<u8>);
 
-/// Hears and says at once: the read is posted before the request goes out, and an answer can overtake the request.
+/// Hears and says at once: an answer can overtake the request.
 /// Ends when the final head was heard, when it cannot be heard any more, or when the client's side failed. `must_end` is
 /// given where the body must come back before it can be sent again: then a send that holds it is ended.
 async fn converse(

@@ -334,7 +334,7 @@ FRAMED = {
 @pytest.mark.parametrize("rule", FRAMED)
 @pytest.mark.parametrize("dialect", TALK)
 def test_silence_between_events_is_filled_with_pings(setup, encrypted, dialect, rule, way):
-    """Also silence that is longer than a posted read (1 s); then the stream goes on, and nothing of it is lost."""
+    """Also silence of many pings; then the stream goes on, and nothing of it is lost."""
     head, framed, end, version = FRAMED[rule]
     before, begins, _ = TALK[dialect]
     script = Script(head + framed(before + begins), framed(begins), end)

@@ -46,7 +46,7 @@ async def upstream_stream(reader, writer, tally: Tally) -> None:
                 await writer.drain()
                 if number - size <= silent_at < number:
                     tally.silences += 1
-                    await asyncio.sleep(1.2 + rng.random())  # past the point where posted reads give way to readiness
+                    await asyncio.sleep(1.2 + rng.random())  # past several looks of the sweeper
                 elif rng.random() < 0.05:
                     await asyncio.sleep(rng.random() * 0.01)
             writer.write(b"0\r\n\r\n")

@@ -42,14 +42,16 @@ fn a_roused_wait_loses_no_byte() {
             of_task.borrow_mut().0 = all;
         });
         for number in 0..wanted {
-            // Before, behind, and in the very turn in which the read is cancelled.
+            // Before the wait is ended, in that very turn, and behind it.
             match number % 3 {
                 0 => peer.write_all(&number.to_be_bytes()).unwrap(),
-                1 => moment().await,
-                _ => {}
+                _ => moment().await,
             }
             deadlines.tick();
             deadlines.tick();
+            if number % 3 == 2 {
+                moment().await;
+            }
             if number % 3 != 0 {
                 peer.write_all(&number.to_be_bytes()).unwrap();
             }
@@ -66,33 +68,54 @@ fn a_roused_wait_loses_no_byte() {
 }
 
 #[test]
-fn a_silent_wait_is_roused_and_holds_no_buffer() {
+fn a_wait_is_roused_again_and_again_and_holds_no_buffer() {
     each_driver(async || {
         let (mut inlet, _outlet, deadlines, mut peer) = pair().await;
         let deadline = inlet.deadline().clone();
-        let quiet = limits::ticks(limits::QUIET) + 2;
-        deadline.rouse_at(deadline.tick_after(2 * quiet));
-        let of_task = deadline.clone();
         let waiting = monoio::spawn(async move {
-            let (first, buffer) = inlet.receive(Vec::new()).await;
-            assert_eq!((first.unwrap_err().kind(), buffer.capacity()), (io::ErrorKind::WouldBlock, 0));
-            of_task.rouse_at(of_task.tick_after(1));
-            let (second, buffer) = inlet.receive(buffer).await;
-            assert_eq!((second.unwrap_err().kind(), buffer.capacity()), (io::ErrorKind::WouldBlock, 0));
-            // Nothing was posted for it: the silence goes on.
-            assert!(inlet.is_resting);
-            let (third, buffer) = inlet.receive(buffer).await;
-            assert_eq!((third.unwrap(), &buffer[..], inlet.is_resting), (4, &b"here"[..], false));
+            let mut buffer = inlet.buffers().take();
+            for after in [20, 1] {
+                deadline.rouse_at(deadline.tick_after(after));
+                let (roused, back) = inlet.receive(buffer).await;
+                assert_eq!((roused.unwrap_err().kind(), back.capacity()), (io::ErrorKind::WouldBlock, 0));
+                buffer = back;
+            }
+            let (received, buffer) = inlet.receive(buffer).await;
+            assert_eq!((received.unwrap(), &buffer[..]), (4, &b"here"[..]));
         });
-        moment().await;
-        (0..quiet).for_each(|_| deadlines.tick());
-        moment().await;
-        (0..=quiet + 1).for_each(|_| deadlines.tick());
-        moment().await;
-        (0..3).for_each(|_| deadlines.tick());
+        for ticks in [22, 3] {
+            moment().await;
+            (0..ticks).for_each(|_| deadlines.tick());
+        }
         moment().await;
         peer.write_all(b"here").unwrap();
         waiting.await;
+    });
+}
+
+#[test]
+fn a_read_that_left_no_room_is_followed_by_one_that_does_not_wait() {
+    each_driver(async || {
+        let (mut inlet, _outlet, _deadlines, mut peer) = pair().await;
+        let sent: Vec<u8> = (0..=255).cycle().take(3 * limits::READ_BYTES + 7).collect();
+        peer.write_all(&sent).unwrap();
+        moment().await;
+        let (mut all, mut without_wait) = (Vec::new(), Vec::new());
+        while all.len() < sent.len() {
+            without_wait.push(inlet.has_more);
+            let (received, buffer) = inlet.receive(Vec::new()).await;
+            assert_eq!(received.unwrap(), buffer.len());
+            all.extend_from_slice(&buffer);
+        }
+        assert_eq!((all == sent, without_wait), (true, vec![false, true, false, true]));
+        // Full to the brim by chance: nothing follows, and that is waited for.
+        peer.write_all(&sent[..limits::READ_BYTES]).unwrap();
+        assert_eq!(inlet.receive(Vec::new()).await.0.unwrap(), limits::READ_BYTES);
+        assert!(inlet.has_more);
+        let waiting = monoio::spawn(async move { inlet.receive(Vec::new()).await.1 });
+        moment().await;
+        peer.write_all(b"here").unwrap();
+        assert_eq!(waiting.await, b"here");
     });
 }
 

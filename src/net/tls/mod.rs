@@ -7,7 +7,7 @@
 //! | `error` | why a handshake failed, for a person |
 //!
 //! The sockets stay with [`super::stream`]: a half of an encrypted connection reads and writes as before, and passes what
-//! it carries through the session that both halves share. So the rules about posted reads, deadlines and quiet
+//! it carries through the session that both halves share. So the rules about deadlines and silent
 //! connections hold here as they do there.
 //!
 //! monoio-rustls is not used: it panics when a stream is used after a dropped read.

@@ -226,7 +226,7 @@ impl Tls {
             }
             cipher.clear();
             reads += 1;
-            match self.socket.receive_now(&mut cipher) {
+            match self.socket.receive_now(&mut cipher, limits::READ_BYTES_MAX) {
                 Ok(0) => break Pulse::Dead,
                 Ok(_) => {
                     let mut early = self.early.borrow_mut();
