@@ -3,7 +3,7 @@
 //! Servers answer 200 as soon as a request is in their queue, and say in the stream that it failed. What comes before that
 //! (comments, pings, the name of the answer) promises nothing: a stream that got no further may be asked for elsewhere.
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::Dialect;
 use super::chat::answer::{failed, finish};
@@ -52,6 +52,7 @@ pub struct Watcher {
     dialect: Dialect,
     splitter: Splitter,
     index: Index,
+    words: Words,
 }
 
 /// Nodes of an index that are kept for the next stream; a first event has some fifty.
@@ -59,7 +60,8 @@ const NODES_KEPT: usize = 1024;
 
 impl Default for Watcher {
     fn default() -> Self {
-        Self { dialect: Dialect::Chat, splitter: Splitter::new(HELD_OPENING_BYTES_MAX), index: Index::default() }
+        let splitter = Splitter::new(HELD_OPENING_BYTES_MAX);
+        Self { dialect: Dialect::Chat, splitter, index: Index::default(), words: Words::new() }
     }
 }
 
@@ -74,11 +76,14 @@ impl Watcher {
     /// Takes the stream's next bytes, all that came at once: a failure counts also behind the answer's beginning, for nothing
     /// of it has gone out yet. Behind an answer other than [`Opening::Nothing`] the watcher has done its work.
     pub fn push(&mut self, payload: &[u8]) -> Opening {
-        let Self { dialect, splitter, index } = self;
+        let Self { dialect, splitter, index, words } = self;
         let mut opening = Opening::Nothing;
+        // The first event is read in any case; what follows it lies within the payload.
+        let may_fail = words.name_a_failure(payload);
         let split = splitter.push(payload, |event| {
-            if opening == Opening::Nothing || names_a_failure(event.name) || names_a_failure(event.data) {
-                opening.add(|| read(*dialect, event.name, event.data, index));
+            let names_one = || may_fail && (words.name_a_failure(event.name) || words.name_a_failure(event.data));
+            if opening == Opening::Nothing || names_one() {
+                opening.add(|| read(*dialect, event.name, event.data, index, words));
             }
         });
         match split {
@@ -88,15 +93,39 @@ impl Watcher {
     }
 }
 
-/// What tells of a failure has one of these words in it. Behind an answer's beginning nothing else is looked into: an event
-/// that cannot be read proves nothing there.
-fn names_a_failure(text: &[u8]) -> bool {
-    [&b"error"[..], b"failed"].iter().any(|word| memmem::find(text, word).is_some())
+/// What is searched for in events, prepared once: that takes longer than a search through one.
+#[derive(Debug)]
+struct Words {
+    failure: [Finder<'static>; 2],
+    error: Finder<'static>,
+    delta: Finder<'static>,
+    content: Finder<'static>,
+    no_content: Finder<'static>,
+}
+
+const CONTENT: &[u8] = b"\"content\":";
+
+impl Words {
+    fn new() -> Self {
+        Self {
+            failure: [&b"error"[..], b"failed"].map(Finder::new),
+            error: Finder::new(b"\"error\""),
+            delta: Finder::new(b"\"delta\":"),
+            content: Finder::new(CONTENT),
+            no_content: Finder::new(b"\"content\":[]"),
+        }
+    }
+
+    /// What tells of a failure has one of these words in it. Behind an answer's beginning nothing else is looked into: an
+    /// event that cannot be read proves nothing there.
+    fn name_a_failure(&self, text: &[u8]) -> bool {
+        self.failure.iter().any(|word| word.find(text).is_some())
+    }
 }
 
 /// What one event says.
-fn read(dialect: Dialect, name: &[u8], data: &[u8], index: &mut Index) -> Opening {
-    if let Some(opening) = glance(dialect, data) {
+fn read(dialect: Dialect, name: &[u8], data: &[u8], index: &mut Index, words: &Words) -> Opening {
+    if let Some(opening) = glance(dialect, data, words) {
         return opening;
     }
     let text = data.trim_ascii();
@@ -122,18 +151,18 @@ fn read(dialect: Dialect, name: &[u8], data: &[u8], index: &mut Index) -> Openin
 }
 
 /// What the usual first events say, at the price of a search or two.
-fn glance(dialect: Dialect, data: &[u8]) -> Option<Opening> {
+fn glance(dialect: Dialect, data: &[u8], words: &Words) -> Option<Opening> {
     if dialect != Dialect::Chat {
         return match leading_type(data)? {
             // It may hold blocks, of servers that send everything at once.
-            b"message_start" => memmem::find(data, b"\"content\":[]").map(|_| Opening::Nothing),
+            b"message_start" => words.no_content.find(data).map(|_| Opening::Nothing),
             kind => known(dialect, kind),
         };
     }
-    let (_, delta) = data.split_at_checked(memmem::find(data, b"\"delta\":")?)?;
-    let (_, content) = delta.split_at_checked(memmem::find(delta, b"\"content\":")? + b"\"content\":".len())?;
+    let (_, delta) = data.split_at_checked(words.delta.find(data)?)?;
+    let (_, content) = delta.split_at_checked(words.content.find(delta)? + CONTENT.len())?;
     let says = matches!(content, [b'"', text, ..] | [b' ', b'"', text, ..] if *text != b'"');
-    (says && memmem::find(data, b"\"error\"").is_none()).then_some(Opening::Begun)
+    (says && words.error.find(data).is_none()).then_some(Opening::Begun)
 }
 
 /// The `type` of an event that begins with it.

@@ -166,16 +166,16 @@ fn every_split_says_the_same() {
 /// Laid out so that nothing is known at a glance, everything means the same.
 #[test]
 fn a_glance_sees_what_reading_sees() {
-    let mut glances = 0;
+    let (mut glances, words) = (0, Words::new());
     for (dialect, stream, want) in table() {
         let spaced = stream.replace("\":", "\" :");
         for event in stream.split("\n\n") {
             let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_default();
-            glances += u32::from(glance(dialect, data.as_bytes()).is_some());
+            glances += u32::from(glance(dialect, data.as_bytes(), &words).is_some());
         }
         for event in spaced.split("\n\n") {
             let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_default();
-            assert_eq!(glance(dialect, data.as_bytes()), None, "{data}");
+            assert_eq!(glance(dialect, data.as_bytes(), &words), None, "{data}");
         }
         let (told, _) = said(dialect, &[spaced.as_bytes()]);
         assert_eq!(told.replace("\" :", "\":"), want, "{dialect:?} {spaced}");
@@ -218,5 +218,7 @@ fn a_failure_behind_the_beginning() {
         let (told, _) = said(dialect, &[stream.as_bytes()]);
         assert_eq!(told, want, "{dialect:?} {stream}");
     }
+    let cut = failed.find("ror\"").unwrap();
+    assert_eq!(said(Chat, &[failed[..cut].as_bytes(), format!("{}{text}", &failed[cut..]).as_bytes()]).0, want);
     assert_eq!(said(Chat, &[text.as_bytes(), failed.as_bytes()]).0, BEGUN, "it has gone out");
 }
