@@ -2,7 +2,7 @@
 
     scripts/bench                      every case, five rounds, both placements: about an hour
     scripts/bench --quick              the cases that the README quotes, in three minutes
-    scripts/bench --gateways           with LiteLLM and other gateways too, which are installed into .lab
+    scripts/bench --gateways           with LiteLLM and other gateways too, which are installed into .lab: two hours
     scripts/bench --case json-32 --case start --arm nginx --rounds 9 --json result.json --html result.html
     scripts/bench --live openai gpt-5-mini        another bench, with your key: see scripts/bench --live --help
     scripts/bench --wan                           and another, with a far provider: see scripts/bench --wan --help

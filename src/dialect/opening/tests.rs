@@ -219,6 +219,6 @@ fn a_failure_behind_the_beginning() {
         assert_eq!(told, want, "{dialect:?} {stream}");
     }
     let cut = failed.find("ror\"").unwrap();
-    assert_eq!(said(Chat, &[failed[..cut].as_bytes(), format!("{}{text}", &failed[cut..]).as_bytes()]).0, want);
+    assert_eq!(said(Chat, &[&failed.as_bytes()[..cut], format!("{}{text}", &failed[cut..]).as_bytes()]).0, want);
     assert_eq!(said(Chat, &[text.as_bytes(), failed.as_bytes()]).0, BEGUN, "it has gone out");
 }
