@@ -78,10 +78,13 @@ impl Watcher {
     pub fn push(&mut self, payload: &[u8]) -> Opening {
         let Self { dialect, splitter, index, words } = self;
         let mut opening = Opening::Nothing;
-        // The first event is read in any case; what follows it lies within the payload.
-        let may_fail = words.name_a_failure(payload);
+        // The first event is read in any case; those behind it lie within the payload, which is searched once for all of them.
+        let mut may_fail = None;
         let split = splitter.push(payload, |event| {
-            let names_one = || may_fail && (words.name_a_failure(event.name) || words.name_a_failure(event.data));
+            let mut names_one = || {
+                *may_fail.get_or_insert_with(|| words.name_a_failure(payload))
+                    && (words.name_a_failure(event.name) || words.name_a_failure(event.data))
+            };
             if opening == Opening::Nothing || names_one() {
                 opening.add(|| read(*dialect, event.name, event.data, index, words));
             }
